@@ -1,0 +1,43 @@
+"""One small family of errors: where, what was expected, what came, what to do.
+
+Bad *arguments* are ``TypeError`` or ``ValueError``. The classes here are for what a caller would want to
+catch: input that cannot be used, a deployment in the wrong state, a file that is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RtrecError(Exception):
+    """Base of every error rtrec raises on purpose; the CLI prints it without a traceback."""
+
+
+class InputError(RtrecError):
+    """A file, a column or an option cannot be used at all (the CLI exits with 2)."""
+
+
+class DeploymentError(RtrecError):
+    """The deployment directory is missing, locked by another run, or of another make."""
+
+
+class CorruptionError(RtrecError):
+    """A stored file does not match its checksum or its format; the message names the file."""
+
+
+class ShardError(RtrecError):
+    """A shard refused a batch, or was lost with its worker."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest known name, or an empty string.
+
+    >>> nearest("movieid", ["userId", "movieId"])
+    "; did you mean 'movieId'?"
+    >>> nearest("zzz", ["userId", "movieId"])
+    ''
+    """
+    by_folded = {each.casefold(): each for each in known}
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"; did you mean {by_folded[close[0]]!r}?" if close else ""

@@ -1,0 +1,354 @@
+"""Turn raw rows into events, and say of every other row why it is none.
+
+Three things can happen to a row, and each is counted under its name:
+
+- it becomes an event (``accepted``);
+- it is sound, but a rule of the data set leaves it out (a cancelled order): counted under the rule's reason;
+- it cannot be an event (no user, a time in the year 2999): it becomes a :class:`DeadLetter` that keeps where
+  it stood, why it was refused and what it said, so that it can be looked at, mended and sent again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rtrec.errors import InputError
+from rtrec.events.mapping import ColumnMapping, require_columns
+from rtrec.events.packing import json_objects, json_row
+from rtrec.events.parsing import RawColumn, null_mask
+from rtrec.events.recent import RecentIds
+from rtrec.events.rules import Rule, missing, not_positive
+from rtrec.events.schema import EVENT_SCHEMA
+from rtrec.types import KINDS, Floats, Ints
+
+__all__ = ["CleanBatch", "Cleaner", "ColumnMapping", "DeadLetter", "Rule", "missing", "not_positive"]
+
+ACCEPTED = "accepted"
+PAYLOAD_CHARACTERS = 2_000
+
+#: Columns by which a source marks a row it could not read: the reason, and the row as it stood, already cut.
+UNREADABLE_REASON = "rtrec: reason"
+UNREADABLE_TEXT = "rtrec: text"
+
+#: Name of a frame's index that carries each row's number in its file.
+ROW = "row"
+
+#: What other systems call the kinds of :data:`rtrec.types.KINDS`.
+KIND_SYNONYMS = {
+    "purchase": "buy",
+    "transaction": "buy",
+    "order": "buy",
+    "addtocart": "cart",
+    "add_to_cart": "cart",
+    "pageview": "view",
+    "listen": "play",
+    "watch": "play",
+    "rate": "rating",
+}
+
+# Nobody recorded interactions before; the publisher's impossible years in Last.fm 2K start at 1956.
+_EARLIEST = datetime(1950, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A row that cannot be an event.
+
+    ``row`` is the 1-based data row of the source (a header and blank lines are not counted), ``column`` the
+    column at fault (empty if it is the row as a whole), ``payload`` the raw row as JSON text, or as it stood
+    if it could not be read; cut to 2,000 characters, with its full size said.
+    """
+
+    source: str
+    row: int
+    reason: str
+    column: str
+    payload: str
+
+
+class CleanBatch(NamedTuple):
+    """Events of some raw rows (an event table, in row order), and the rows that could be none."""
+
+    events: pa.Table
+    dead_letters: list[DeadLetter]
+
+
+class _Verdicts:
+    """The first fault found in each row; ``code`` is 0 while a row has none."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.code = np.zeros(n_rows, np.int32)
+        self._faults: list[tuple[str, str, bool]] = [("", "", False)]
+
+    def mark(self, rows: Any, reason: str, column: str = "", *, dead: bool = True) -> None:
+        """Find ``reason`` in the rows of a mask that have no fault yet."""
+        self._faults.append((reason, column, dead))
+        self.code[np.asarray(rows, np.bool_) & (self.code == 0)] = len(self._faults) - 1
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each reason holds for, ``accepted`` among them."""
+        counts: Counter[str] = Counter()
+        for code, n_rows in enumerate(np.bincount(self.code, minlength=len(self._faults)).tolist()):
+            if n_rows:
+                counts[self._faults[code][0] or ACCEPTED] += n_rows
+        return dict(counts)
+
+    def dead(self) -> list[tuple[int, str, str]]:
+        """Return position, reason and column of each row that becomes a dead letter."""
+        faults = ((position, self._faults[self.code[position]]) for position in np.flatnonzero(self.code))
+        return [(int(position), reason, column) for position, (reason, column, dead) in faults if dead]
+
+
+class Cleaner:
+    """Clean the rows of one source, chunk by chunk.
+
+    Parameters
+    ----------
+    mapping
+        Which column means what.
+    source
+        The source's name, in dead letters and in the ids of events that bring none.
+    clock
+        Returns the present, timezone-aware; times more than ``future_tolerance`` ahead of it are refused.
+    max_field_bytes
+        A longer field makes its row a dead letter.
+    dedup_window
+        How many of the last event ids are remembered to drop repeated events.
+    rules
+        What the data set leaves out.
+
+    Attributes
+    ----------
+    counts : dict[str, int]
+        Rows so far by what became of them, ``accepted`` among them.
+
+    >>> mapping = ColumnMapping("user", "item", "time")
+    >>> cleaner = Cleaner(mapping, source="demo", clock=lambda: datetime.now(UTC))
+    >>> frame = pd.DataFrame({"user": ["anna", None], "item": [7, 8], "time": ["2024-05-01T10:00Z"] * 2})
+    >>> batch = cleaner.clean(frame, first_row=1)
+    >>> batch.events.select(["event_id", "user_id", "item_id"]).to_pylist()
+    [{'event_id': 'demo:1', 'user_id': 'anna', 'item_id': '7'}]
+    >>> batch.dead_letters[0].row, batch.dead_letters[0].reason, cleaner.counts
+    (2, 'missing user', {'accepted': 1, 'missing user': 1})
+    """
+
+    def __init__(
+        self,
+        mapping: ColumnMapping,
+        *,
+        source: str,
+        clock: Callable[[], datetime],
+        max_field_bytes: int = 65_536,
+        future_tolerance: timedelta = timedelta(minutes=5),
+        dedup_window: int = 1_000_000,
+        rules: Sequence[Rule] = (),
+    ) -> None:
+        self.mapping = mapping
+        self.source = source
+        self.rules = tuple(rules)
+        self.counts: dict[str, int] = {}
+        self._clock = clock
+        self._max_field_bytes = max_field_bytes
+        self._future_tolerance = future_tolerance
+        self._recent = RecentIds(dedup_window)
+        self._first_dead: DeadLetter | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the raw columns that are read, those of the rules included."""
+        of_rules = (name for rule in self.rules for name in rule.columns)
+        return tuple(dict.fromkeys((*self.mapping.columns, *of_rules)))
+
+    def remember(self, event_ids: Iterable[str]) -> None:
+        """Count these ids as seen, oldest first: after a restart, those the log ends with."""
+        self._recent.add(event_ids)
+
+    def clean(self, frame: pd.DataFrame | pa.Table, first_row: int) -> CleanBatch:
+        """Return the events in raw rows; what cannot be one comes back as a dead letter, never an error.
+
+        Parameters
+        ----------
+        frame
+            Raw columns of any type. An index named ``row`` carries each row's number in its file; else rows
+            count up from ``first_row``.
+        first_row
+            Number of the first row, from 1.
+
+        Raises
+        ------
+        InputError
+            If a column of the mapping or of a rule does not exist at all.
+        """
+        if isinstance(frame, pa.Table):
+            frame = frame.to_pandas(types_mapper=pd.ArrowDtype)
+        require_columns(self.columns, [str(name) for name in frame.columns], where=self.source)
+        numbered = frame.index.name == ROW
+        rows = (
+            np.asarray(frame.index, np.int64)
+            if numbered
+            else first_row + np.arange(len(frame), dtype=np.int64)
+        )
+        raw = {name: RawColumn(frame[name]) for name in self.mapping.fields}
+        contexts = json_objects(frame, self.mapping.context)
+        verdicts = _Verdicts(len(frame))
+        self._check_readable(verdicts, frame, raw, contexts)
+        self._apply_rules(verdicts, frame)
+        self._check_ids(verdicts, raw)
+        times = self._check_times(verdicts, raw)
+        kinds = self._check_kinds(verdicts, raw, len(frame))
+        values = self._check_values(verdicts, raw, kinds)
+        event_ids = self._event_ids(raw, rows)
+        self._check_repeats(verdicts, event_ids)
+
+        accepted = pa.array(np.flatnonzero(verdicts.code == 0))
+        columns = [
+            event_ids,
+            raw[self.mapping.user].text,
+            raw[self.mapping.item].text,
+            # The times of refused rows are anything at all, and are not taken.
+            pa.array(
+                np.where(verdicts.code == 0, times, 0).astype(np.int64), EVENT_SCHEMA.field("timestamp").type
+            ),
+            kinds,
+            pa.array(values, pa.float32(), from_pandas=True),
+            contexts,
+        ]
+        events = pa.Table.from_arrays([column.take(accepted) for column in columns], schema=EVENT_SCHEMA)
+        for reason, n_rows in verdicts.counts().items():
+            self.counts[reason] = self.counts.get(reason, 0) + n_rows
+        return CleanBatch(events, self._dead_letters(verdicts, frame, rows))
+
+    def require_accepted(self) -> None:
+        """Raise if rows were seen and not one became an event: such a source was misread, not merely dirty.
+
+        Raises
+        ------
+        InputError
+            With the counts per reason, and the row and column of the first dead letter.
+        """
+        if not self.counts or self.counts.get(ACCEPTED):
+            return
+        reasons = ", ".join(f"{reason} {n_rows:,}" for reason, n_rows in self.counts.items())
+        message = f"{self.source}: none of {sum(self.counts.values()):,} rows is an event ({reasons})"
+        if (first := self._first_dead) is not None:
+            place = f"row {first.row}" + (f", column {first.column!r}" if first.column else "")
+            message += (
+                f"; the first refused: {place}, {first.reason}: {first.payload[:200]}{_advice(first.reason)}"
+            )
+        raise InputError(message)
+
+    def _check_readable(
+        self, verdicts: _Verdicts, frame: pd.DataFrame, raw: dict[str, RawColumn], contexts: pa.StringArray
+    ) -> None:
+        if UNREADABLE_REASON in frame.columns:
+            reasons = frame[UNREADABLE_REASON].to_numpy(object)
+            for reason in sorted({each for each in reasons if isinstance(each, str)}):
+                verdicts.mark(reasons == reason, reason)
+        for name in self.mapping.fields:
+            verdicts.mark(raw[name].sizes > self._max_field_bytes, "oversize field", name)
+        packed = pc.fill_null(pc.binary_length(contexts), 0).to_numpy(zero_copy_only=False)
+        verdicts.mark(packed > self._max_field_bytes, "oversize field", ", ".join(self.mapping.context))
+
+    def _apply_rules(self, verdicts: _Verdicts, frame: pd.DataFrame) -> None:
+        for rule in self.rules:
+            left_out = pd.array(np.asarray(rule.leaves_out(frame), object), "boolean")
+            verdicts.mark(left_out.to_numpy(np.bool_, na_value=False), rule.reason, dead=False)
+
+    def _check_ids(self, verdicts: _Verdicts, raw: dict[str, RawColumn]) -> None:
+        named = {"user": self.mapping.user, "item": self.mapping.item, "event id": self.mapping.event_id}
+        for role, name in named.items():
+            if name is not None:
+                verdicts.mark(raw[name].odd, f"{role} is no text", name)
+                verdicts.mark(null_mask(raw[name].text), f"missing {role}", name)
+
+    def _check_times(self, verdicts: _Verdicts, raw: dict[str, RawColumn]) -> Floats:
+        name = self.mapping.time
+        times = raw[name].microseconds(self.mapping)
+        latest = (self._clock() + self._future_tolerance).timestamp() * 1e6
+        verdicts.mark(~raw[name].given, "missing time", name)
+        verdicts.mark(np.isnan(times), "unparsable time", name)
+        verdicts.mark(times > latest, "far future", name)
+        verdicts.mark(times < _EARLIEST.timestamp() * 1e6, "absurd past", name)
+        return times
+
+    def _check_kinds(self, verdicts: _Verdicts, raw: dict[str, RawColumn], n_rows: int) -> pa.StringArray:
+        if self.mapping.kind is None:
+            return pa.repeat(self.mapping.default_kind, n_rows)
+        given = raw[self.mapping.kind]
+        spelt = pc.utf8_lower(given.text).dictionary_encode()
+        names = [KIND_SYNONYMS.get(name, name) for name in spelt.dictionary.to_pylist()]
+        kinds = pc.fill_null(pa.array(names, pa.string()).take(spelt.indices), self.mapping.default_kind)
+        known = pc.is_in(kinds, value_set=pa.array(KINDS)).to_numpy(zero_copy_only=False)
+        verdicts.mark(given.odd | ~known, "unknown kind", self.mapping.kind)
+        return kinds
+
+    def _check_values(self, verdicts: _Verdicts, raw: dict[str, RawColumn], kinds: pa.StringArray) -> Floats:
+        name = self.mapping.value
+        if name is None:
+            return np.full(len(kinds), np.nan)
+        values = raw[name].numbers
+        # What overflows float32 would reach the kernel as infinity.
+        too_large = np.abs(values) > np.finfo(np.float32).max
+        verdicts.mark((raw[name].given & np.isnan(values)) | too_large, "not a number", name)
+        # A rating scale may go below zero; a price, a quantity or a play time may not.
+        rated = pc.equal(kinds, "rating").to_numpy(zero_copy_only=False)
+        verdicts.mark((values < 0) & ~rated, "negative quantity", name)
+        if self.mapping.min_value is not None:
+            verdicts.mark(values < self.mapping.min_value, "below minimum value", name, dead=False)
+        return np.where(too_large, np.nan, values)
+
+    def _check_repeats(self, verdicts: _Verdicts, event_ids: pa.StringArray) -> None:
+        if self.mapping.event_id is None:
+            return
+        candidates = np.flatnonzero(verdicts.code == 0)
+        new = self._recent.add(event_ids.take(pa.array(candidates)).to_pylist())
+        repeated = np.zeros(len(event_ids), np.bool_)
+        repeated[candidates[~new]] = True
+        verdicts.mark(repeated, "duplicate id", self.mapping.event_id)
+
+    def _event_ids(self, raw: dict[str, RawColumn], rows: Ints) -> pa.StringArray:
+        if self.mapping.event_id is not None:
+            return raw[self.mapping.event_id].text
+        return pc.binary_join_element_wise(self.source, pa.array(rows).cast(pa.string()), ":")
+
+    def _dead_letters(self, verdicts: _Verdicts, frame: pd.DataFrame, rows: Ints) -> list[DeadLetter]:
+        dead = verdicts.dead()
+        records = frame.iloc[[position for position, _, _ in dead]].astype(object).to_dict("records")
+        letters = []
+        for (position, reason, column), record in zip(dead, records, strict=True):
+            as_it_stood = record.pop(UNREADABLE_TEXT, None)
+            record.pop(UNREADABLE_REASON, None)
+            payload = as_it_stood if isinstance(as_it_stood, str) else cut(json_row(record))
+            letters.append(DeadLetter(self.source, int(rows[position]), reason, column, payload))
+        if letters and self._first_dead is None:
+            self._first_dead = letters[0]
+        return letters
+
+
+def cut(payload: str, size: int | None = None) -> str:
+    """Return at most 2,000 characters of ``payload``, with its full size (``size``, if cut before) when cut.
+
+    >>> cut("x" * 3000)[1998:]
+    'xx... (3,000 characters in all)'
+    """
+    size = len(payload) if size is None else size
+    if size <= PAYLOAD_CHARACTERS:
+        return payload
+    return f"{payload[:PAYLOAD_CHARACTERS]}... ({size:,} characters in all)"
+
+
+def _advice(reason: str) -> str:
+    if reason in ("unparsable time", "far future", "absurd past"):
+        return "; say how times are written (time unit, or a strptime format)"
+    if reason == "unknown kind":
+        return f"; the kinds are {', '.join(KINDS)}"
+    return ""

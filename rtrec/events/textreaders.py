@@ -1,0 +1,233 @@
+"""Rows of delimited text and of JSON Lines, damaged ones included."""
+
+from __future__ import annotations
+
+import csv
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from rtrec.errors import InputError
+from rtrec.events.cleaning import ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
+from rtrec.events.mapping import require_columns
+from rtrec.events.textfile import Lines, LongLine, check_text, open_lines
+
+# The delimiter is whichever of these the header has most of; a comma if it has none.
+_DELIMITERS = ",\t;|"
+_KEYS_FROM_ROWS = 1_000
+
+
+class Unreadable(NamedTuple):
+    """A row that is no record: why, and what stood there."""
+
+    reason: str
+    text: str
+
+
+class TextReader(ABC):
+    """Records of a text file one by one, gathered into frames of raw columns."""
+
+    def __init__(self, path: Path, *, encoding: str) -> None:
+        self.path = path
+        self._encoding = encoding
+        facts = check_text(path, encoding)
+        self.n_lines = facts.n_lines + (not facts.ends_in_line_end)
+        self.may_be_cut = not facts.ends_in_line_end
+        self._ends_in_half_character = facts.ends_in_half_character
+
+    @property
+    @abstractmethod
+    def n_rows(self) -> int:
+        """About how many rows there are; exact unless rows span lines."""
+
+    @abstractmethod
+    def require(self, names: Sequence[str]) -> None:
+        """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
+
+    @abstractmethod
+    def _parse(self, lines: Lines) -> Iterator[Any]:
+        """Yield a record or an :class:`Unreadable` for each data row."""
+
+    @abstractmethod
+    def _cell_getters(self, names: Sequence[str]) -> list[Callable[[Any], Any]]:
+        """Return, for each column, what takes its cell from a record."""
+
+    @abstractmethod
+    def _series(self, cells: list[Any]) -> pd.Series:
+        """Return cells as a column."""
+
+    def frames(self, names: Sequence[str], *, chunk_rows: int, start_row: int) -> Iterator[pd.DataFrame]:
+        """Yield the named columns from data row ``start_row + 1`` on.
+
+        An unreadable row keeps its place: its cells are empty, and the two marker columns of
+        :mod:`rtrec.events.cleaning` say what is wrong with it.
+        """
+        getters = self._cell_getters(names)
+        row = start_row + 1
+        with closing(self._records()) as records:
+            rest = islice(records, start_row, None)
+            while chunk := list(islice(rest, chunk_rows)):
+                yield self._frame(chunk, row, names, getters)
+                row += len(chunk)
+
+    def _records(self) -> Generator[Any, None, None]:
+        with open_lines(self.path, self._encoding) as file:
+            yield from self._parse(Lines(file))
+
+    def _frame(
+        self, chunk: list[Any], row: int, names: Sequence[str], getters: list[Callable[[Any], Any]]
+    ) -> pd.DataFrame:
+        bad = {place: record for place, record in enumerate(chunk) if isinstance(record, Unreadable)}
+        columns = {}
+        for name, get in zip(names, getters, strict=True):
+            if bad:
+                cells = [None if place in bad else get(record) for place, record in enumerate(chunk)]
+            else:
+                cells = [get(record) for record in chunk]
+            columns[name] = self._series(cells)
+        if bad:
+            faults = [bad.get(place, Unreadable("", "")) for place in range(len(chunk))]
+            columns[UNREADABLE_REASON] = pd.Series([fault.reason or None for fault in faults], dtype=object)
+            columns[UNREADABLE_TEXT] = pd.Series(
+                [fault.text if fault.reason else None for fault in faults], dtype=object
+            )
+        frame = pd.DataFrame(columns)
+        frame.index = pd.RangeIndex(row, row + len(chunk), name=ROW)
+        return frame
+
+    def _is_half(self, line: str) -> bool:
+        return self._ends_in_half_character and line.endswith("\ufffd")
+
+
+class DelimitedReader(TextReader):
+    """CSV and its kin: a header, then one record a row, split where the header says."""
+
+    def __init__(self, path: Path, *, encoding: str) -> None:
+        super().__init__(path, encoding=encoding)
+        with open_lines(path, encoding) as file:
+            lines = Lines(file)
+            try:
+                header = next(lines)
+                self._delimiter = max(_DELIMITERS, key=header.count)
+                lines.give_back([header])
+                self._names = next(csv.reader(lines, delimiter=self._delimiter, strict=True), [])
+            except (csv.Error, LongLine) as error:
+                raise InputError(
+                    f"{path}: line 1: expected a header of column names; it cannot be read: {error}"
+                ) from error
+
+    @property
+    def n_rows(self) -> int:
+        """About how many rows there are; exact unless rows span lines."""
+        return max(self.n_lines - 1, 0)
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
+        require_columns(names, self._names, where=str(self.path))
+        with closing(self._records()) as records:
+            if next(records, None) is None:
+                raise InputError(f"{self.path}: a header and no rows; expected rows of events below it")
+
+    def _parse(self, lines: Lines) -> Iterator[list[str] | Unreadable]:
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        n_fields = len(next(reader))
+        while True:
+            lines.start_row()
+            try:
+                record = next(reader)
+            except StopIteration:
+                return
+            except (csv.Error, LongLine):
+                record = []
+            if len(record) == n_fields and not self._is_half(record[-1]):
+                yield record
+                continue
+            # A quote that is never closed swallows the rows below it: only the first line is at fault.
+            first, *others = lines.taken
+            lines.give_back(others)
+            if isinstance(first, LongLine):
+                yield Unreadable("oversize field", cut(first.beginning, first.size))
+            elif first.strip():
+                # csv refuses a field over its limit even in columns nobody reads.
+                too_long = len(first) > csv.field_size_limit()
+                yield Unreadable(
+                    "oversize field" if too_long else "unparsable row", cut(first.rstrip("\r\n"))
+                )
+
+    def _cell_getters(self, names: Sequence[str]) -> list[Callable[[Any], Any]]:
+        return [itemgetter(self._names.index(name)) for name in names]
+
+    def _series(self, cells: list[Any]) -> pd.Series:
+        return pd.Series(pa.array(cells, pa.string()), dtype=pd.ArrowDtype(pa.string()))
+
+
+class JsonLinesReader(TextReader):
+    """JSON Lines: one object a line, keys in any order, and not every key in every line."""
+
+    @property
+    def n_rows(self) -> int:
+        """About how many rows there are; exact unless there are blank lines."""
+        return self.n_lines
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raise ``InputError`` if a key is in no line at all, or if there are no rows."""
+        seen: dict[str, None] = {}
+        first: Any = None
+        with closing(self._records()) as records:
+            for row, record in enumerate(records, 1):
+                first = record if first is None else first
+                if isinstance(record, dict):
+                    seen.update(dict.fromkeys(record))
+                # A key may be rare; the rest of the file is read only to look for one not seen yet.
+                if row >= _KEYS_FROM_ROWS and all(name in seen for name in names):
+                    break
+        if first is None:
+            raise InputError(f"{self.path}: no rows; expected one JSON object a line")
+        if isinstance(first, Unreadable) and (not seen or first.text.lstrip().startswith("[")):
+            raise InputError(
+                f"{self.path}: row 1: expected one JSON object a line; got {first.text[:80]!r}; "
+                f"if the file is one big array, try: jq -c '.[]'"
+            )
+        require_columns(names, list(seen), where=str(self.path))
+
+    def _parse(self, lines: Lines) -> Iterator[dict[str, Any] | Unreadable]:
+        while True:
+            lines.start_row()
+            try:
+                line = next(lines)
+            except StopIteration:
+                return
+            except LongLine as long:
+                yield Unreadable("oversize field", cut(long.beginning, long.size))
+                continue
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            yield (
+                record if isinstance(record, dict) else Unreadable("unparsable row", cut(line.rstrip("\r\n")))
+            )
+
+    def _cell_getters(self, names: Sequence[str]) -> list[Callable[[Any], Any]]:
+        return [_GetKey(name) for name in names]
+
+    def _series(self, cells: list[Any]) -> pd.Series:
+        return pd.Series(cells, dtype=object)
+
+
+class _GetKey:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, record: dict[str, Any]) -> Any:
+        return record.get(self._name)

@@ -1,0 +1,59 @@
+"""Files that survive a crash: written beside, synced, then renamed into place.
+
+After a power failure a file system may keep a rename and lose the bytes behind it, or keep the bytes and lose
+the name. So the order is always the same: write, sync the file, rename, sync the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+#: Names of unfinished files and folders start with this; readers pass them over.
+UNFINISHED = ".unfinished-"
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let ``write`` fill a file that appears at ``path`` complete and durable, or not at all.
+
+    An earlier file of that name is replaced.
+    """
+    beside = path.with_name(UNFINISHED + path.name)
+    with beside.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents so that their names are durable as well."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
+
+
+def blake2b(path: Path) -> str:
+    """Return the BLAKE2b checksum of a file (16 bytes, as hexadecimal digits)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, new_hash).hexdigest()
+
+
+def new_hash() -> hashlib.blake2b:
+    """Return the hash object behind :func:`blake2b`, for content that is still being written."""
+    return hashlib.blake2b(digest_size=16)

@@ -1,0 +1,43 @@
+"""Settings in the form compiled code reads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rtrec.models.tables import HOUR_S
+from rtrec.settings import Settings
+
+
+class Params(NamedTuple):
+    """:class:`rtrec.settings.Settings` as plain numbers; the types are fixed, so kernels compile once."""
+
+    half_life_s: tuple[float, float]
+    ring_length: int
+    ring_decay: float
+    transition_reach: int
+    trending_candidates: int
+    learning_rate: float
+    use_trending: bool
+    use_cooccurrence: bool
+    use_transitions: bool
+    repeat: bool
+    kind_weight: tuple[float, ...]
+    list_length: int
+
+
+def to_params(settings: Settings) -> Params:
+    """Return what the kernels need of ``settings``."""
+    return Params(
+        half_life_s=(settings.half_life_short_h * HOUR_S, settings.half_life_long_h * HOUR_S),
+        ring_length=settings.ring_length,
+        ring_decay=settings.ring_decay,
+        transition_reach=settings.transition_reach,
+        trending_candidates=settings.trending_candidates,
+        learning_rate=settings.learning_rate,
+        use_trending=settings.use_trending,
+        use_cooccurrence=settings.use_cooccurrence,
+        use_transitions=settings.use_transitions,
+        repeat=settings.repeat,
+        kind_weight=settings.kind_weights(),
+        list_length=settings.list_length,
+    )

@@ -1,0 +1,289 @@
+"""Snapshots: a state as a folder of arrays and a manifest, complete and checked or not there at all.
+
+One format serves the checkpoint, the version to roll back to, what the API serves from and the fork that a
+what-if starts from. The arrays are plain ``.npy`` files, so they can be opened with mmap and by anything that
+knows NumPy; nothing is ever unpickled. ``manifest.json`` lists each of them with its checksum.
+
+The names of the snapshots in a folder say their order; numbers in them count as numbers (``cut-9`` comes
+before ``cut-10``). One writer at a time, any number of readers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from rtrec.errors import CorruptionError
+from rtrec.files import UNFINISHED, blake2b, make_folder, new_hash, sync
+
+FORMAT_VERSION = 1
+
+_MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ARRAY_NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot on disk whose content was checked; ``manifest`` is what its writer said about it."""
+
+    path: Path
+    manifest: dict[str, Any]
+    _entries: dict[str, dict[str, Any]] = field(repr=False)
+    _mmap: bool = field(repr=False)
+
+    @property
+    def array_names(self) -> list[str]:
+        """Return the names of all arrays, sorted."""
+        return sorted(self._entries)
+
+    def arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
+        """Load the arrays whose names begin with ``prefix``, by what follows it.
+
+        ``arrays("items/")`` has ``items/vocabulary/ends`` under ``vocabulary/ends``. Read-only views of the
+        files if the snapshot was opened with ``mmap=True``, otherwise arrays that may be changed.
+
+        Raises
+        ------
+        CorruptionError
+            If a file is not what the manifest says.
+        """
+        names = [name for name in self.array_names if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self._load(name) for name in names}
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        file, entry = _file(self.path, name), self._entries[name]
+        try:
+            array = np.load(file, mmap_mode="r" if self._mmap else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise CorruptionError(f"snapshot file {file}: cannot be read: {error}") from error
+        if [str(array.dtype), list(array.shape)] != [entry["dtype"], entry["shape"]]:
+            raise CorruptionError(
+                f"snapshot file {file}: expected {entry['dtype']} {entry['shape']}, "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+        return array
+
+
+def write_snapshot(
+    root: Path, name: str, arrays: Mapping[str, npt.NDArray[Any]], manifest: Mapping[str, Any]
+) -> Path:
+    """Write a snapshot that appears as ``root / name`` complete and durable, or not at all.
+
+    Parameters
+    ----------
+    root
+        The folder of the snapshots; created if missing.
+    name
+        Of the snapshot. One of that name is replaced: a run that was killed may come by the same point again.
+    arrays
+        By name, such as ``items/near_item``; the file is then ``items/near_item.npy``.
+    manifest
+        A JSON object (without NaN) about the snapshot: offsets, settings, metrics.
+
+    Raises
+    ------
+    TypeError
+        If an array holds Python objects, or the manifest something that is not JSON.
+    ValueError
+        If a name does not serve as a file name, or the manifest holds a NaN.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"snapshot name {name!r}: use letters, digits and '_', '-', '.', not '.' first")
+    for array_name, array in arrays.items():
+        if not _ARRAY_NAME.fullmatch(array_name):
+            raise ValueError(f"array name {array_name!r}: use letters, digits, '_', '-' and '/' between them")
+        if array.dtype.hasobject:
+            raise TypeError(
+                f"array {array_name!r}: {array.dtype} holds Python objects; store ids with Vocabulary"
+            )
+    content: dict[str, Any] = {"format_version": FORMAT_VERSION}
+    # Through JSON and back, so that what is sealed is what a reader will find.
+    content["manifest"] = json.loads(json.dumps(dict(manifest), allow_nan=False))
+
+    make_folder(root)
+    beside, target = root / (UNFINISHED + name), root / name
+    _discard(beside)
+    beside.mkdir()
+    content["arrays"] = {each: _write_array(_file(beside, each), arrays[each]) for each in sorted(arrays)}
+    sealed = content | {"checksum": _checksum(content)}
+    (beside / _MANIFEST).write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
+    # All written, then all synced: the disk takes many files at once faster than one after the other.
+    for folder, _, files in os.walk(beside, topdown=False):
+        for file in files:
+            sync(Path(folder, file))
+        sync(Path(folder))
+    if target.exists():
+        # A folder cannot be renamed over another. A crash in between leaves the older snapshots.
+        _discard(target)
+    os.replace(beside, target)
+    sync(root)
+    return target
+
+
+def read_snapshot(path: Path, *, mmap: bool = False, verify: bool = True) -> Snapshot:
+    """Open a snapshot.
+
+    Parameters
+    ----------
+    mmap
+        Map the files into memory, read-only, instead of reading them.
+    verify
+        Read every file once and compare its checksum. Without it, the manifest, the list of files and their
+        sizes are still checked.
+
+    Raises
+    ------
+    CorruptionError
+        If it is damaged, incomplete or of an unknown format; the message names the file.
+    """
+    content = _read_manifest(path / _MANIFEST)
+    entries = content["arrays"]
+    found = {str(each.relative_to(path)) for each in path.rglob("*") if not each.is_dir()}
+    expected = {str(_file(path, name).relative_to(path)) for name in entries} | {_MANIFEST}
+    for file in sorted(expected ^ found):
+        state = "is missing" if file in expected else "does not belong there"
+        raise CorruptionError(f"snapshot file {path / file}: {state}, says {_MANIFEST}")
+    for name, entry in entries.items():
+        _check_file(_file(path, name), entry, verify)
+    return Snapshot(path, content["manifest"], entries, mmap)
+
+
+def latest_snapshot(root: Path, *, mmap: bool = False) -> Snapshot | None:
+    """Open the newest snapshot that is good; pass over damaged ones with a warning; None if there is none."""
+    for path in reversed(list_snapshots(root)):
+        try:
+            return read_snapshot(path, mmap=mmap)
+        except CorruptionError as error:
+            log.warning("snapshot is damaged and was passed over", snapshot=str(path), error=str(error))
+    return None
+
+
+def list_snapshots(root: Path) -> list[Path]:
+    """Return the snapshots in ``root``, good or damaged, oldest first."""
+    if not root.is_dir():
+        return []
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(folders, key=_age)
+
+
+def prune_snapshots(root: Path, keep: int) -> list[Path]:
+    """Delete all but the newest ``keep`` good snapshots, and what a killed writer left; return those deleted.
+
+    For the writer, between two writes. What counts as good is what :func:`read_snapshot` opens without
+    reading the arrays: a damaged snapshot never takes the place of a good one.
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1; got {keep}")
+    for leftover in list(root.glob(f"{UNFINISHED}*")):
+        _discard(leftover)
+    n_good, deleted = 0, []
+    for path in reversed(list_snapshots(root)):
+        if n_good >= keep:
+            _discard(path)
+            deleted.append(path)
+            continue
+        try:
+            read_snapshot(path, verify=False)
+            n_good += 1
+        except CorruptionError as error:
+            log.warning("snapshot is damaged and does not count", snapshot=str(path), error=str(error))
+    return deleted[::-1]
+
+
+class _HashingFile:
+    """A file that counts and hashes what goes through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.hash = new_hash()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+
+def _write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
+    """Write one file and return its entry in the manifest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        hashing = _HashingFile(file)
+        np.lib.format.write_array(hashing, np.asanyarray(array), allow_pickle=False)
+    return {
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "bytes": hashing.size,
+        "blake2b": hashing.hash.hexdigest(),
+    }
+
+
+def _check_file(file: Path, entry: Mapping[str, Any], verify: bool) -> None:
+    try:
+        size, checksum = file.stat().st_size, blake2b(file) if verify else entry["blake2b"]
+    except OSError as error:
+        raise CorruptionError(f"snapshot file {file}: cannot be read: {error}") from error
+    if size != entry["bytes"]:
+        raise CorruptionError(f"snapshot file {file}: expected {entry['bytes']} bytes, got {size}")
+    if checksum != entry["blake2b"]:
+        raise CorruptionError(f"snapshot file {file}: expected checksum {entry['blake2b']}, got {checksum}")
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+        version, checksum = content["format_version"], content.pop("checksum")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptionError(f"snapshot file {file}: cannot be read: {error!r}") from error
+    if version != FORMAT_VERSION:
+        raise CorruptionError(
+            f"snapshot file {file}: expected format version {FORMAT_VERSION}, got {version!r}; "
+            "use the rtrec that wrote it"
+        )
+    if checksum != _checksum(content):
+        raise CorruptionError(f"snapshot file {file}: its content does not match its checksum")
+    return content
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    hash_ = new_hash()
+    hash_.update(_canonical(content))
+    return hash_.hexdigest()
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _file(path: Path, name: str) -> Path:
+    return path / f"{name}.npy"
+
+
+def _age(path: Path) -> list[tuple[int, str]]:
+    """Return a sort key under which numbers in a name count as numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
+
+
+def _discard(path: Path) -> None:
+    """Delete a folder so that no reader ever finds half of it under its name."""
+    if not path.exists():
+        return
+    # No snapshot's name has an '@', so this is never where one is being written.
+    doomed = path.with_name(f"{UNFINISHED}@{path.name}")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed)

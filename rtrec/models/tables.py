@@ -1,0 +1,172 @@
+"""What is known about items: decayed popularity, and two neighbour tables, learned event by event.
+
+Everything here is a sum over events, so shards that apply the same operations in the same order hold the same
+tables. An *operation* is one learned event together with what its user did just before.
+
+A neighbour table keeps at most M neighbours an item. When a row is full the weakest neighbour makes way and the
+newcomer inherits its weight, as in Space-Saving (Metwally, Agrawal, El Abbadi 2005): a frequent neighbour cannot
+be kept out for ever by a row of old ones.
+
+Popularity decays by half-lives. ``heat`` is ``log2(decayed count) + time / half-life``: both terms fall alike for all
+items between events, so the order of items by heat changes only when one of them gets an event, and a list of
+the hottest is kept exact by letting that one item rise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rtrec.models.jit import kernel
+from rtrec.types import Floats, Ints, Nums
+
+#: Popularity is counted at this many half-lives (see ``half_life_short_h`` and ``half_life_long_h``).
+N_HALF_LIVES = 2
+SHORT, LONG = 0, 1
+#: How many of the hottest items are kept in order at each half-life: the upper bound of ``trending_candidates``.
+TREND_LENGTH = 500
+HOUR_S = 3600.0
+NEVER_HOT = -1e300
+
+
+class ItemTables(NamedTuple):
+    """Item state that all shards share; axis ``item`` has room for more items than are known.
+
+    An item is known once it has a positively weighted event (``count > 0``). Times are seconds since 1970.
+    """
+
+    count: Floats  # (item,) summed weights of its events
+    first_time: Floats  # (item,)
+    last_time: Floats  # (item,)
+    heat: Floats  # (half-life, item)
+    trend_item: Nums  # (half-life, rank) hottest first
+    trend_size: Ints  # (half-life,)
+    near_item: Nums  # (item, M) co-occurrence: items of the same users, either way round
+    near_weight: np.ndarray  # (item, M) float32
+    near_size: Nums  # (item,)
+    next_item: Nums  # (item, M) transitions: items that came after
+    next_weight: np.ndarray  # (item, M) float32
+    next_size: Nums  # (item,)
+    next_total: Floats  # (item,) all transition weight that ever left the item
+
+
+class Operations(NamedTuple):
+    """Learned events with their users' last items: all that the item tables need to learn them."""
+
+    timestamp: Floats  # (event,)
+    item_num: Nums  # (event,)
+    weight: Floats  # (event,) above zero
+    before: Nums  # (event, age) the user's items just before, newest first, -1 where there are none
+
+
+def empty_item_tables(capacity: int, row_length: int) -> ItemTables:
+    """Return tables with room for ``capacity`` items that know none."""
+    return ItemTables(
+        count=np.zeros(capacity),
+        first_time=np.zeros(capacity),
+        last_time=np.zeros(capacity),
+        heat=np.full((N_HALF_LIVES, capacity), NEVER_HOT),
+        trend_item=np.zeros((N_HALF_LIVES, TREND_LENGTH), np.int32),
+        trend_size=np.zeros(N_HALF_LIVES, np.int64),
+        near_item=np.zeros((capacity, row_length), np.int32),
+        near_weight=np.zeros((capacity, row_length), np.float32),
+        near_size=np.zeros(capacity, np.int32),
+        next_item=np.zeros((capacity, row_length), np.int32),
+        next_weight=np.zeros((capacity, row_length), np.float32),
+        next_size=np.zeros(capacity, np.int32),
+        next_total=np.zeros(capacity),
+    )
+
+
+@kernel
+def raise_neighbour(items, weights, sizes, row, neighbour, weight):  # type: ignore[no-untyped-def]
+    """Add ``weight`` to a neighbour of ``row``, taking the weakest one's place in a full row."""
+    size = sizes[row]
+    for place in range(size):
+        if items[row, place] == neighbour:
+            weights[row, place] += weight
+            return
+    if size < items.shape[1]:
+        items[row, size] = neighbour
+        weights[row, size] = weight
+        sizes[row] = size + 1
+        return
+    weakest = 0
+    for place in range(1, size):
+        if weights[row, place] < weights[row, weakest]:
+            weakest = place
+    items[row, weakest] = neighbour
+    weights[row, weakest] += weight
+
+
+@kernel
+def let_rise(tables, half_life, item):  # type: ignore[no-untyped-def]
+    """Move ``item`` to its place among the hottest after its heat grew."""
+    heat = tables.heat[half_life]
+    trend = tables.trend_item[half_life]
+    size = tables.trend_size[half_life]
+    place = size
+    for rank in range(size):
+        if trend[rank] == item:
+            place = rank
+            break
+    if place == size:
+        if size < TREND_LENGTH:
+            tables.trend_size[half_life] = size + 1
+        elif heat[item] > heat[trend[size - 1]]:
+            place = size - 1
+        else:
+            return
+    while place > 0 and hotter(heat, item, trend[place - 1]):
+        trend[place] = trend[place - 1]
+        place -= 1
+    trend[place] = item
+
+
+@kernel
+def hotter(heat, one, other):  # type: ignore[no-untyped-def]
+    """Say whether ``one`` stands before ``other``: more heat, or the same and the lower number."""
+    return heat[one] > heat[other] or (heat[one] == heat[other] and one < other)
+
+
+@kernel
+def learn_item(tables, params, timestamp, item, weight, before):  # type: ignore[no-untyped-def]
+    """Learn one operation; ``before`` holds the user's last items, newest first, -1 where there are none."""
+    if tables.count[item] == 0.0:
+        tables.first_time[item] = timestamp
+        tables.last_time[item] = timestamp
+    tables.count[item] += weight
+    if timestamp > tables.last_time[item]:
+        tables.last_time[item] = timestamp
+    for half_life in range(N_HALF_LIVES):
+        add_heat(tables.heat[half_life], item, weight, timestamp / params.half_life_s[half_life])
+        let_rise(tables, half_life, item)
+
+    near_weight = weight
+    for age in range(params.ring_length):
+        other = before[age]
+        if other < 0:
+            break
+        if other != item:
+            raise_neighbour(tables.near_item, tables.near_weight, tables.near_size, other, item, near_weight)
+            raise_neighbour(tables.near_item, tables.near_weight, tables.near_size, item, other, near_weight)
+            if age < params.transition_reach:
+                next_weight = weight / (age + 1)
+                tables.next_total[other] += next_weight
+                raise_neighbour(
+                    tables.next_item, tables.next_weight, tables.next_size, other, item, next_weight
+                )
+        near_weight *= params.ring_decay
+
+
+@kernel
+def add_heat(heat, item, weight, age):  # type: ignore[no-untyped-def]
+    """Add ``weight`` at time ``age`` (in half-lives) to the decayed count behind ``heat[item]``.
+
+    ``log2(2**a + 2**b) = max + log2(1 + 2**(min - max))``, so no decayed count can overflow.
+    """
+    added = np.log2(weight) + age
+    high = max(heat[item], added)
+    low = min(heat[item], added)
+    heat[item] = high + np.log2(1.0 + 2.0 ** max(low - high, -1000.0))

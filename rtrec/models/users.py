@@ -1,0 +1,90 @@
+"""What a shard knows about its users: their last events, and everything they have had.
+
+The ring holds a user's last items, newest first. What a user has *had* is a hash set of (user, item) pairs with
+open addressing, one for the whole shard: the answer to "has she had it?" costs one look at memory, and growing is
+one pass. Growth happens at an exact fill, never at the end of a batch, so that state does not depend on batches.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rtrec.models.jit import kernel
+from rtrec.types import Floats, Ints, Nums
+
+#: Room in every user's ring: the upper bound of ``ring_length``.
+RING_CAPACITY = 32
+NO_PAIR = -1
+
+
+class UserTables(NamedTuple):
+    """User state of one shard; axis ``user`` has room for more users than are known."""
+
+    ring: Nums  # (user, age) last items, newest first, -1 where there are none
+    count: Floats  # (user,) events so far, of any weight
+    pair: Ints  # (slot,) user_num << 32 | item_num, or -1
+    pair_count: np.ndarray  # (slot,) float32: events of that user with that item
+    pair_time: Floats  # (slot,) time of the last of them
+    n_pairs: Ints  # (1,)
+
+
+def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
+    """Return tables with room for ``capacity`` users; ``pair_capacity`` must be a power of two."""
+    return UserTables(
+        ring=np.full((capacity, RING_CAPACITY), -1, np.int32),
+        count=np.zeros(capacity),
+        pair=np.full(pair_capacity, NO_PAIR, np.int64),
+        pair_count=np.zeros(pair_capacity, np.float32),
+        pair_time=np.zeros(pair_capacity),
+        n_pairs=np.zeros(1, np.int64),
+    )
+
+
+@kernel
+def pair_slot(pair, user, item):  # type: ignore[no-untyped-def]
+    """Return the slot that holds (user, item), or the free one where it belongs."""
+    key = (np.int64(user) << 32) | np.int64(item)
+    mask = np.uint64(len(pair) - 1)
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth 1973)
+    slot = (mixed >> np.uint64(32)) & mask
+    while pair[slot] != key and pair[slot] != NO_PAIR:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@kernel
+def has_room_for_a_pair(users):  # type: ignore[no-untyped-def]
+    """Say whether one more pair keeps the hash set at most half full."""
+    return 2 * (users.n_pairs[0] + 1) <= len(users.pair)
+
+
+@kernel
+def move_pairs(old, new):  # type: ignore[no-untyped-def]
+    """Copy every pair of ``old`` into the larger, empty set ``new``."""
+    for slot in range(len(old.pair)):
+        key = old.pair[slot]
+        if key != NO_PAIR:
+            place = pair_slot(new.pair, key >> 32, key & 0xFFFFFFFF)
+            new.pair[place] = key
+            new.pair_count[place] = old.pair_count[slot]
+            new.pair_time[place] = old.pair_time[slot]
+    new.n_pairs[0] = old.n_pairs[0]
+
+
+@kernel
+def learn_user(users, timestamp, user, item, weight):  # type: ignore[no-untyped-def]
+    """Remember that ``user`` had ``item``; an event of positive weight enters the ring."""
+    users.count[user] += 1.0
+    slot = pair_slot(users.pair, user, item)
+    if users.pair[slot] == NO_PAIR:
+        users.pair[slot] = (np.int64(user) << 32) | np.int64(item)
+        users.n_pairs[0] += 1
+    users.pair_count[slot] += np.float32(1.0)
+    users.pair_time[slot] = timestamp
+    if weight > 0.0:
+        ring = users.ring[user]
+        for age in range(RING_CAPACITY - 1, 0, -1):
+            ring[age] = ring[age - 1]
+        ring[0] = item

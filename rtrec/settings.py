@@ -1,0 +1,187 @@
+"""Settings, declared once: type, default, bounds, unit and one sentence each.
+
+The command line, the environment, a YAML file, the sliders of the dashboard, the notebook and the docs all
+read these declarations. Precedence is flag, then environment (``RTREC_RING_LENGTH=20``), then file, then
+default. A setting is *live* when it may change while the stream runs (a change is a control event in the log
+and takes effect at its offset); the others shape arrays and are fixed for the life of a deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rtrec.errors import InputError, nearest
+from rtrec.types import KINDS
+
+ENVIRONMENT_PREFIX = "RTREC_"
+
+
+def _live(default: Any, sentence: str, *, unit: str = "", **bounds: Any) -> Any:
+    return Field(default, description=sentence, json_schema_extra={"unit": unit, "live": True}, **bounds)
+
+
+def _fixed(default: Any, sentence: str, *, unit: str = "", **bounds: Any) -> Any:
+    return Field(default, description=sentence, json_schema_extra={"unit": unit, "live": False}, **bounds)
+
+
+class Settings(BaseModel):
+    """How the recommender learns and answers; immutable, change with :meth:`changed`.
+
+    >>> Settings().changed(ring_length=20).ring_length
+    20
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    half_life_short_h: float = _live(
+        24.0, "Half-life of the fast popularity count.", unit="hours", ge=0.05, le=24 * 365
+    )
+    half_life_long_h: float = _live(
+        168.0, "Half-life of the slow popularity count.", unit="hours", ge=0.05, le=24 * 3650
+    )
+    ring_length: int = _live(
+        10, "How many of a user's last events the neighbour tables look from.", unit="events", ge=1, le=32
+    )
+    ring_decay: float = _live(
+        0.85, "Weight of each older event in the ring, relative to the next newer one.", ge=0.1, le=1.0
+    )
+    transition_reach: int = _live(
+        5, "How many events back a transition is counted (at 1/distance).", unit="events", ge=1, le=32
+    )
+    trending_candidates: int = _live(
+        100, "How many of the most popular items are candidates at each half-life.", unit="items", ge=10, le=500
+    )
+    learning_rate: float = _live(0.05, "Step size of the ranker (AdaGrad).", ge=0.0, le=1.0)
+    use_trending: bool = _live(True, "Let the popularity counts have an opinion.")
+    use_cooccurrence: bool = _live(True, "Let the co-occurrence table have an opinion.")
+    use_transitions: bool = _live(True, "Let the transition table have an opinion.")
+    repeat: bool = _live(False, "Recommend items the user has had before.")
+    weight_view: float = _live(1.0, "Weight of a view in every count.", ge=-1.0, le=10.0)
+    weight_click: float = _live(1.0, "Weight of a click in every count.", ge=-1.0, le=10.0)
+    weight_cart: float = _live(1.0, "Weight of an item put in the cart in every count.", ge=-1.0, le=10.0)
+    weight_buy: float = _live(1.0, "Weight of a purchase in every count.", ge=-1.0, le=10.0)
+    weight_play: float = _live(1.0, "Weight of a play in every count.", ge=-1.0, le=10.0)
+    weight_rating: float = _live(1.0, "Weight of a rating in every count.", ge=-1.0, le=10.0)
+    weight_like: float = _live(1.0, "Weight of a like in every count.", ge=-1.0, le=10.0)
+    weight_dislike: float = _live(
+        -1.0, "Weight of a dislike; zero or less teaches the tables nothing and hides the item.", ge=-1.0, le=10.0
+    )
+    row_length: int = _fixed(
+        150, "How many neighbours a table keeps for an item.", unit="items", ge=10, le=1000
+    )
+    list_length: int = _fixed(10, "How many items a recommendation has (the k of hr@k).", unit="items", ge=1, le=100)
+
+    def changed(self, **changes: Any) -> Settings:
+        """Return a copy with ``changes`` applied and checked.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown (the nearest known one is named) or a value is out of bounds.
+        """
+        return make_settings(self.model_dump() | changes)
+
+    def kind_weights(self) -> tuple[float, ...]:
+        """Return the weight of each kind, in the order of :data:`rtrec.types.KINDS`."""
+        return tuple(getattr(self, f"weight_{kind}") for kind in KINDS)
+
+
+class Declaration(NamedTuple):
+    """What is declared about one setting."""
+
+    name: str
+    kind: type
+    default: Any
+    low: float | None
+    high: float | None
+    unit: str
+    live: bool
+    sentence: str
+
+
+def declarations() -> list[Declaration]:
+    """Return every setting as declared, in order."""
+    declared = []
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict) and field.annotation is not None
+        bounds = {type(rule).__name__: rule for rule in field.metadata}
+        declared.append(
+            Declaration(
+                name=name,
+                kind=field.annotation,
+                default=field.default,
+                low=getattr(bounds.get("Ge"), "ge", None),
+                high=getattr(bounds.get("Le"), "le", None),
+                unit=str(extra["unit"]),
+                live=bool(extra["live"]),
+                sentence=field.description or "",
+            )
+        )
+    return declared
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Build settings from ``values``, naming the setting, its bounds and the nearest name in any error."""
+    unknown = [name for name in values if name not in Settings.model_fields]
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0]!r}{nearest(unknown[0], Settings.model_fields)}")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise InputError(f"setting {name!r}: {first['msg']}; got {first['input']!r}") from error
+
+
+def load_settings(
+    file: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read settings from defaults, then a YAML ``file``, then the environment, then ``overrides``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is no mapping, or a value is refused.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values |= _read_yaml(file)
+    for name in Settings.model_fields:
+        text = (environ or {}).get(ENVIRONMENT_PREFIX + name.upper())
+        if text is not None:
+            values[name] = text
+    return make_settings(values | dict(overrides or {}))
+
+
+def parse_assignments(texts: list[str]) -> dict[str, str]:
+    """Split ``name=value`` texts of the command line; pydantic converts the values.
+
+    >>> parse_assignments(["ring_length=20"])
+    {'ring_length': '20'}
+    """
+    for text in texts:
+        if "=" not in text:
+            raise InputError(f"--set {text!r}: expected name=value, for example ring_length=20")
+    return {name.strip(): value.strip() for name, value in (text.split("=", 1) for text in texts)}
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings file {file}: cannot be read: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"settings file {file}: expected 'name: value' lines, got {type(values).__name__}")
+    return values

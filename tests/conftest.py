@@ -1,0 +1,47 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_datasets() -> Path:
+    """Return the folder of real data beside the checkout, or skip the test where there is none."""
+    folder = Path(os.environ.get("RTREC_DATASETS", REPOSITORY.parent / "shared" / "datasets"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not here: no folder {folder} (set RTREC_DATASETS to its place)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Return the Chromium for browser tests; skip without one, or fail if RTREC_REQUIRE_BROWSER is 1."""
+    named = os.environ.get("RTREC_CHROMIUM")
+    for name in [named] if named else ["chromium", "chromium-browser", "google-chrome"]:
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    reason = (
+        f"no Chromium: RTREC_CHROMIUM names {named}, which does not run"
+        if named
+        else ("no Chromium on PATH (Debian: apt install chromium; elsewhere set RTREC_CHROMIUM to its path)")
+    )
+    if os.environ.get("RTREC_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{reason}; RTREC_REQUIRE_BROWSER=1 asks for one")
+    pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cells of notebooks as such, and every test that asks for a browser."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("notebook")
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")

@@ -1,0 +1,62 @@
+"""Recognising an event id that comes again."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtrec.events.recent import RecentIds
+
+
+def test_an_id_is_new_once():
+    recent = RecentIds(100)
+    assert recent.add(["a", "b", "a"]).tolist() == [True, True, False]
+    assert recent.add(["b", "c"]).tolist() == [False, True]
+    assert len(recent) == 3
+
+
+def test_window_forgets_the_oldest():
+    recent = RecentIds(2)
+    recent.add(["a", "b"])
+    recent.add(["c", "d"])
+    assert recent.add(["d"]).tolist() == [False]
+    assert recent.add(["a"]).tolist() == [True]
+
+
+@given(st.lists(st.lists(st.integers(0, 50).map(str), max_size=20), max_size=20))
+def test_within_the_window_it_agrees_with_a_set(batches: list[list[str]]):
+    recent, seen = RecentIds(1000), set()
+    for batch in batches:
+        expected = []
+        for each in batch:
+            expected.append(each not in seen)
+            seen.add(each)
+        assert recent.add(batch).tolist() == expected
+
+
+def test_ids_are_still_known_after_they_were_merged():
+    recent = RecentIds(200_000)
+    ids = [str(number) for number in range(150_000)]
+    assert recent.add(ids).all()
+    assert not recent.add(ids[:10]).any()
+    assert not recent.add(ids[-10:]).any()
+
+
+def test_memory_is_16_bytes_an_id_and_a_bounded_rest():
+    recent = RecentIds(200_000)
+    tracemalloc.start()
+    for start in range(0, 260_000, 20_000):
+        recent.add(f"event-{number}" for number in range(start, start + 20_000))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The rest: up to 65,536 newest ids as Python integers, some 130 bytes each with their dict.
+    assert held < 200_000 * 16 + 65_536 * 160
+    assert len(recent) == 200_000
+
+
+def test_window_without_room_is_refused():
+    with pytest.raises(ValueError, match="at least one id; got 0"):
+        RecentIds(0)

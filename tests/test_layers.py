@@ -1,0 +1,103 @@
+"""Imports point one way: a module may use its own layer and those below, never one above or beside it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: From the ground up; what shares a line must not know of the other, except within its own layer.
+LAYERS = (
+    ("types", "errors", "settings", "files"),
+    ("events",),
+    ("features",),
+    ("models",),
+    ("evaluation",),
+    ("engine", "serving"),
+    ("jobs", "dashboard"),
+    ("cli",),
+)
+#: The ground floor is one layer whose modules may use each other.
+GROUND = LAYERS[0]
+LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
+#: `import rtrec` offers the names of all layers lazily, so it stands above them.
+TOP = ("__init__", "__main__")
+OUTSIDE = ("notebooks", "dashboards", "benchmarks", "tests", "rtrec.testing")
+
+MODULES = sorted((ROOT / "rtrec").rglob("*.py"))
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(ROOT / "rtrec").parts[0].removesuffix(".py")
+
+
+def imports_of(source: str, package: str) -> set[str]:
+    """Return the absolute dotted names that ``source`` imports, function bodies included."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def wrong_way(layer: str, imported: str) -> str | None:
+    """Say what is wrong with a module of ``layer`` importing ``imported``; None if nothing is."""
+    if any(imported == each or imported.startswith(f"{each}.") for each in OUTSIDE):
+        return f"rtrec must not import {imported}"
+    parts = imported.split(".")
+    if parts[0] != "rtrec" or layer in TOP or len(parts) == 1:
+        return None
+    target = parts[1]
+    if target not in LEVELS or target == layer or (target in GROUND and layer in GROUND):
+        return None
+    if LEVELS[target] >= LEVELS[layer]:
+        return f"{layer} is not above {target}, so it must not import {imported}"
+    return None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_imports_only_from_below(path):
+    layer = layer_of(path)
+    assert layer in LEVELS or layer in TOP, f"{path.name}: in no layer; add it to LAYERS"
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    problems = [
+        wrong_way(layer, each) for each in sorted(imports_of(path.read_text(encoding="utf-8"), package))
+    ]
+    assert not any(problems), "; ".join(filter(None, problems))
+
+
+@pytest.mark.parametrize(
+    ("layer", "source"),
+    [
+        ("events", "from rtrec.engine.shard import Shard"),
+        ("events", "def late():\n    import rtrec.models.kernel"),
+        ("engine", "from rtrec.serving import api"),
+        ("dashboard", "from rtrec import jobs"),
+        ("types", "from .events import schema"),
+        ("cli", "import rtrec.testing"),
+        ("cli", "from dashboards import live"),
+    ],
+)
+def test_an_import_upwards_sideways_or_outside_is_found(layer, source):
+    assert [each for each in imports_of(source, "rtrec") if wrong_way(layer, each)]
+
+
+@pytest.mark.parametrize(
+    ("layer", "source"),
+    [
+        ("cli", "from rtrec.dashboard.app import serve"),
+        ("settings", "from rtrec.errors import nearest"),
+        ("events", "from rtrec.events.schema import EVENT_SCHEMA\nimport numpy as np"),
+        ("engine", "from rtrec import __version__"),
+    ],
+)
+def test_an_import_from_below_is_allowed(layer, source):
+    assert not [each for each in imports_of(source, "rtrec") if wrong_way(layer, each)]
