@@ -1,3 +1,52 @@
-"""A workbench for real-time recommendation: event log in, live and honestly measured recommender out."""
+"""A workbench for real-time recommendation: event log in, live and honestly measured recommender out.
+
+>>> import rtrec
+>>> stream = rtrec.SyntheticStream()
+>>> evaluation = rtrec.evaluate(stream.events(2000), models=["popularity"])
+>>> evaluation["popularity"].events
+1600
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rtrec.evaluation.prequential import evaluate
+    from rtrec.events.loading import load_events
+    from rtrec.events.mapping import ColumnMapping
+    from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+    from rtrec.models.base import Recommender
+    from rtrec.settings import Settings
+
+# Imported when first asked for: `import rtrec` and `rtrec --help` answer at once.
+_HOMES = {
+    "ColumnMapping": "rtrec.events.mapping",
+    "Recommender": "rtrec.models.base",
+    "Settings": "rtrec.settings",
+    "SyntheticConfig": "rtrec.events.synthetic",
+    "SyntheticStream": "rtrec.events.synthetic",
+    "evaluate": "rtrec.evaluation.prequential",
+    "load_events": "rtrec.events.loading",
+}
+__all__ = [
+    "ColumnMapping",
+    "Recommender",
+    "Settings",
+    "SyntheticConfig",
+    "SyntheticStream",
+    "__version__",
+    "evaluate",
+    "load_events",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rtrec' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

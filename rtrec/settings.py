@@ -53,7 +53,11 @@ class Settings(BaseModel):
         5, "How many events back a transition is counted (at 1/distance).", unit="events", ge=1, le=32
     )
     trending_candidates: int = _live(
-        100, "How many of the most popular items are candidates at each half-life.", unit="items", ge=10, le=500
+        100,
+        "How many of the most popular items are candidates at each half-life.",
+        unit="items",
+        ge=10,
+        le=500,
     )
     learning_rate: float = _live(0.05, "Step size of the ranker (AdaGrad).", ge=0.0, le=1.0)
     use_trending: bool = _live(True, "Let the popularity counts have an opinion.")
@@ -68,12 +72,17 @@ class Settings(BaseModel):
     weight_rating: float = _live(1.0, "Weight of a rating in every count.", ge=-1.0, le=10.0)
     weight_like: float = _live(1.0, "Weight of a like in every count.", ge=-1.0, le=10.0)
     weight_dislike: float = _live(
-        -1.0, "Weight of a dislike; zero or less teaches the tables nothing and hides the item.", ge=-1.0, le=10.0
+        -1.0,
+        "Weight of a dislike; zero or less teaches the tables nothing and hides the item.",
+        ge=-1.0,
+        le=10.0,
     )
     row_length: int = _fixed(
-        150, "How many neighbours a table keeps for an item.", unit="items", ge=10, le=1000
+        200, "How many neighbours a table keeps for an item.", unit="items", ge=10, le=1000
     )
-    list_length: int = _fixed(10, "How many items a recommendation has (the k of hr@k).", unit="items", ge=1, le=100)
+    list_length: int = _fixed(
+        10, "How many items a recommendation has (the k of hr@k).", unit="items", ge=1, le=100
+    )
 
     def changed(self, **changes: Any) -> Settings:
         """Return a copy with ``changes`` applied and checked.
@@ -94,7 +103,7 @@ class Declaration(NamedTuple):
     """What is declared about one setting."""
 
     name: str
-    kind: type
+    kind: Any
     default: Any
     low: float | None
     high: float | None

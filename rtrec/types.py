@@ -53,4 +53,4 @@ class NumberedEvents(NamedTuple):
 
     def part(self, start: int, stop: int) -> NumberedEvents:
         """Return events ``start`` to ``stop - 1`` as views, without copying."""
-        return NumberedEvents(*(column[start:stop] for column in self))
+        return NumberedEvents(*[column[start:stop] for column in self])  # type: ignore[arg-type]

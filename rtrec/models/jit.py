@@ -2,7 +2,7 @@
 
 numba keys a cached kernel by the file that defines it, not by the files it calls, so after a change in
 ``tables.py`` a kernel in ``kernel.py`` would go on with the old code. All our kernels therefore share a cache
-folder named after the content of every file of this package that holds one.
+folder named after the content of every file of the layers they are made from.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ def _cache_folder() -> Path:
     root = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rtrec"
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        text = file.read_bytes()
-        if b"@kernel" in text:
-            digest.update(text)
+    package = Path(__file__).parent.parent
+    for file in sorted([*package.glob("models/*.py"), *package.glob("features/*.py")]):
+        digest.update(file.read_bytes())
     return base / f"kernels-{digest.hexdigest()}"
 
 
@@ -36,10 +35,22 @@ _CACHE_FOLDER = str(_cache_folder())
 
 def kernel(function: _Function) -> _Function:
     """Compile ``function`` to machine code that runs without the GIL and is kept on disk."""
+    return _compile(function, fastmath=False)
+
+
+def sum_kernel(function: _Function) -> _Function:
+    """Compile a sum whose terms may be added in any order, so that the processor adds eight at a time.
+
+    The order is fixed by the machine code: one machine always gets the same result.
+    """
+    return _compile(function, fastmath={"reassoc", "nsz", "contract"})
+
+
+def _compile(function: _Function, *, fastmath: bool | set[str]) -> _Function:
     before = config.CACHE_DIR
     config.CACHE_DIR = _CACHE_FOLDER  # read while numba decorates, and only then
     try:
-        compiled: _Function = numba.njit(nogil=True, cache=True)(function)
+        compiled: _Function = numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
         return compiled
     finally:
         config.CACHE_DIR = before

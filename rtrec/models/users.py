@@ -1,8 +1,11 @@
 """What a shard knows about its users: their last events, and everything they have had.
 
-The ring holds a user's last items, newest first. What a user has *had* is a hash set of (user, item) pairs with
-open addressing, one for the whole shard: the answer to "has she had it?" costs one look at memory, and growing is
-one pass. Growth happens at an exact fill, never at the end of a batch, so that state does not depend on batches.
+The ring holds a user's last items, newest first. What a user has *had* is a hash set of (user, item) pairs
+with
+open addressing, one for the whole shard: the answer to "has she had it?" costs one look at memory, and
+growing is
+one pass. Growth happens at an exact fill, never at the end of a batch, so that state does not depend on
+batches.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ class UserTables(NamedTuple):
     """User state of one shard; axis ``user`` has room for more users than are known."""
 
     ring: Nums  # (user, age) last items, newest first, -1 where there are none
-    count: Floats  # (user,) events so far, of any weight
+    n_events: Floats  # (user,) events so far, of any weight
     pair: Ints  # (slot,) user_num << 32 | item_num, or -1
     pair_count: np.ndarray  # (slot,) float32: events of that user with that item
     pair_time: Floats  # (slot,) time of the last of them
@@ -34,7 +37,7 @@ def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
     """Return tables with room for ``capacity`` users; ``pair_capacity`` must be a power of two."""
     return UserTables(
         ring=np.full((capacity, RING_CAPACITY), -1, np.int32),
-        count=np.zeros(capacity),
+        n_events=np.zeros(capacity),
         pair=np.full(pair_capacity, NO_PAIR, np.int64),
         pair_count=np.zeros(pair_capacity, np.float32),
         pair_time=np.zeros(pair_capacity),
@@ -43,7 +46,7 @@ def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
 
 
 @kernel
-def pair_slot(pair, user, item):  # type: ignore[no-untyped-def]
+def pair_slot(pair, user, item):
     """Return the slot that holds (user, item), or the free one where it belongs."""
     key = (np.int64(user) << 32) | np.int64(item)
     mask = np.uint64(len(pair) - 1)
@@ -55,13 +58,19 @@ def pair_slot(pair, user, item):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def has_room_for_a_pair(users):  # type: ignore[no-untyped-def]
-    """Say whether one more pair keeps the hash set at most half full."""
-    return 2 * (users.n_pairs[0] + 1) <= len(users.pair)
+def has_had(pair, user, item):
+    """Say whether ``user`` had ``item`` before."""
+    return pair[pair_slot(pair, user, item)] != NO_PAIR
 
 
 @kernel
-def move_pairs(old, new):  # type: ignore[no-untyped-def]
+def has_room_for(users, n_pairs):
+    """Say whether ``n_pairs`` more keep the hash set at most half full."""
+    return 2 * (users.n_pairs[0] + n_pairs) <= len(users.pair)
+
+
+@kernel
+def move_pairs(old, new):
     """Copy every pair of ``old`` into the larger, empty set ``new``."""
     for slot in range(len(old.pair)):
         key = old.pair[slot]
@@ -74,9 +83,9 @@ def move_pairs(old, new):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def learn_user(users, timestamp, user, item, weight):  # type: ignore[no-untyped-def]
+def learn_user(users, timestamp, user, item, weight):
     """Remember that ``user`` had ``item``; an event of positive weight enters the ring."""
-    users.count[user] += 1.0
+    users.n_events[user] += 1.0
     slot = pair_slot(users.pair, user, item)
     if users.pair[slot] == NO_PAIR:
         users.pair[slot] = (np.int64(user) << 32) | np.int64(item)

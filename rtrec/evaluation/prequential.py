@@ -1,0 +1,205 @@
+"""Prequential evaluation: every event is a test before it is a lesson (Dawid 1984; Vinagre, Jorge, Gama
+2014).
+
+The protocol. Events are sorted by time; ties keep their order. The first ``warmup`` share is only learned.
+After
+it each micro-batch of ``batch`` events is answered with the state before it: the k best of all items known
+so far, less what
+the user had (unless ``repeat``), then learned. Hit rate and NDCG are means over all later events: an unknown
+item is a
+miss, an unknown user is still answered. Nothing is sampled.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from rtrec.errors import InputError
+from rtrec.evaluation.history import MetricHistory
+from rtrec.evaluation.metrics import RankCounts
+from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.events.loading import LoadedEvents, load_events
+from rtrec.events.mapping import ColumnMapping
+from rtrec.events.numbering import number_events
+from rtrec.events.vocabulary import Vocabulary
+from rtrec.models.base import Testable
+from rtrec.models.kernel import UNTESTED
+from rtrec.models.registry import MODELS, make_model
+from rtrec.settings import Settings
+from rtrec.types import KINDS, NumberedEvents
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Called with a model's name, the events done and all there are.
+Progress = Callable[[str, int, int], None]
+_CHUNK = 8192
+_WINDOWS = 50
+
+
+def evaluate(
+    data: Path | str | pd.DataFrame | pa.Table | LoadedEvents,
+    *,
+    user: str = "user_id",
+    item: str = "item_id",
+    time: str = "timestamp",
+    kind: str | None = None,
+    value: str | None = None,
+    models: Sequence[str] | Mapping[str, Callable[[], Testable]] = ("default", "popularity"),
+    settings: Settings | None = None,
+    warmup: float = 0.2,
+    batch: int = 1,
+    k: int = 10,
+    limit: int | None = None,
+    min_value: float | None = None,
+    repeat: bool | None = None,
+    mapping: ColumnMapping | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Test models on every event of a log before they learn it.
+
+    Parameters
+    ----------
+    data
+        A file, a frame, an event table, or what :func:`rtrec.events.loading.load_events` returned.
+    user, item, time, kind, value, min_value
+        Columns of a file or frame, and the least value an event must have; ``mapping`` says more, where it
+        has to be said.
+    models
+        Names from the registry, or a mapping of names to functions that make a model of your own.
+    warmup
+        Share of the events that is only learned.
+    batch
+        Events answered with the same state.
+    limit
+        Test and learn only so many events after the warm part.
+    repeat
+        Recommend what the user has had before; None takes it from ``settings``.
+
+    Raises
+    ------
+    InputError
+        If the data cannot be used, a model is unknown, or nothing is left to test.
+    """
+    if not 0.0 <= warmup < 1.0:
+        raise InputError(f"warmup is a share of the events from 0 to below 1; got {warmup}")
+    if batch < 1 or k < 1 or (limit is not None and limit < 1):
+        raise InputError(f"batch, k and limit are at least 1; got batch={batch}, k={k}, limit={limit}")
+    if isinstance(data, LoadedEvents):
+        loaded = data
+    else:
+        columns = ColumnMapping(user, item, time, kind=kind, value=value, min_value=min_value)
+        loaded = load_events(data, mapping or columns)
+    chosen = (settings or Settings()).changed(list_length=k)
+    if repeat is not None:
+        chosen = chosen.changed(repeat=repeat)
+    n_warm = int(loaded.events.num_rows * warmup)
+    table = loaded.events if limit is None else loaded.events.slice(0, n_warm + limit)
+    if table.num_rows <= n_warm:
+        raise InputError(f"{loaded.name}: no event left to test after {n_warm:,} to warm up")
+    users, items = Vocabulary(), Vocabulary()
+    events = number_events(table, users, items)
+
+    makers = _makers(models, chosen)
+    results = [
+        _test(name, make, events, n_warm, k=k, batch=batch, progress=progress)
+        for name, make in makers.items()
+    ]
+    about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": len(items)}
+    about |= {"warm-up": n_warm, "batch": batch, "repeat": chosen.repeat}
+    return Evaluation(results, chosen, about)
+
+
+def _makers(
+    models: Sequence[str] | Mapping[str, Callable[[], Testable]], settings: Settings
+) -> dict[str, Callable[[], Testable]]:
+    if isinstance(models, Mapping):
+        return dict(models)
+    makers: dict[str, Callable[[], Testable]] = {}
+    for name in models:
+        make_model(name, settings)  # an unknown name is an error now, not after the models before it
+        makers[name] = partial(make_model, name, settings)
+    return makers
+
+
+def _test(
+    name: str,
+    make: Callable[[], Testable],
+    events: NumberedEvents,
+    n_warm: int,
+    *,
+    k: int,
+    batch: int,
+    progress: Progress | None,
+) -> ModelResult:
+    compile_seconds = _compile(make, k=k, batch=batch) if name in MODELS else 0.0
+    model = make()
+    step = max(_CHUNK // batch, 1) * batch
+    n_events = events.n_events
+    for start in range(0, n_warm, step):
+        model.test_then_learn(events.part(start, min(start + step, n_warm)), k=k, batch=batch)
+        _report(progress, name, min(start + step, n_warm), n_events)
+    model.start_testing()
+    ranks = np.full(n_events - n_warm, UNTESTED, np.int16)
+    seconds = 0.0
+    for start in range(n_warm, n_events, step):
+        stop = min(start + step, n_events)
+        began = time.perf_counter()
+        ranks[start - n_warm : stop - n_warm] = model.test_then_learn(
+            events.part(start, stop), k=k, batch=batch
+        )
+        seconds += time.perf_counter() - began
+        _report(progress, name, stop, n_events)
+    tested = np.flatnonzero(ranks != UNTESTED)
+    counts = RankCounts(1, k)
+    counts.add(ranks[tested, None])
+    windows = MetricHistory([name], k, max(1, -(-len(tested) // _WINDOWS)))
+    windows.add(ranks[tested, None], events.timestamp[n_warm + tested], n_warm + tested)
+    return ModelResult(
+        model=name,
+        events=len(tested),
+        k=k,
+        rank_counts=counts,
+        coverage=model.coverage(),
+        seconds=seconds,
+        events_per_s=(n_events - n_warm) / seconds,
+        compile_seconds=compile_seconds,
+        peak_rss_mb=peak_rss_mb(),
+        ranks=ranks[tested],
+        windows=windows,
+    )
+
+
+def _compile(make: Callable[[], Testable], *, k: int, batch: int) -> float:
+    """Run a new model over a handful of events, so that compilation is over before anything is timed."""
+    n_events = 64
+    few = NumberedEvents(
+        user_num=np.arange(n_events, dtype=np.int32) % 4,
+        item_num=np.arange(n_events, dtype=np.int32) % 7,
+        timestamp=np.arange(n_events, dtype=np.float64),
+        kind=np.full(n_events, KINDS.index("view"), np.uint8),
+        value=np.full(n_events, np.nan, np.float32),
+    )
+    began = time.perf_counter()
+    make().test_then_learn(few, k=k, batch=batch)
+    return time.perf_counter() - began
+
+
+def _report(progress: Progress | None, name: str, done: int, n_events: int) -> None:
+    if progress is not None:
+        progress(name, done, n_events)
+
+
+def peak_rss_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / (1 << 20) if sys.platform == "darwin" else largest / 1024

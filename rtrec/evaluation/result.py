@@ -1,0 +1,204 @@
+"""What an evaluation hands back: one result a model, as JSON lines, a frame, or a table in a notebook."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from rtrec.errors import InputError, nearest
+from rtrec.evaluation.comparison import Comparison
+from rtrec.evaluation.history import MetricHistory
+from rtrec.evaluation.markup import difference_cell, interval_cell, table
+from rtrec.evaluation.metrics import Difference, PairedCounts, RankCounts, Ranks
+from rtrec.settings import Settings
+
+#: The model that every other one is measured against.
+BASELINE = "popularity"
+
+
+@dataclass(repr=False)
+class ModelResult:
+    """One model's prequential figures over all tested events.
+
+    Attributes
+    ----------
+    events
+        How many events were tested.
+    rank_counts
+        The ranks of this one model.
+    coverage
+        Share of the known items that were recommended to anybody.
+    seconds
+        Wall time of answering and learning, after compilation.
+    events_per_s
+        Events answered and learned in each of these seconds.
+    peak_rss_mb
+        Largest resident memory of the process so far, in MB.
+    ranks
+        Rank of each tested event's item, 0 for a miss, int16 of shape ``(event,)``.
+    windows
+        The rank counts window by window.
+    """
+
+    model: str
+    events: int
+    k: int
+    rank_counts: RankCounts
+    coverage: float
+    seconds: float
+    events_per_s: float
+    compile_seconds: float
+    peak_rss_mb: float
+    ranks: Ranks
+    windows: MetricHistory
+
+    def __repr__(self) -> str:
+        return (
+            f"ModelResult({self.model[:40]!r}, {self.events:,} events, "
+            f"hr@{self.k} {self.hit_rate:.4f}, ndcg@{self.k} {self.ndcg:.4f})"
+        )
+
+    @property
+    def hit_rate(self) -> float:
+        """Return the share of events whose item was in the list."""
+        return float(self.rank_counts.hit_rate()[0])
+
+    @property
+    def ndcg(self) -> float:
+        """Return the mean of ``1 / log2(1 + rank)``, 0 for a miss."""
+        return float(self.rank_counts.ndcg()[0])
+
+    def interval(self, metric: str, *, level: float = 0.95) -> tuple[float, float]:
+        """Return the low and high end of a metric's confidence interval."""
+        low, high = self.rank_counts.interval(metric, level=level)
+        return float(low[0]), float(high[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values; what cannot be said yet is null.
+
+        The keys are ``model, events, hr@k, ndcg@k, coverage@k, seconds, events_per_s, compile_seconds,
+        peak_rss_mb``, with k in figures, and the ends of the 95% intervals as ``hr@k_low`` and so on.
+        """
+        values: dict[str, Any] = {"model": self.model, "events": self.events}
+        for name, metric, value in (("hr", "hit_rate", self.hit_rate), ("ndcg", "ndcg", self.ndcg)):
+            low, high = self.interval(metric)
+            values |= {f"{name}@{self.k}": value, f"{name}@{self.k}_low": low, f"{name}@{self.k}_high": high}
+        values |= {
+            f"coverage@{self.k}": self.coverage,
+            "seconds": round(self.seconds, 3),
+            "events_per_s": round(self.events_per_s, 1),
+            "compile_seconds": round(self.compile_seconds, 3),
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+        }
+        return {name: _finite(value) for name, value in values.items()}
+
+
+@dataclass(repr=False)
+class Evaluation:
+    """Results of models tested on the same events, best read in a notebook.
+
+    ``data`` says what was evaluated (name of the file, users, items, warm-up): any short values by name.
+    """
+
+    results: list[ModelResult]
+    settings: Settings = field(default_factory=Settings)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{each.model} {each.hit_rate:.4f}" for each in self.results)
+        events = f"{self.results[0].events:,} events, hr@{self.results[0].k}: " if self.results else ""
+        text = f"{events}{figures or 'no model'}"
+        return f"Evaluation({text if len(text) <= 105 else text[:102] + '...'})"
+
+    def __getitem__(self, model: str) -> ModelResult:
+        """Return the result of one model.
+
+        Raises
+        ------
+        InputError
+            If no such model was evaluated; the nearest name is given.
+        """
+        by_name = {each.model: each for each in self.results}
+        if model not in by_name:
+            raise InputError(
+                f"no result of model {model!r}{nearest(model, by_name)}; evaluated: {', '.join(by_name)}"
+            )
+        return by_name[model]
+
+    def compare(self, a: str, b: str) -> Comparison:
+        """Compare two of the models on the same events; differences are ``a`` minus ``b``."""
+        one, other = self[a], self[b]
+        history = one.windows.beside(other.windows)
+        return Comparison(history.total(), _paired(one, other), history)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return each model's figures, and its paired difference to popularity where that was evaluated.
+
+        The difference and its 95% interval are in ``hr@k_minus_popularity``, ``..._low`` and ``..._high``.
+        """
+        lines = []
+        for each in self.results:
+            line = each.as_json()
+            gap = self._gap(each)
+            if gap is not None:
+                name = f"hr@{each.k}_minus_{BASELINE}"
+                values = zip((name, f"{name}_low", f"{name}_high"), gap, strict=True)
+                line |= {key: _finite(value) for key, value in values}
+            lines.append(line)
+        return lines
+
+    def json_lines(self) -> str:
+        """Return one JSON object a model, each on its own line."""
+        return "\n".join(json.dumps(each, allow_nan=False, ensure_ascii=False) for each in self.as_json())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the figures of :meth:`as_json` as a frame with one row a model."""
+        return pd.DataFrame(self.as_json()).set_index("model") if self.results else pd.DataFrame()
+
+    def _gap(self, result: ModelResult) -> Difference | None:
+        """Return the hit rate of a model minus the baseline's; None for the baseline, or without one."""
+        baseline = next((each for each in self.results if each.model == BASELINE), None)
+        if baseline is None or baseline is result:
+            return None
+        return _paired(result, baseline).difference("hit_rate")
+
+    def _repr_html_(self) -> str:
+        if not self.results:
+            return table("No model was evaluated", [], [])
+        k, events = self.results[0].k, self.results[0].events
+        head = ["model", f"hr@{k}", f"ndcg@{k}", f"hr@{k} minus {BASELINE}", f"coverage@{k}", "events/s"]
+        tops = {
+            metric: max(each.interval(metric)[1] for each in self.results) for metric in ("hit_rate", "ndcg")
+        }
+        rows: list[list[str]] = []
+        for each in self.results:
+            gap = self._gap(each)
+            rows.append(
+                [
+                    each.model,
+                    interval_cell(each.hit_rate, *each.interval("hit_rate"), tops["hit_rate"]),
+                    interval_cell(each.ndcg, *each.interval("ndcg"), tops["ndcg"]),
+                    difference_cell(gap) if gap else "",
+                    f"{each.coverage:.3f}",
+                    f"{each.events_per_s:,.0f}",
+                ]
+            )
+        notes = [", ".join(f"{name} {value}" for name, value in self.data.items())] if self.data else []
+        notes.append("Every event was answered before it was learned.")
+        notes.append("Brackets: 95% intervals; differences are paired by event.")
+        return table(f"{events:,} events tested", head, rows, notes)
+
+
+def _paired(one: ModelResult, other: ModelResult) -> PairedCounts:
+    paired = PairedCounts(one.k)
+    paired.add(one.ranks, other.ranks)
+    return paired
+
+
+def _finite(value: Any) -> Any:
+    """Return None for NaN and infinities, which JSON cannot say, and any other value as it is."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,153 @@
+"""Feeds: what a run is fed with, ready to be appended to the log.
+
+A feed hands out clean events together with the place it has come to. The log stores that place in the same
+transaction as the
+events, so a restarted run goes on exactly behind the last event it accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from rtrec.events.cleaning import Cleaner, DeadLetter
+from rtrec.events.pacing import paced, utc_now
+from rtrec.events.rules import Rule
+from rtrec.events.sources import FileSource
+from rtrec.events.synthetic import SyntheticStream
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Clean events, the rows that could be none, the counts so far, and where the feed stands behind them."""
+
+    events: pa.Table
+    position: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
+class Feed(Protocol):
+    """A source of events that can start again anywhere."""
+
+    @property
+    def name(self) -> str:
+        """Return the name the log knows the source by."""
+        ...
+
+    def n_events(self) -> int | None:
+        """Return how many events there will be in all, None if it never ends; may read the whole source."""
+        ...
+
+    def start(
+        self,
+        position: int,
+        *,
+        speed: float | None,
+        counts: Mapping[str, int],
+        recent_ids: Iterable[str],
+        sleep: Callable[[float], object],
+    ) -> Iterator[Fed]:
+        """Yield what comes after ``position``, at ``speed`` times the recorded pace (None: at once).
+
+        ``counts`` and ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and
+        ends the feed
+        by returning true.
+        """
+        ...
+
+
+class FileFeed:
+    """A file's rows, cleaned.
+
+    Parameters
+    ----------
+    source
+        The file.
+    rules
+        What the data set leaves out.
+    clock
+        Returns the present; events from the future are dead letters.
+    """
+
+    def __init__(
+        self, source: FileSource, *, rules: tuple[Rule, ...] = (), clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.source = source
+        self._rules = rules
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """Return the file's name."""
+        return self.source.name
+
+    def n_events(self) -> int:
+        """Return how many events the file has, found by cleaning it once for nothing else."""
+        cleaner = self._cleaner()
+        return sum(
+            cleaner.clean(chunk.frame, chunk.first_row).events.num_rows for chunk in self.source.chunks()
+        )
+
+    def start(
+        self,
+        position: int,
+        *,
+        speed: float | None = None,
+        counts: Mapping[str, int] | None = None,
+        recent_ids: Iterable[str] = (),
+        sleep: Callable[[float], object] = lambda _: None,
+    ) -> Iterator[Fed]:
+        """See :class:`Feed`.
+
+        Raises
+        ------
+        InputError
+            At the end, if not a single row was an event.
+        """
+        cleaner = self._cleaner()
+        cleaner.counts.update(counts or {})
+        if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
+            cleaner.remember(recent_ids)
+        for chunk in paced(self.source.chunks(position), speed=speed, sleep=sleep):
+            batch = cleaner.clean(chunk.frame, chunk.first_row)
+            yield Fed(batch.events, chunk.position, dict(cleaner.counts), batch.dead_letters)
+        cleaner.require_accepted()
+
+    def _cleaner(self) -> Cleaner:
+        return Cleaner(self.source.mapping, source=self.name, clock=self._clock, rules=self._rules)
+
+
+class SyntheticFeed:
+    """The made stream, which never ends and needs no cleaning."""
+
+    def __init__(self, stream: SyntheticStream, *, chunk_rows: int = 500) -> None:
+        self.stream = stream
+        self._chunk_rows = chunk_rows
+
+    @property
+    def name(self) -> str:
+        """Return the stream's name, which tells one made world from another."""
+        return self.stream.name
+
+    def n_events(self) -> None:
+        """Return None: it never ends."""
+        return None
+
+    def start(
+        self,
+        position: int,
+        *,
+        speed: float | None = None,
+        counts: Mapping[str, int] | None = None,
+        recent_ids: Iterable[str] = (),
+        sleep: Callable[[float], object] = lambda _: None,
+    ) -> Iterator[Fed]:
+        """See :class:`Feed`; nothing has to be remembered of the rows before."""
+        for events in paced(self.stream.chunks(self._chunk_rows, position), speed=speed, sleep=sleep):
+            position += events.num_rows
+            yield Fed(events, position, {"accepted": position})

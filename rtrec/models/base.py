@@ -1,0 +1,114 @@
+"""What every model owes: be tested on events before it learns them.
+
+A model of your own needs two methods, ``score`` and ``learn_one``, in plain numpy:
+
+>>> import numpy as np
+>>> class MostEvents(Recommender):
+...     def __init__(self):
+...         super().__init__()
+...         self.count = np.zeros(0)
+...     def score(self, user_num, timestamp):
+...         return self.count
+...     def learn_one(self, user_num, item_num, timestamp, kind, value):
+...         if item_num >= len(self.count):
+...             self.count = np.pad(self.count, (0, item_num + 1 - len(self.count)))
+...         self.count[item_num] += 1
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rtrec.models.kernel import DISLIKE, UNTESTED
+from rtrec.types import Floats, NumberedEvents
+
+Ranks = npt.NDArray[np.int16]
+
+
+class Testable(Protocol):
+    """What :func:`rtrec.evaluate` asks of a model, built-in or plugged in."""
+
+    def test_then_learn(self, events: NumberedEvents, *, k: int, batch: int = 1) -> Ranks:
+        """Answer each ``batch`` of events with the state before it, learn it, and return the ranks.
+
+        Returns
+        -------
+        Array of shape ``(event,)``: the place of the event's item in the list of k, 0 if it was not in it,
+        -1 if the
+        event was not asked for.
+        """
+        ...
+
+    def start_testing(self) -> None:
+        """Forget what was recommended so far: coverage counts from here."""
+        ...
+
+    def coverage(self) -> float:
+        """Return the share of known items that have been recommended since :meth:`start_testing`."""
+        ...
+
+
+class Recommender(ABC):
+    """A model in plain Python: score all items, learn one event.
+
+    The base class keeps what each user has had and which items are known, so that every model answers under
+    the same
+    rules: the k best of all items known so far, ties by item number, less what the user had (unless
+    ``repeat``).
+    """
+
+    def __init__(self, *, repeat: bool = False) -> None:
+        self.repeat = repeat
+        self._had: defaultdict[int, set[int]] = defaultdict(set)
+        self._known: set[int] = set()
+        self._shown: set[int] = set()
+
+    @abstractmethod
+    def score(self, user_num: int, timestamp: float) -> Floats:
+        """Return a score for each item, shape ``(item,)``; NaN or missing at the end: no opinion."""
+
+    @abstractmethod
+    def learn_one(self, user_num: int, item_num: int, timestamp: float, kind: int, value: float) -> None:
+        """Learn one event (``kind`` is an index into :data:`rtrec.types.KINDS`)."""
+
+    def recommend(self, user_num: int, timestamp: float, *, k: int = 10) -> list[int]:
+        """Return at most ``k`` item numbers, best first."""
+        scores = np.asarray(self.score(user_num, timestamp), np.float64)
+        allowed = np.full(len(scores), False)
+        allowed[[item for item in self._known if item < len(scores)]] = True
+        if not self.repeat:
+            allowed[[item for item in self._had[user_num] if item < len(scores)]] = False
+        items = np.flatnonzero(allowed & ~np.isnan(scores))
+        if len(items) > 4 * k:  # all that reach the k-th best score, ties too
+            items = items[scores[items] >= np.partition(scores[items], -k)[-k]]
+        return [int(item) for item in items[np.lexsort((items, -scores[items]))][:k]]
+
+    def test_then_learn(self, events: NumberedEvents, *, k: int, batch: int = 1) -> Ranks:
+        """See :class:`Testable`."""
+        ranks = np.full(events.n_events, UNTESTED, np.int16)
+        for start in range(0, events.n_events, batch):
+            part = events.part(start, start + batch)
+            for place, (user, item, now, kind, _) in enumerate(zip(*part, strict=True), start):
+                if kind != DISLIKE:
+                    answer = self.recommend(int(user), float(now), k=k)
+                    self._shown.update(answer)
+                    ranks[place] = answer.index(item) + 1 if item in answer else 0
+            for user, item, now, kind, value in zip(*part, strict=True):
+                self.learn_one(int(user), int(item), float(now), int(kind), float(value))
+                self._had[int(user)].add(int(item))
+                if kind != DISLIKE:
+                    self._known.add(int(item))
+        return ranks
+
+    def start_testing(self) -> None:
+        """See :class:`Testable`."""
+        self._shown.clear()
+
+    def coverage(self) -> float:
+        """See :class:`Testable`."""
+        return len(self._shown) / len(self._known) if self._known else 0.0

@@ -1,0 +1,227 @@
+"""The built-in recommender: all state of one shard, and the kernel over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from rtrec.models import kernel
+from rtrec.models.base import Ranks
+from rtrec.models.candidates import empty_workspace
+from rtrec.models.params import to_params
+from rtrec.models.ranker import Ranker, empty_lessons, new_ranker
+from rtrec.models.tables import N_HALF_LIVES, TREND_LENGTH, ItemTables, Operations, empty_item_tables
+from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, move_pairs
+from rtrec.settings import Settings
+from rtrec.types import NumberedEvents
+
+_Table = TypeVar("_Table", ItemTables, UserTables)
+_FIRST_ITEMS, _FIRST_USERS, _FIRST_PAIRS = 1024, 1024, 1 << 14
+#: Fields that are not one row an item (or user): they are kept whole.
+_WHOLE = ("trend_item", "trend_size", "pair", "pair_count", "pair_time", "n_pairs")
+_BY_COLUMN = ("heat",)
+
+
+class Learned(NamedTuple):
+    """What a step did: the ranks of its events, shape ``(event, racer)``, and what the item tables must
+    learn.
+    """
+
+    ranks: Ranks
+    operations: Operations
+
+
+class Blend:
+    """Streaming tables of items, the users of one shard, and the ranker that blends their opinions.
+
+    Parameters
+    ----------
+    settings
+        How to learn and answer.
+    racers
+        Which of :data:`rtrec.models.kernel.RACERS` answer each event; the others' ranks stay -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rtrec.types import NumberedEvents
+    >>> blend = Blend(Settings())
+    >>> events = NumberedEvents(
+    ...     user_num=np.array([0, 0, 1, 1], np.int32), item_num=np.array([0, 1, 0, 1], np.int32),
+    ...     timestamp=np.array([1.0, 2.0, 3.0, 4.0]), kind=np.zeros(4, np.uint8), value=np.zeros(4,
+    np.float32))
+    >>> blend.step(events).ranks[:, 0].tolist()  # user 1's first item is popular, her second goes with it
+    [0, 0, 1, 1]
+    """
+
+    def __init__(self, settings: Settings, *, racers: Sequence[str] = kernel.RACERS) -> None:
+        self.settings = settings
+        self.racers = tuple(racers)
+        self.n_items = 0
+        self.n_users = 0
+        self._racing = np.array([racer in racers for racer in kernel.RACERS])
+        self._params = to_params(settings)
+        self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length)
+        self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
+        self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
+        self.ranker = new_ranker()
+        self._work = empty_workspace(_FIRST_ITEMS, self._params, settings.row_length)
+
+    def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
+        """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables to the
+        caller.
+
+        With ``batch=1`` and no ``defer`` the result does not depend on how a stream is cut into calls.
+        """
+        n_events = events.n_events
+        operations = Operations(
+            timestamp=np.zeros(n_events),
+            item_num=np.zeros(n_events, np.int32),
+            weight=np.zeros(n_events),
+            before=np.full((n_events, min(self._params.ring_length, RING_CAPACITY)), -1, np.int32),
+        )
+        ranks = np.full((n_events, len(kernel.RACERS)), kernel.UNTESTED, np.int16)
+        lessons = empty_lessons(n_events)
+        if n_events:
+            self.make_room(int(events.user_num.max()) + 1, int(events.item_num.max()) + 1)
+        start = 0
+        while True:
+            start = kernel.step(
+                self._items,
+                self._users,
+                self.ranker,
+                self._work,
+                self._shown,
+                self._params,
+                events,
+                lessons,
+                operations,
+                ranks,
+                self._racing,
+                start,
+                batch,
+                defer,
+            )
+            if start >= n_events:
+                return Learned(ranks, operations)
+            self._grow_pairs(batch)
+
+    def learn_items(self, operations: Operations) -> None:
+        """Teach the item tables what steps deferred, in the order given."""
+        if len(operations.item_num):
+            self.make_room(0, int(operations.item_num.max()) + 1)
+            kernel.learn_items(self._items, self._params, operations)
+
+    def change(self, settings: Settings) -> None:
+        """Go on under other live settings, with the state as it is.
+
+        A decayed count keeps its present value and decays at the new half-life from the item's last event on.
+        """
+        if (
+            settings.row_length != self.settings.row_length
+            or settings.list_length != self.settings.list_length
+        ):
+            raise ValueError("row_length and list_length are fixed for the life of a deployment")
+        before, self._params = self._params, to_params(settings)
+        self.settings = settings
+        for half_life in range(N_HALF_LIVES):
+            if before.half_life_s[half_life] != self._params.half_life_s[half_life]:
+                self._change_half_life(half_life, before.half_life_s[half_life])
+        self._work = empty_workspace(len(self._items.total), self._params, settings.row_length)
+
+    def make_room(self, n_users: int, n_items: int) -> None:
+        """Grow the arrays for at least so many users and items (one more user row stays empty, for
+        strangers).
+        """
+        self.n_users = max(self.n_users, n_users)
+        self.n_items = max(self.n_items, n_items)
+        capacity = len(self._items.total)
+        if self.n_items > capacity:
+            while capacity < self.n_items:
+                capacity *= 2
+            self._items = _copy_into(empty_item_tables(capacity, self.settings.row_length), self._items)
+            shown = np.zeros((len(kernel.RACERS), capacity), np.uint8)
+            shown[:, : self._shown.shape[1]] = self._shown
+            self._shown = shown
+            self._work = empty_workspace(capacity, self._params, self.settings.row_length)
+        capacity = len(self._users.n_events)
+        if self.n_users + 1 > capacity:
+            while capacity < self.n_users + 1:
+                capacity *= 2
+            self._users = _copy_into(empty_user_tables(capacity, len(self._users.pair)), self._users)
+
+    def start_testing(self) -> None:
+        """Forget what was recommended so far: coverage counts from here."""
+        self._shown[:] = 0
+
+    def coverage(self) -> dict[str, float]:
+        """Return for each racer the share of known items it has recommended."""
+        known = max(int(np.count_nonzero(self._items.total)), 1)
+        shown = np.count_nonzero(self._shown, axis=1) / known
+        return {racer: float(shown[kernel.RACERS.index(racer)]) for racer in self.racers}
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the whole state as arrays, as :mod:`rtrec.models.snapshot` stores it; views, not copies."""
+        arrays = {f"items/{name}": _used(name, array, self.n_items) for name, array in _fields(self._items)}
+        arrays |= {f"users/{name}": _used(name, array, self.n_users) for name, array in _fields(self._users)}
+        arrays |= {f"ranker/{name}": array for name, array in _fields(self.ranker)}
+        return arrays | {"shown": self._shown[:, : self.n_items]}
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], settings: Settings, *, racers: Sequence[str] = kernel.RACERS
+    ) -> Blend:
+        """Return a blend that goes on exactly where the one behind :meth:`to_arrays` stood; arrays are
+        copied.
+        """
+        blend = cls(settings, racers=racers)
+        blend._users = empty_user_tables(_FIRST_USERS, len(arrays["users/pair"]))
+        blend.make_room(len(arrays["users/n_events"]), len(arrays["items/total"]))
+        for name, array in _fields(blend._items):
+            _used(name, array, blend.n_items)[...] = arrays[f"items/{name}"]
+        for name, array in _fields(blend._users):
+            _used(name, array, blend.n_users)[...] = arrays[f"users/{name}"]
+        blend._shown[:, : blend.n_items] = arrays["shown"]
+        blend.ranker = Ranker(**{name: np.array(arrays[f"ranker/{name}"]) for name in Ranker._fields})
+        return blend
+
+    def _grow_pairs(self, n_more: int) -> None:
+        capacity = len(self._users.pair)
+        while 2 * (int(self._users.n_pairs[0]) + n_more) > capacity:
+            capacity *= 2
+        grown = empty_user_tables(1, capacity)._replace(ring=self._users.ring, n_events=self._users.n_events)
+        move_pairs(self._users, grown)
+        self._users = grown
+
+    def _change_half_life(self, half_life: int, before_s: float) -> None:
+        heat, known = self._items.heat[half_life], self._items.total > 0
+        time = self._items.last_time[known]
+        heat[known] += time / self._params.half_life_s[half_life] - time / before_s
+        hottest = np.flatnonzero(known)
+        hottest = hottest[np.lexsort((hottest, -heat[hottest]))][:TREND_LENGTH]
+        self._items.trend_item[half_life, : len(hottest)] = hottest
+        self._items.trend_size[half_life] = len(hottest)
+
+
+def _fields(table: Any) -> list[tuple[str, np.ndarray]]:
+    return list(zip(table._fields, table, strict=True))
+
+
+def _used(name: str, array: np.ndarray, n: int) -> np.ndarray:
+    """Return the part of a table's array that belongs to known items or users."""
+    if name in _WHOLE:
+        return array
+    return array[:, :n] if name in _BY_COLUMN else array[:n]
+
+
+def _copy_into(larger: _Table, table: _Table) -> _Table:
+    for (name, new), (_, old) in zip(_fields(larger), _fields(table), strict=True):
+        if name in _WHOLE:
+            new[...] = old
+        elif name in _BY_COLUMN:
+            new[:, : old.shape[1]] = old
+        else:
+            new[: len(old)] = old
+    return larger

@@ -1,0 +1,222 @@
+"""From a user and a moment to candidates, each with its features.
+
+Candidates are the neighbours of the user's last items in each neighbour table, and the hottest items at each
+half-life, less what the user has had. Gathering one is a few adds into its column: the item's *slot* is
+stamped with
+the number of the request, so that nothing is cleared between requests.
+
+Hot functions take single arrays, not whole tables: numba passes a named tuple field by field with every call
+that it
+does not inline, which cost ten times the work itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rtrec.features.declared import (
+    AGE,
+    COUNT,
+    HAD,
+    HAD_IDLE,
+    HEAT_LONG,
+    HEAT_SHORT,
+    IDLE,
+    N_FEATURES,
+    N_SUMS,
+    NEAR_LAST,
+    NEAR_RING,
+    NEXT_LAST,
+    NEXT_RING,
+)
+from rtrec.models.jit import kernel
+from rtrec.models.params import Params
+from rtrec.models.tables import HOUR_S, LONG, N_HALF_LIVES, SHORT, SMOOTHING, SOURCE_POWER
+from rtrec.models.users import RING_CAPACITY, has_had, pair_slot
+from rtrec.types import Ints, Nums
+
+#: Below one sixteenth of an event left, an item counts as cold as any: log2 of a decayed count stops here.
+COLDEST = np.float32(-4.0)
+TO_HOURS = np.float32(1.0 / HOUR_S)
+
+
+class Workspace(NamedTuple):
+    """Room for one request at a time; nothing in it outlives the request."""
+
+    request: Ints  # (1,) number of the request
+    stamp: Ints  # (item,) the last request that met the item
+    slot: Nums  # (item,) its candidate number in that request, -1 if it was taken out
+    item: Nums  # (candidate,)
+    features: np.ndarray  # (feature, candidate) float32
+    score: np.ndarray  # (candidate,) float32
+    chance: np.ndarray  # (candidate,) float32, softmax of the scores
+
+
+def empty_workspace(item_capacity: int, params: Params, row_length: int) -> Workspace:
+    """Return room for every candidate that ``params`` can bring."""
+    n_candidates = params.ring_length * (2 * row_length + 1) + N_HALF_LIVES * params.trending_candidates
+    return Workspace(
+        request=np.zeros(1, np.int64),
+        stamp=np.zeros(item_capacity, np.int64),
+        slot=np.zeros(item_capacity, np.int32),
+        item=np.zeros(n_candidates, np.int32),
+        features=np.zeros((N_FEATURES, n_candidates), np.float32),
+        score=np.zeros(n_candidates, np.float32),
+        chance=np.zeros(n_candidates, np.float32),
+    )
+
+
+@kernel
+def add_row(row_item, row_weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, is_last, n):
+    """Add a neighbour row's weights, times ``norm``, to its items' sums; return the number of candidates."""
+    for place in range(size):
+        neighbour = row_item[place]
+        opinion = norm * row_weight[place]
+        if stamp[neighbour] != request:
+            stamp[neighbour] = request
+            slot[neighbour] = n
+            item[n] = neighbour
+            n += 1
+        candidate = slot[neighbour]
+        ring_sum[candidate] += opinion
+        if is_last:
+            last_sum[candidate] += opinion
+    return n
+
+
+@kernel
+def add_item(item_num, request, stamp, slot, item, n):
+    """Make one item a candidate that no table has an opinion on yet."""
+    if stamp[item_num] != request:
+        stamp[item_num] = request
+        slot[item_num] = n
+        item[n] = item_num
+        n += 1
+    return n
+
+
+@kernel
+def drop_had(pair, user, slot, item, features, n):
+    """Take out what the user has had, closing the gaps; return how many candidates are left."""
+    kept = 0
+    for candidate in range(n):
+        item_num = item[candidate]
+        if has_had(pair, user, item_num):
+            slot[item_num] = -1
+            continue
+        slot[item_num] = kept
+        item[kept] = item_num
+        for feature in range(N_SUMS):
+            features[feature, kept] = features[feature, candidate]
+        kept += 1
+    features[:N_SUMS, kept:n] = 0.0
+    return kept
+
+
+@kernel
+def add_trending(trend, size, wanted, repeat, pair, user, request, stamp, slot, item, n):
+    """Make the ``wanted`` hottest items candidates that the user has not had (or, with ``repeat``, any)."""
+    taken = 0
+    for rank in range(size):
+        if taken == wanted:
+            break
+        item_num = trend[rank]
+        if stamp[item_num] != request:
+            if not repeat and has_had(pair, user, item_num):
+                continue
+            stamp[item_num] = request
+            slot[item_num] = n
+            item[n] = item_num
+            n += 1
+        elif slot[item_num] < 0:
+            continue
+        taken += 1
+    return n
+
+
+@kernel
+def gather(work, tables, users, params, user):
+    """Gather the user's candidates with their table sums; return how many they are."""
+    work.request[0] += 1
+    request, stamp, slot, item = work.request[0], work.stamp, work.slot, work.item
+    sums = work.features
+    sums[:N_SUMS] = 0.0
+    ring = users.ring[user]
+    n = 0
+    decay = 1.0
+    for age in range(min(params.ring_length, RING_CAPACITY)):
+        last = ring[age]
+        if last < 0:
+            break
+        if params.repeat:
+            n = add_item(last, request, stamp, slot, item, n)
+        if params.use_cooccurrence:
+            norm = np.float32(decay * (tables.total[last] + SMOOTHING) ** -SOURCE_POWER)
+            row, weight, size = tables.near_item[last], tables.near_weight[last], tables.near_size[last]
+            ring_sum, last_sum = sums[NEAR_RING], sums[NEAR_LAST]
+            n = add_row(row, weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, age == 0, n)
+        if params.use_transitions:
+            norm = np.float32(decay * (tables.next_total[last] + SMOOTHING) ** -SOURCE_POWER)
+            row, weight, size = tables.next_item[last], tables.next_weight[last], tables.next_size[last]
+            ring_sum, last_sum = sums[NEXT_RING], sums[NEXT_LAST]
+            n = add_row(row, weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, age == 0, n)
+        decay *= params.ring_decay
+    if not params.repeat:
+        n = drop_had(users.pair, user, slot, item, sums, n)
+    if params.use_trending:
+        for half_life in range(N_HALF_LIVES):
+            trend, size = tables.trend_item[half_life], tables.trend_size[half_life]
+            wanted, repeat = params.trending_candidates, params.repeat
+            n = add_trending(trend, size, wanted, repeat, users.pair, user, request, stamp, slot, item, n)
+    return n
+
+
+@kernel
+def fill_features(work, tables, users, params, user, now, n):
+    """Turn the sums of ``n`` gathered candidates into all their features at time ``now``."""
+    features, item = work.features, work.item
+    age_short = now / params.half_life_s[SHORT]
+    age_long = now / params.half_life_s[LONG]
+    heat_short, heat_long = tables.heat[SHORT], tables.heat[LONG]
+    discount, log_count = tables.discount, tables.log_count
+    first_time, last_time = tables.first_time, tables.last_time
+    for candidate in range(n):
+        item_num = item[candidate]
+        for feature in range(N_SUMS):
+            features[feature, candidate] *= discount[item_num]
+        if params.use_trending:
+            features[HEAT_SHORT, candidate] = max(np.float32(heat_short[item_num] - age_short), COLDEST)
+            features[HEAT_LONG, candidate] = max(np.float32(heat_long[item_num] - age_long), COLDEST)
+            features[COUNT, candidate] = log_count[item_num]
+        features[AGE, candidate] = now - first_time[item_num]
+        features[IDLE, candidate] = now - last_time[item_num]
+    if not params.use_trending:
+        features[HEAT_SHORT, :n] = 0.0
+        features[HEAT_LONG, :n] = 0.0
+        features[COUNT, :n] = 0.0
+    for feature in range(N_SUMS):
+        for candidate in range(n):
+            features[N_SUMS + feature, candidate] = np.sqrt(features[feature, candidate])
+    for feature in (AGE, IDLE):
+        for candidate in range(n):
+            hours = max(features[feature, candidate], np.float32(0.0)) * TO_HOURS
+            features[feature, candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))
+    fill_had(features, item, users.pair, users.pair_count, users.pair_time, params.repeat, user, now, n)
+
+
+@kernel
+def fill_had(features, item, pair, pair_count, pair_time, repeat, user, now, n):
+    """Fill what the user's own past says of each candidate; without repeats it says nothing."""
+    features[HAD, :n] = 0.0
+    features[HAD_IDLE, :n] = 0.0
+    if not repeat:
+        return
+    for candidate in range(n):
+        slot = pair_slot(pair, user, item[candidate])
+        count = pair_count[slot]
+        if count > 0:
+            hours = np.float32(max(now - pair_time[slot], 0.0)) * TO_HOURS
+            features[HAD, candidate] = np.sqrt(count)
+            features[HAD_IDLE, candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))

@@ -1,0 +1,243 @@
+"""Test, then learn: the loop that answers every event before it learns it.
+
+For each event the racing models each make their list of k from the state before the event; what is returned
+is the rank
+of the event's item in each list (1 to k, 0 for a miss, -1 where nothing was asked). Then the ranker, the
+user and the item tables
+learn. Four models race on the same tables:
+
+- ``default``: all candidates, ordered by the ranker;
+- ``popularity``: all items, ordered by decayed popularity at the long half-life;
+- ``cooccurrence``, ``transitions``: one neighbour table alone, its list filled up by popularity.
+
+Arrays go in and out; what they mean is said where they are made (``tables``, ``users``, ``ranker``,
+``candidates``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtrec.features.declared import NEAR_RING, NEXT_RING
+from rtrec.models.candidates import fill_features, gather
+from rtrec.models.jit import kernel
+from rtrec.models.ranker import fill_scale, learn_ranker, score, see_spread, take_gradient
+from rtrec.models.tables import LONG, hotter, learn_item
+from rtrec.models.users import has_had, has_room_for, learn_user
+from rtrec.types import KINDS
+
+RACERS: tuple[str, ...] = ("default", "popularity", "cooccurrence", "transitions")
+DEFAULT, POPULARITY, COOCCURRENCE, TRANSITIONS = range(len(RACERS))
+#: An event of this kind is learned but never asked for: nobody wants to be recommended it.
+DISLIKE = KINDS.index("dislike")
+UNTESTED = -1
+
+
+@kernel
+def step(
+    tables,
+    users,
+    ranker,
+    work,
+    shown,
+    params,
+    events,
+    lessons,
+    operations,
+    ranks,
+    racing,
+    start,
+    batch,
+    defer,
+):
+    """Test, then learn events from ``start`` on; return the number of the first one not taken.
+
+    ``batch`` events at a time are answered with the state before all of them. With ``defer`` the item tables
+    are left
+    alone and ``operations`` holds what they have to learn. It stops early only when the set of (user, item)
+    pairs has to grow before the next batch.
+    """
+    n_events = len(events.user_num)
+    scale = np.empty(len(ranker.weight))
+    lists = np.empty((len(racing), params.list_length), np.int32)
+    while start < n_events:
+        stop = min(start + batch, n_events)
+        if not has_room_for(users, stop - start):
+            return start
+        fill_scale(ranker, scale)
+        for event in range(start, stop):
+            user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
+            if events.kind[event] == DISLIKE:
+                ranks[event] = UNTESTED
+                lessons.kind[event] = 0
+            else:
+                n = answer(work, tables, users, ranker, params, scale, user, now, racing, lists)
+                for racer in range(len(racing)):
+                    ranks[event, racer] = UNTESTED
+                    if racing[racer]:
+                        ranks[event, racer] = rank_of(item, lists[racer])
+                        mark(shown[racer], lists[racer])
+                take_lesson(work, scale, item, n, racing[DEFAULT], lessons, event)
+        for event in range(start, stop):
+            weight = params.kind_weight[events.kind[event]]
+            if weight > 0.0:
+                kind, spread, gradient = lessons.kind[event], lessons.variance[event], lessons.gradient[event]
+                learn_ranker(ranker, params.learning_rate, kind, spread, gradient)
+            user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
+            operations.timestamp[event] = now
+            operations.item_num[event] = item
+            operations.weight[event] = weight
+            before = operations.before[event]
+            for age in range(len(before)):
+                before[age] = users.ring[user, age]
+            learn_user(users, now, user, item, weight)
+            if weight > 0.0 and not defer:
+                learn_item(tables, params, now, item, weight, before)
+        start = stop
+    return start
+
+
+@kernel
+def learn_items(tables, params, operations):
+    """Learn deferred operations in order; those without positive weight teach the tables nothing."""
+    for event in range(len(operations.item_num)):
+        weight = operations.weight[event]
+        if weight > 0.0:
+            now, item, before = (
+                operations.timestamp[event],
+                operations.item_num[event],
+                operations.before[event],
+            )
+            learn_item(tables, params, now, item, weight, before)
+
+
+@kernel
+def answer(work, tables, users, ranker, params, scale, user, now, racing, lists):
+    """Write each racer's list for ``user`` at ``now`` into ``lists``, -1 past its end; return the number of
+    candidates.
+    """
+    n = 0
+    if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS]:
+        n = gather(work, tables, users, params, user)
+    trend, size, heat = tables.trend_item[LONG], tables.trend_size[LONG], tables.heat[LONG]
+    pair, repeat = users.pair, params.repeat
+    if racing[DEFAULT]:
+        fill_features(work, tables, users, params, user, now, n)
+        score(ranker.weight, scale, work.features, work.score, n)
+        length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
+        fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, user, repeat)
+    if racing[POPULARITY]:
+        fill_up(lists[POPULARITY], 0, trend, size, heat, tables.total, pair, user, repeat)
+    for racer, feature in ((COOCCURRENCE, NEAR_RING), (TRANSITIONS, NEXT_RING)):
+        if racing[racer]:
+            if not racing[DEFAULT]:
+                discount_sums(work.features[feature], tables.discount, work.item, n)
+            length = take_best(work.features[feature], work.item, n, 0.0, lists[racer])
+            fill_up(lists[racer], length, trend, size, heat, tables.total, pair, user, repeat)
+    return n
+
+
+@kernel
+def discount_sums(sums, discount, item, n):
+    """Divide one table's sums by the candidates' popularity, which all features get in ``fill_features``."""
+    for candidate in range(n):
+        sums[candidate] *= discount[item[candidate]]
+
+
+@kernel
+def take_best(scores, item, n, above, best):
+    """Write the items with the highest scores over ``above`` into ``best``, ties by number; return how
+    many.
+    """
+    length = 0
+    place_of = np.empty(len(best), np.int32)
+    for candidate in range(n):
+        if not scores[candidate] > above:
+            continue
+        if length == len(best) and not ahead(scores, item, candidate, place_of[length - 1]):
+            continue
+        place = min(length, len(best) - 1)
+        while place > 0 and ahead(scores, item, candidate, place_of[place - 1]):
+            place_of[place] = place_of[place - 1]
+            place -= 1
+        place_of[place] = candidate
+        length = min(length + 1, len(best))
+    for place in range(length):
+        best[place] = item[place_of[place]]
+    return length
+
+
+@kernel
+def ahead(scores, item, one, other):
+    """Say whether candidate ``one`` comes before ``other``: higher score, or the same and the lower
+    number.
+    """
+    return scores[one] > scores[other] or (scores[one] == scores[other] and item[one] < item[other])
+
+
+@kernel
+def fill_up(best, length, trend, size, heat, count, pair, user, repeat):
+    """Fill ``best`` from ``length`` on with the hottest known items that are not in it; -1 when none are
+    left.
+    """
+    own = length
+    for rank in range(size):
+        if length == len(best):
+            return
+        item = trend[rank]
+        if not is_among(item, best, own) and (repeat or not has_had(pair, user, item)):
+            best[length] = item
+            length += 1
+    if length < len(best):
+        # Everything in the list of the hottest is taken: only now look at every item there is.
+        length = own
+        for item in range(len(count)):
+            if count[item] == 0.0 or is_among(item, best, own):
+                continue
+            if length == len(best) and not hotter(heat, item, best[length - 1]):
+                continue
+            if not repeat and has_had(pair, user, item):
+                continue
+            place = min(length, len(best) - 1)
+            while place > own and hotter(heat, item, best[place - 1]):
+                best[place] = best[place - 1]
+                place -= 1
+            best[place] = item
+            length = min(length + 1, len(best))
+        best[length:] = -1
+
+
+@kernel
+def is_among(item, best, length):
+    """Say whether ``item`` is one of the first ``length`` of ``best``."""
+    return rank_of(item, best[:length]) > 0
+
+
+@kernel
+def rank_of(item, best):
+    """Return the place of ``item`` in the list, counted from 1; 0 if it is not there."""
+    for place in range(len(best)):
+        if best[place] == item:
+            return place + 1
+    return 0
+
+
+@kernel
+def mark(shown, best):
+    """Remember that these items have been recommended."""
+    for item in best:
+        if item >= 0:
+            shown[item] = 1
+
+
+@kernel
+def take_lesson(work, scale, item, n, ranked, lessons, event):
+    """Write down what the ranker can learn from the answer just given, if the event is for it."""
+    lessons.kind[event] = 0
+    if ranked and n > 1:
+        see_spread(work.features, n, lessons.variance[event])
+        lessons.kind[event] = 1
+        if work.stamp[item] == work.request[0] and work.slot[item] >= 0:
+            target, gradient = work.slot[item], lessons.gradient[event]
+            take_gradient(scale, work.features, work.score, work.chance, n, target, gradient)
+            lessons.kind[event] = 2

@@ -1,0 +1,173 @@
+"""The online ranker: a linear model over standardised features, trained after every answer.
+
+For candidates c with features x_c the chance that c is what the user takes next is the softmax
+
+    p_c = exp(w . x_c / s) / sum over d of exp(w . x_d / s)
+
+with s the running standard deviation of each feature among candidates (means cancel in a softmax). After the
+answer the
+ranker steps along the gradient of -log p of what the user really took (listwise softmax, ListNet: Cao, Qin,
+Liu, Tsai,
+Li 2007) with AdaGrad (Duchi, Hazan, Singer 2011), which gives rare features larger steps and needs no
+schedule.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rtrec.features.declared import FEATURES, N_FEATURES
+from rtrec.models.jit import kernel, sum_kernel
+from rtrec.types import Floats
+
+#: The spread of a feature is a running mean over about this many answers.
+SPREAD_MEMORY = 1000.0
+SMALLEST_SPREAD = 1e-12
+
+
+class Ranker(NamedTuple):
+    """The ranker's state; all arrays have shape ``(feature,)`` but ``n_seen``."""
+
+    weight: Floats
+    squared_gradient: Floats
+    variance: Floats  # running variance of each feature among the candidates of an answer
+    n_seen: Floats  # (2,) answers whose spread was seen, answers learned from
+
+
+class Lesson(NamedTuple):
+    """What one answered event teaches the ranker."""
+
+    variance: Floats  # (event, feature) spread of the features among its candidates
+    gradient: Floats  # (event, feature)
+    kind: np.ndarray  # (event,) uint8: 0 nothing, 1 spread only, 2 spread and gradient
+
+
+def new_ranker() -> Ranker:
+    """Return a ranker that starts with the declared weights."""
+    return Ranker(
+        weight=np.array([feature.start for feature in FEATURES]),
+        squared_gradient=np.zeros(N_FEATURES),
+        variance=np.zeros(N_FEATURES),
+        n_seen=np.zeros(2),
+    )
+
+
+def empty_lessons(n_events: int) -> Lesson:
+    """Return room for the lessons of ``n_events`` events."""
+    return Lesson(
+        np.zeros((n_events, N_FEATURES)), np.zeros((n_events, N_FEATURES)), np.zeros(n_events, np.uint8)
+    )
+
+
+def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
+    """Merge rankers that several shards trained from the same ``base`` on events of their own.
+
+    Weights and spreads are averaged by how much each shard learned (local SGD: Stich 2019); squared
+    gradients and counts
+    add up, since they are sums over events.
+    """
+    new = np.array([each.n_seen - base.n_seen for each in learned])  # (shard, 2)
+    if not new.any():
+        return base
+    seen_share, taught_share = (column / max(column.sum(), 1.0) for column in new.T)
+    return Ranker(
+        weight=base.weight
+        + sum(s * (r.weight - base.weight) for s, r in zip(taught_share, learned, strict=True)),
+        squared_gradient=base.squared_gradient
+        + sum(each.squared_gradient - base.squared_gradient for each in learned),
+        variance=base.variance
+        + sum(s * (r.variance - base.variance) for s, r in zip(seen_share, learned, strict=True)),
+        n_seen=base.n_seen + new.sum(axis=0),
+    )
+
+
+@sum_kernel
+def total_of(values, n):
+    """Return the sum of the first ``n`` values."""
+    total = np.float32(0.0)
+    for place in range(n):
+        total += values[place]
+    return total
+
+
+@sum_kernel
+def dot(one, other, n):
+    """Return the sum of products of the first ``n`` values."""
+    total = np.float32(0.0)
+    for place in range(n):
+        total += one[place] * other[place]
+    return total
+
+
+@sum_kernel
+def squares_about(values, mean, n):
+    """Return the sum of squared distances of the first ``n`` values from ``mean``."""
+    total = np.float32(0.0)
+    for place in range(n):
+        distance = values[place] - mean
+        total += distance * distance
+    return total
+
+
+@kernel
+def fill_scale(ranker, scale):
+    """Write 1/standard deviation of each feature into ``scale``; 0 for one that never varied."""
+    for feature in range(N_FEATURES):
+        variance = ranker.variance[feature]
+        scale[feature] = 1.0 / np.sqrt(variance) if variance > SMALLEST_SPREAD else 0.0
+
+
+@kernel
+def score(weight, scale, features, scores, n):
+    """Write the score of ``n`` candidates into ``scores``."""
+    scores[:n] = 0.0
+    for feature in range(N_FEATURES):
+        factor = np.float32(weight[feature] * scale[feature])
+        if factor != 0.0:
+            row = features[feature]
+            for candidate in range(n):
+                scores[candidate] += factor * row[candidate]
+
+
+@kernel
+def see_spread(features, n, variance):
+    """Write the variance of each feature among ``n`` candidates into ``variance``."""
+    for feature in range(N_FEATURES):
+        row = features[feature]
+        variance[feature] = squares_about(row, np.float32(total_of(row, n) / n), n) / n
+
+
+@kernel
+def take_gradient(scale, features, scores, chance, n, target, gradient):
+    """Write the gradient of -log p(target) with respect to the weights into ``gradient``."""
+    highest = scores[0]
+    for candidate in range(1, n):
+        highest = max(highest, scores[candidate])
+    for candidate in range(n):
+        chance[candidate] = np.exp(scores[candidate] - highest)
+    total = total_of(chance, n)
+    for feature in range(N_FEATURES):
+        row = features[feature]
+        gradient[feature] = (dot(chance, row, n) / total - row[target]) * scale[feature]
+
+
+@kernel
+def learn_ranker(ranker, learning_rate, kind, variance, gradient):
+    """Learn one lesson: the spread of the features first, then a step along the gradient."""
+    if kind == 0:
+        return
+    share = max(1.0 / SPREAD_MEMORY, 1.0 / (1.0 + ranker.n_seen[0]))
+    ranker.n_seen[0] += 1.0
+    for feature in range(N_FEATURES):
+        if variance[feature] > SMALLEST_SPREAD:  # a table that is switched off keeps the spread it had
+            ranker.variance[feature] += share * (variance[feature] - ranker.variance[feature])
+    if kind == 1:
+        return
+    ranker.n_seen[1] += 1.0
+    for feature in range(N_FEATURES):
+        step = gradient[feature]
+        ranker.squared_gradient[feature] += step * step
+        if ranker.squared_gradient[feature] > 0.0:
+            ranker.weight[feature] -= learning_rate * step / np.sqrt(ranker.squared_gradient[feature])
