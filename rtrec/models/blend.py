@@ -49,9 +49,12 @@ class Blend:
     >>> from rtrec.types import NumberedEvents
     >>> blend = Blend(Settings())
     >>> events = NumberedEvents(
-    ...     user_num=np.array([0, 0, 1, 1], np.int32), item_num=np.array([0, 1, 0, 1], np.int32),
-    ...     timestamp=np.array([1.0, 2.0, 3.0, 4.0]), kind=np.zeros(4, np.uint8), value=np.zeros(4,
-    np.float32))
+    ...     user_num=np.array([0, 0, 1, 1], np.int32),
+    ...     item_num=np.array([0, 1, 0, 1], np.int32),
+    ...     timestamp=np.array([1.0, 2.0, 3.0, 4.0]),
+    ...     kind=np.zeros(4, np.uint8),
+    ...     value=np.zeros(4, np.float32),
+    ... )
     >>> blend.step(events).ranks[:, 0].tolist()  # user 1's first item is popular, her second goes with it
     [0, 0, 1, 1]
     """

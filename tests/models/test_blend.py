@@ -1,0 +1,139 @@
+"""The kernel through its owner: promises that hold for any stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtrec.models.base import Recommender
+from rtrec.models.blend import Blend
+from rtrec.models.kernel import RACERS
+from rtrec.models.single import BuiltIn
+from rtrec.settings import Settings
+from rtrec.types import KINDS, NumberedEvents
+
+
+def stream(n_events: int = 3000, *, seed: int = 0) -> NumberedEvents:
+    rng = np.random.default_rng(seed)
+    items = np.minimum(rng.zipf(1.3, n_events), 300) - 1
+    return NumberedEvents(
+        user_num=rng.integers(0, 60, n_events).astype(np.int32),
+        item_num=items.astype(np.int32),
+        timestamp=np.cumsum(rng.exponential(600.0, n_events)),
+        kind=np.zeros(n_events, np.uint8),
+        value=np.full(n_events, np.nan, np.float32),
+    )
+
+
+def same(one: Blend, other: Blend) -> None:
+    left, right = one.to_arrays(), other.to_arrays()
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_one_shard_does_not_depend_on_how_the_stream_is_cut(size: int) -> None:
+    events = stream()
+    whole, cut = Blend(Settings()), Blend(Settings())
+    expected = whole.step(events).ranks
+    ranks = [cut.step(events.part(start, start + size)).ranks for start in range(0, events.n_events, size)]
+    np.testing.assert_array_equal(np.concatenate(ranks), expected)
+    same(whole, cut)
+
+
+def test_state_survives_a_round_trip_and_goes_on_the_same() -> None:
+    events = stream()
+    undisturbed = Blend(Settings())
+    undisturbed.step(events.part(0, 1500))
+    resumed = Blend.from_arrays(undisturbed.to_arrays(), Settings())
+    expected = undisturbed.step(events.part(1500, 3000)).ranks
+    np.testing.assert_array_equal(resumed.step(events.part(1500, 3000)).ranks, expected)
+    same(undisturbed, resumed)
+
+
+def test_deferred_operations_make_the_same_item_tables() -> None:
+    events = stream()
+    at_once, deferred = Blend(Settings()), Blend(Settings())
+    at_once.step(events)
+    for start in range(0, events.n_events, 100):
+        deferred.learn_items(deferred.step(events.part(start, start + 100), defer=True).operations)
+    left, right = at_once.to_arrays(), deferred.to_arrays()
+    for name in left:
+        if name.startswith("items/"):
+            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", RACERS)
+def test_a_racer_answers_as_it_would_alone(name: str) -> None:
+    events = stream()
+    racing = Blend(Settings()).step(events).ranks[:, RACERS.index(name)]
+    np.testing.assert_array_equal(BuiltIn(name, Settings()).test_then_learn(events, k=10), racing)
+
+
+def test_an_item_is_a_miss_before_it_is_learned() -> None:
+    """Swap test and learning and this fails: every first event of an item would be a hit."""
+    n_events = 50
+    events = stream(n_events)._replace(item_num=np.arange(n_events, dtype=np.int32))
+    assert not (Blend(Settings()).step(events).ranks > 0).any()
+
+
+def test_nothing_the_user_had_is_recommended_unless_repeats_are() -> None:
+    events = stream(200)
+    again = NumberedEvents(*[np.concatenate([column, column]) for column in events])  # type: ignore[arg-type]
+    assert not (Blend(Settings()).step(again).ranks[200:] > 0).any()
+    assert (Blend(Settings(repeat=True)).step(again).ranks[200:] > 0).any()
+
+
+def test_a_dislike_is_not_asked_for_and_teaches_no_table() -> None:
+    events = stream(100)._replace(kind=np.full(100, KINDS.index("dislike"), np.uint8))
+    blend = Blend(Settings())
+    assert (blend.step(events).ranks == -1).all()
+    assert blend.to_arrays()["items/total"].sum() == 0
+
+
+class _ByHeat(Recommender):
+    """Decayed popularity, slowly and obviously: the reference for the racer ``popularity``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.past: list[tuple[int, float]] = []
+
+    def score(self, user_num: int, timestamp: float) -> np.ndarray:
+        heat = np.full(300, np.nan)
+        half_life = Settings().half_life_long_h * 3600.0
+        for item, then in self.past:
+            heat[item] = np.nansum([heat[item], 2.0 ** ((then - timestamp) / half_life)])
+        return heat
+
+    def learn_one(self, user_num: int, item_num: int, timestamp: float, kind: int, value: float) -> None:
+        self.past.append((item_num, timestamp))
+
+
+def test_popularity_equals_its_plain_reference_event_by_event() -> None:
+    events = stream(400)
+    expected = _ByHeat().test_then_learn(events, k=10)
+    np.testing.assert_array_equal(BuiltIn("popularity", Settings()).test_then_learn(events, k=10), expected)
+
+
+def test_cooccurrence_sums_are_those_a_dictionary_would_hold() -> None:
+    events, settings = stream(500), Settings(row_length=1000)
+    blend = Blend(settings)
+    blend.step(events)
+    together: dict[tuple[int, int], float] = {}
+    rings: dict[int, list[int]] = {}
+    for user, item in zip(events.user_num.tolist(), events.item_num.tolist(), strict=True):
+        ring = rings.setdefault(user, [])
+        for age, other in enumerate(ring[: settings.ring_length]):
+            if other != item:
+                for pair in ((item, other), (other, item)):
+                    together[pair] = together.get(pair, 0.0) + settings.ring_decay**age
+        ring.insert(0, item)
+    arrays = blend.to_arrays()
+    held = {
+        (row, int(arrays["items/near_item"][row, place])): float(arrays["items/near_weight"][row, place])
+        for row in range(blend.n_items)
+        for place in range(arrays["items/near_size"][row])
+    }
+    assert held.keys() == together.keys()
+    assert held == pytest.approx(together, rel=1e-5)
