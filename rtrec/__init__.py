@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from rtrec.engine.live import LiveRun
     from rtrec.evaluation.prequential import evaluate
     from rtrec.events.loading import load_events
     from rtrec.events.mapping import ColumnMapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: `import rtrec` and `rtrec --help` answer at once.
 _HOMES = {
+    "LiveRun": "rtrec.engine.live",
     "ColumnMapping": "rtrec.events.mapping",
     "Recommender": "rtrec.models.base",
     "Settings": "rtrec.settings",
@@ -32,6 +34,7 @@ _HOMES = {
 }
 __all__ = [
     "ColumnMapping",
+    "LiveRun",
     "Recommender",
     "Settings",
     "SyntheticConfig",

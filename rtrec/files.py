@@ -39,6 +39,16 @@ def publish_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
     sync(path.parent)
 
 
+def publish_text(path: Path, text: str) -> None:
+    """Write a text file that appears complete or not at all; missing folders are made."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode())
+
+    make_folder(path.parent)
+    publish_file(path, write)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its missing parents so that their names are durable as well."""
     if path.is_dir():

@@ -85,6 +85,8 @@ class Status:
     seconds: float = 0.0
     dask_dashboard: str = ""
     source: str = ""
+    run_events: int = 0
+    recoveries: int = 0
 
     @property
     def lag(self) -> int:

@@ -48,13 +48,15 @@ class Feed(Protocol):
         position: int,
         *,
         speed: float | None,
+        n_more: int | None,
         counts: Mapping[str, int],
         recent_ids: Iterable[str],
         sleep: Callable[[float], object],
     ) -> Iterator[Fed]:
         """Yield what comes after ``position``, at ``speed`` times the recorded pace (None: at once).
 
-        ``counts`` and ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and
+        It ends after ``n_more`` events exactly, standing right behind the last of them. ``counts`` and
+        ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and
         ends the feed
         by returning true.
         """
@@ -87,17 +89,26 @@ class FileFeed:
         return self.source.name
 
     def n_events(self) -> int:
-        """Return how many events the file has, found by cleaning it once for nothing else."""
+        """Return how many events the file has, found by cleaning it once for nothing else.
+
+        Raises
+        ------
+        InputError
+            If not a single row is an event.
+        """
         cleaner = self._cleaner()
-        return sum(
+        n_events = sum(
             cleaner.clean(chunk.frame, chunk.first_row).events.num_rows for chunk in self.source.chunks()
         )
+        cleaner.require_accepted()
+        return n_events
 
     def start(
         self,
         position: int,
         *,
         speed: float | None = None,
+        n_more: int | None = None,
         counts: Mapping[str, int] | None = None,
         recent_ids: Iterable[str] = (),
         sleep: Callable[[float], object] = lambda _: None,
@@ -114,8 +125,17 @@ class FileFeed:
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
         for chunk in paced(self.source.chunks(position), speed=speed, sleep=sleep):
-            batch = cleaner.clean(chunk.frame, chunk.first_row)
-            yield Fed(batch.events, chunk.position, dict(cleaner.counts), batch.dead_letters)
+            start = 0
+            while start < len(chunk.frame):
+                # As many rows as events are wanted can never be too many, however few of them are events.
+                stop = len(chunk.frame) if n_more is None else min(start + n_more, len(chunk.frame))
+                if stop == start:
+                    return
+                part = chunk.part(start, stop)
+                batch = cleaner.clean(part.frame, part.first_row)
+                yield Fed(batch.events, part.position, dict(cleaner.counts), batch.dead_letters)
+                n_more = None if n_more is None else n_more - batch.events.num_rows
+                start = stop
         cleaner.require_accepted()
 
     def _cleaner(self) -> Cleaner:
@@ -143,11 +163,17 @@ class SyntheticFeed:
         position: int,
         *,
         speed: float | None = None,
+        n_more: int | None = None,
         counts: Mapping[str, int] | None = None,
         recent_ids: Iterable[str] = (),
         sleep: Callable[[float], object] = lambda _: None,
     ) -> Iterator[Fed]:
         """See :class:`Feed`; nothing has to be remembered of the rows before."""
         for events in paced(self.stream.chunks(self._chunk_rows, position), speed=speed, sleep=sleep):
+            if n_more is not None:
+                events = events.slice(0, n_more)
+                n_more -= events.num_rows
+            if not events.num_rows:
+                return
             position += events.num_rows
             yield Fed(events, position, {"accepted": position})

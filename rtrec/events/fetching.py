@@ -64,11 +64,11 @@ def fetch(
     if source is not None and not Path(source).exists():
         raise InputError(f"--from {source}: no such file or folder")
     _agree(dataset, folder, accept_licence)
-    if source is None and _is_ready(dataset, folder):
+    if source is None and is_ready(dataset, folder):
         return folder
     published = _download(dataset, folder, progress) if source is None else _find(dataset, Path(source))
     origin = json.dumps(published.origin(), indent=1, sort_keys=True).encode()
-    if not (_is_ready(dataset, folder) and (folder / _ORIGIN).read_bytes() == origin):
+    if not (is_ready(dataset, folder) and (folder / _ORIGIN).read_bytes() == origin):
         # The origin goes first and comes last: without it the folder does not count as ready.
         (folder / _ORIGIN).unlink(missing_ok=True)
         dataset.prepare(published, folder)
@@ -76,7 +76,8 @@ def fetch(
     return folder
 
 
-def _is_ready(dataset: Dataset, folder: Path) -> bool:
+def is_ready(dataset: Dataset, folder: Path) -> bool:
+    """Say whether ``folder`` has all that :func:`fetch` leaves there."""
     return all((folder / name).is_file() for name in (_ORIGIN, TITLES, dataset.events_file))
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from rtrec.models import kernel
 from rtrec.models.base import Ranks
-from rtrec.models.candidates import empty_workspace
-from rtrec.models.params import to_params
-from rtrec.models.ranker import Ranker, empty_lessons, new_ranker
+from rtrec.models.candidates import Workspace, empty_workspace
+from rtrec.models.params import Params, to_params
+from rtrec.models.ranker import Ranker, empty_lessons, fill_scale, new_ranker
 from rtrec.models.tables import N_HALF_LIVES, TREND_LENGTH, ItemTables, Operations, empty_item_tables
 from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, move_pairs
 from rtrec.settings import Settings
-from rtrec.types import NumberedEvents
+from rtrec.types import NumberedEvents, Nums
 
 _Table = TypeVar("_Table", ItemTables, UserTables)
 _FIRST_ITEMS, _FIRST_USERS, _FIRST_PAIRS = 1024, 1024, 1 << 14
@@ -33,6 +33,13 @@ class Learned(NamedTuple):
     operations: Operations
 
 
+class Best(NamedTuple):
+    """An answer as numbers: the items, best first, and among how many candidates they were chosen."""
+
+    best: Nums
+    n_candidates: int
+
+
 class Blend:
     """Streaming tables of items, the users of one shard, and the ranker that blends their opinions.
 
@@ -46,7 +53,7 @@ class Blend:
     Examples
     --------
     >>> import numpy as np
-    >>> from rtrec.types import NumberedEvents
+    >>> from rtrec.types import NumberedEvents, Nums
     >>> blend = Blend(Settings())
     >>> events = NumberedEvents(
     ...     user_num=np.array([0, 0, 1, 1], np.int32),
@@ -154,6 +161,27 @@ class Blend:
             while capacity < self.n_users + 1:
                 capacity *= 2
             self._users = _copy_into(empty_user_tables(capacity, len(self._users.pair)), self._users)
+
+    def answer(
+        self, user_num: int, now: float, *, k: int
+    ) -> tuple[Best, ItemTables, UserTables, Workspace, Params]:
+        """Answer a user (-1: a stranger) without learning; also return what the answer was made from.
+
+        The workspace holds the candidates with their features until the next step or answer.
+        """
+        user = user_num if 0 <= user_num < self.n_users else self.n_users
+        scale = np.empty(len(self.ranker.weight))
+        fill_scale(self.ranker, scale)
+        lists = np.full((len(kernel.RACERS), k), -1, np.int32)
+        racing = np.arange(len(kernel.RACERS)) == kernel.DEFAULT
+        items, users, work = self._items, self._users, self._work
+        n = kernel.answer(work, items, users, self.ranker, self._params, scale, user, now, racing, lists)
+        best = lists[kernel.DEFAULT]
+        return Best(best[best >= 0], int(n)), items, users, work, self._params
+
+    def shown(self) -> tuple[np.ndarray, int]:
+        """Return which items each racer has recommended, ``(racer, item)``, and how many are known."""
+        return self._shown[:, : self.n_items].copy(), int(np.count_nonzero(self._items.total))
 
     def start_testing(self) -> None:
         """Forget what was recommended so far: coverage counts from here."""

@@ -1,0 +1,114 @@
+"""A deployment: one directory with the log, the snapshots, the reports, and what was fixed when it was
+made.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from rtrec.errors import CorruptionError, DeploymentError
+from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.files import make_folder, publish_text
+
+FORMAT_VERSION = 1
+_MANIFEST, _LOCK = "deployment.json", "lock"
+#: What lies in a home that is ours to remove when a run starts afresh.
+_OURS = ("log", "snapshots", _MANIFEST)
+
+
+class Deployment:
+    """Paths and manifest of a deployment's home; nothing is made before :meth:`create`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = Path(home)
+        self.log_path = self.home / "log" / "events.sqlite"
+        self.snapshots = self.home / "snapshots"
+        self.reports = self.home / "reports"
+
+    def __repr__(self) -> str:
+        return f"Deployment({str(self.home)!r})"
+
+    @property
+    def exists(self) -> bool:
+        """Say whether a run has made this deployment."""
+        return (self.home / _MANIFEST).is_file()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Return what was fixed when the deployment was made: shards, source, warmup_events, settings.
+
+        Raises
+        ------
+        DeploymentError
+            If there is no deployment, or it is of a later make.
+        CorruptionError
+            If the manifest cannot be read.
+        """
+        path = self.home / _MANIFEST
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DeploymentError(
+                f"{self.home}: no deployment here (no {_MANIFEST}); first: rtrec run --home {self.home} ..."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise CorruptionError(f"{path}: cannot be read: {error}") from error
+        if manifest.get("format") != FORMAT_VERSION:
+            raise DeploymentError(
+                f"{path}: expected format {FORMAT_VERSION}, got {manifest.get('format')!r}: "
+                "made by another rtrec"
+            )
+        return manifest
+
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """Make the deployment; the manifest is the last thing written, so a half-made one does not exist."""
+        make_folder(self.home)
+        EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
+        text = json.dumps({"format": FORMAT_VERSION, **manifest}, indent=1, sort_keys=True)
+        publish_text(self.home / _MANIFEST, text)
+
+    def clear(self) -> None:
+        """Remove log, snapshots and manifest; reports and whatever else lies there stay."""
+        for name in _OURS:
+            path = self.home / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def open_log(self, *, mode: Literal["read", "write"] = "write") -> EmbeddedLog:
+        """Open the log; ``"read"`` looks on while a run writes."""
+        if not self.exists:
+            _ = self.manifest  # says what is missing
+        return EmbeddedLog(self.log_path, mode=mode)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the deployment for one run; the system lets go of it when the process ends, however it ends.
+
+        Raises
+        ------
+        DeploymentError
+            If another run holds it.
+        """
+        make_folder(self.home)
+        with (self.home / _LOCK).open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise DeploymentError(
+                    f"{self.home}: another run is active (process {file.read().strip() or 'unknown'}); "
+                    "stop it first, or give another --home"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield

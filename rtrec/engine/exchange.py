@@ -1,0 +1,108 @@
+"""What driver and shards tell each other: a batch, its outcome, and what all shards then agree on.
+
+A shard learns its own users at once. What a batch teaches about *items* it hands back, and so does every
+other shard;
+put in one order (event time, then shard, then place) all of it is the batch's *agreement*, which every shard
+applies before its next batch. All shards so hold the same item tables, bit by bit. With one shard there is
+nobody to agree with: it learns everything at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rtrec.models.base import Ranks
+from rtrec.models.ranker import Ranker, merge_rankers
+from rtrec.models.tables import Operations
+from rtrec.settings import Settings
+from rtrec.types import Ints, NumberedEvents
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What all shards learn of a batch, in one order, and the ranker they go on with."""
+
+    seq: int
+    operations: Operations
+    ranker: Ranker
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One shard's part of one cut.
+
+    Attributes
+    ----------
+    seq
+        Number of the cut; a shard takes them one after the other.
+    events
+        Its events, in the order of its log partition.
+    n_warm
+        How many of the first are learned but not counted.
+    settings
+        Changed settings, live from this batch on.
+    agreement
+        Of the batch before, where there are several shards.
+    """
+
+    seq: int
+    events: NumberedEvents
+    n_warm: int = 0
+    settings: dict[str, Any] | None = None
+    agreement: Agreement | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one shard made of its batch: ranks ``(event, racer)``, and what the others have to learn of it."""
+
+    ranks: Ranks
+    operations: Operations
+    ranker: Ranker
+
+
+def batch_order(parts: Sequence[NumberedEvents]) -> Ints:
+    """Return the common order of a batch's events, as places in the shards' events laid end to end.
+
+    With one shard the order is that of its log; with several, event time decides, then shard and place.
+    """
+    n_events = sum(part.n_events for part in parts)
+    if len(parts) == 1:
+        return np.arange(n_events)
+    return np.argsort(np.concatenate([part.timestamp for part in parts]), kind="stable")
+
+
+def agree(seq: int, base: Ranker, outcomes: Sequence[Outcome], order: Ints) -> Agreement:
+    """Put together what shards learned from the same ``base``, in the common ``order``."""
+    together = concatenate([each.operations for each in outcomes])
+    operations = Operations(*[column[order] for column in together])  # type: ignore[arg-type]
+    return Agreement(seq, operations, merge_rankers(base, [each.ranker for each in outcomes]))
+
+
+def concatenate(operations: Sequence[Operations]) -> Operations:
+    """Return several operations as one, in the order given."""
+    columns = zip(*operations, strict=True)
+    return Operations(*[np.concatenate(each) for each in columns])  # type: ignore[arg-type]
+
+
+def cut_up(
+    seq: int,
+    parts: Sequence[NumberedEvents],
+    n_warm: int,
+    *,
+    settings: Settings | None = None,
+    agreement: Agreement | None = None,
+) -> tuple[list[Batch], Ints]:
+    """Return each shard's batch, and the common order; ``n_warm`` of the first events in it only warm up."""
+    order = batch_order(parts)
+    ends = np.cumsum([part.n_events for part in parts])
+    warm = np.bincount(np.searchsorted(ends, order[:n_warm], side="right"), minlength=len(parts))
+    changed = settings.model_dump() if settings is not None else None
+    batches = [
+        Batch(seq, part, int(n), changed, agreement) for part, n in zip(parts, warm.tolist(), strict=True)
+    ]
+    return batches, order

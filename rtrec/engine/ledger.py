@@ -1,0 +1,130 @@
+"""What a run knows beside its shards: numbers, place in the log, settings, metrics.
+
+All of it follows from the log alone, in order. So it is written into the same snapshot as the shards, and
+replaying
+the cuts behind a snapshot gives it back bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rtrec.engine.status import AppliedChange
+from rtrec.evaluation.drift import Alarm, HitDrift
+from rtrec.evaluation.history import MetricHistory
+from rtrec.events.log import Control, Cut
+from rtrec.events.numbering import number_events
+from rtrec.events.vocabulary import Vocabulary
+from rtrec.models.base import Ranks
+from rtrec.models.kernel import DEFAULT, RACERS, UNTESTED
+from rtrec.models.snapshot import Snapshot
+from rtrec.settings import Settings
+from rtrec.types import Floats, NumberedEvents
+
+
+class Ledger:
+    """The ordered state of a run.
+
+    Attributes
+    ----------
+    seq, ends, n_controls, n_events
+        Where in the log the state stands: last cut, its ends and controls, and events learned.
+    """
+
+    def __init__(self, n_shards: int, settings: Settings, *, n_warm: int) -> None:
+        self.n_warm = n_warm
+        self.settings = settings
+        self.users = [Vocabulary() for _ in range(n_shards)]
+        self.items = Vocabulary()
+        self.history = MetricHistory(RACERS, settings.list_length)
+        self.drift = HitDrift()
+        self.changes: list[AppliedChange] = []
+        self.seq = 0
+        self.ends: tuple[int, ...] = (0,) * n_shards
+        self.n_controls = 0
+        self.n_events = 0
+        self.last_time = float("nan")
+
+    @property
+    def n_users(self) -> int:
+        """Return how many users are known."""
+        return sum(len(users) for users in self.users)
+
+    def number(self, tables: Sequence[pa.Table]) -> list[NumberedEvents]:
+        """Return each partition's events as the shards read them; the new ones get numbers."""
+        return [
+            number_events(table, users, self.items) for table, users in zip(tables, self.users, strict=True)
+        ]
+
+    def change(self, controls: Sequence[Control]) -> Settings | None:
+        """Take the controls of a cut; return the settings they leave, None if there were none."""
+        for control in controls:
+            if control.body.get("control") == "settings":
+                before, changes = self.settings.model_dump(), control.body["changes"]
+                self.settings = self.settings.changed(**changes)
+                previous = {name: before[name] for name in changes}
+                self.changes.append(
+                    AppliedChange(control.offset, control.time, changes, previous, self.n_events)
+                )
+        return self.settings if controls else None
+
+    def take(self, cut: Cut, ranks: Ranks, timestamps: Floats) -> list[Alarm]:
+        """Book a cut that the shards have learned, its events in their common order; return drift alarms."""
+        tested = np.flatnonzero(ranks[:, DEFAULT] != UNTESTED)
+        offsets = self.n_events + tested
+        self.history.add(ranks[tested], timestamps[tested], offsets)
+        alarms = self.drift.update(ranks[tested, DEFAULT] > 0, offsets, timestamps[tested])
+        self.n_events += len(timestamps)
+        if len(timestamps):
+            self.last_time = float(timestamps[-1])
+        self.seq, self.ends, self.n_controls = cut.seq, cut.ends, cut.controls
+        return alarms
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the part of the state that is arrays."""
+        arrays = {f"vocabulary/items/{name}": array for name, array in self.items.to_arrays().items()}
+        for shard, users in enumerate(self.users):
+            arrays |= {f"vocabulary/users{shard}/{name}": array for name, array in users.to_arrays().items()}
+        arrays |= {f"history/{name}": array for name, array in self.history.to_arrays().items()}
+        return arrays | {f"drift/{name}": array for name, array in self.drift.to_arrays().items()}
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Return the part of the state that is short values."""
+        return {
+            "seq": self.seq,
+            "ends": list(self.ends),
+            "n_controls": self.n_controls,
+            "n_events": self.n_events,
+            "n_warm": self.n_warm,
+            "last_time": self.last_time if self.n_events else None,
+            "settings": self.settings.model_dump(),
+            "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
+        }
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Ledger:
+        """Return the ledger that a snapshot holds."""
+        manifest: Mapping[str, Any] = snapshot.manifest
+        ledger = cls(len(manifest["ends"]), Settings(**manifest["settings"]), n_warm=manifest["n_warm"])
+        ledger.items = Vocabulary.from_arrays(snapshot.arrays("vocabulary/items/"))
+        ledger.users = [
+            Vocabulary.from_arrays(snapshot.arrays(f"vocabulary/users{shard}/"))
+            for shard in range(len(manifest["ends"]))
+        ]
+        ledger.history = MetricHistory.from_arrays(snapshot.arrays("history/"))
+        ledger.drift = HitDrift.from_arrays(snapshot.arrays("drift/"))
+        ledger.changes = [
+            AppliedChange(**each | {"time": datetime.fromisoformat(each["time"])})
+            for each in manifest["changes"]
+        ]
+        ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
+        ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
+        if manifest["last_time"] is not None:
+            ledger.last_time = manifest["last_time"]
+        return ledger

@@ -1,0 +1,326 @@
+"""The live run: one object, three doors. Notebook, dashboard and command line hold the same one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rtrec.engine.deployment import Deployment
+from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
+from rtrec.errors import DeploymentError, InputError
+from rtrec.settings import Settings, declarations
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from rtrec.engine.session import Session
+    from rtrec.evaluation.comparison import Comparison
+    from rtrec.events.feeds import Feed
+
+_Result = TypeVar("_Result")
+
+
+class LiveRun:
+    """A run in a thread of its own; every method here may be called from any thread.
+
+    Examples
+    --------
+    ::
+
+        with LiveRun.start(Path("demo"), SyntheticFeed(SyntheticStream()), limit=5000) as run:
+            run.wait()
+            run.recommend("user-7")
+    """
+
+    def __init__(self, deployment: Deployment, session: Callable[[LiveRun], Session]) -> None:
+        self.deployment = deployment
+        self.error: BaseException | None = None
+        self._status = Status(Phase.STARTING, "starting workers and loading kernels")
+        self._cube: xr.Dataset | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: Session | None = None
+        self._make_session = session
+        self._ready, self._quiet, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._main, name="rtrec-engine", daemon=True)
+
+    @classmethod
+    def start(
+        cls,
+        home: Path | str,
+        feed: Feed | None,
+        *,
+        settings: Settings | None = None,
+        shards: int = 1,
+        scheduler: str | None = None,
+        speed: float | None = None,
+        limit: int | None = None,
+        warmup: float | int = 0.2,
+        titles: Mapping[str, str] | None = None,
+        snapshot_every: int = 20_000,
+        batch_events: int = 1000,
+        fresh: bool = False,
+        processes: bool = True,
+    ) -> LiveRun:
+        """Start, or go on with, the deployment in ``home``; return at once.
+
+        Parameters
+        ----------
+        home
+            The deployment's directory; it is made if there is none.
+        feed
+            Where events come from; None only looks at what a deployment has.
+        settings
+            Of a new deployment. One that exists has its own: the log says which.
+        shards
+            Of a new deployment; for one that exists it must be the same.
+        scheduler
+            Address of a Dask scheduler; None starts workers on this machine.
+        speed
+            Times the recorded pace; None as fast as it goes.
+        limit
+            Stop after so many events behind the warm part.
+        warmup
+            Share of a finite feed's events that is only learned (below 1), or a number of events.
+        titles
+            Titles of items by id, for people.
+        snapshot_every
+            Events between two snapshots.
+        fresh
+            Remove what is there first.
+        processes
+            Workers in processes of their own; False runs them in threads of this one.
+
+        Raises
+        ------
+        DeploymentError
+            If another run is active there, or the deployment is of another make (shards, source).
+        InputError
+            If the feed cannot be used.
+        """
+        from rtrec.engine.session import Session
+
+        deployment = Deployment(Path(home))
+        held = ExitStack()
+        held.enter_context(deployment.lock())
+        try:
+            if fresh:
+                deployment.clear()
+            _make(deployment, feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+        except BaseException:
+            held.close()
+            raise
+
+        def session(run: LiveRun) -> Session:
+            return Session(
+                run,
+                held,
+                feed,
+                speed=speed,
+                limit=limit,
+                scheduler=scheduler,
+                titles=titles or {},
+                snapshot_every=snapshot_every,
+                batch_events=batch_events,
+                processes=processes,
+            )
+
+        run = cls(deployment, session)
+        run._thread.start()
+        return run
+
+    def __enter__(self) -> LiveRun:
+        """Return the run itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the run."""
+        self.stop()
+
+    def __repr__(self) -> str:
+        status = self.status()
+        return f"LiveRun({str(self.deployment.home)!r}, {status.phase}, {status.events:,} events)"[:120]
+
+    def status(self) -> Status:
+        """Return how the run is now; never waits."""
+        return self._status
+
+    def history(self) -> xr.Dataset:
+        """Return the metrics of all racing models over the run: see ``MetricHistory.to_xarray``."""
+        if self._cube is None:
+            from rtrec.evaluation.history import MetricHistory
+            from rtrec.models.kernel import RACERS
+
+            return MetricHistory(RACERS, self._status.k).to_xarray()
+        return self._cube
+
+    def recent_users(self, limit: int = 200) -> list[str]:
+        """Return the users of the last events, newest first, each once."""
+        session = self._session
+        return session.recent_users(limit) if session is not None else []
+
+    def recommend(self, user_id: str, k: int = 10) -> Recommendation:
+        """Return a user's last items and the ``k`` best now, each with its reasons."""
+        return self._ask(lambda session: session.recommend(user_id, k)).result(timeout=60)
+
+    def preview(self, changes: Mapping[str, Any], *, n_events: int = 20_000) -> Future[Comparison]:
+        """Replay the last ``n_events`` as settings are and as they would be; compare the two on the same
+        events.
+
+        Raises
+        ------
+        InputError
+            If a setting is unknown, out of bounds, or not live.
+        """
+        changed = self._checked(changes)
+        return self._ask(lambda session: session.preview(changed, n_events))
+
+    def apply(self, changes: Mapping[str, Any]) -> AppliedChange:
+        """Change settings: a control record in the log, live from the next micro-batch on."""
+        self._checked(changes)
+        return self._ask(lambda session: session.apply(dict(changes))).result(timeout=60)
+
+    def undo(self, offset: int) -> AppliedChange:
+        """Take back the change at ``offset`` of the control log, by another change.
+
+        Raises
+        ------
+        InputError
+            If there is no such change.
+        """
+        for change in self.changes():
+            if change.offset == offset:
+                return self.apply(change.previous)
+        raise InputError(
+            f"no change with offset {offset}; there are {[each.offset for each in self.changes()]}"
+        )
+
+    def changes(self) -> list[AppliedChange]:
+        """Return the changes of settings so far, oldest first."""
+        session = self._session
+        return session.changes() if session is not None else []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the feed is finished and all of it learned, or the run has stopped or failed."""
+        return self._quiet.wait(timeout)
+
+    def stop(self, timeout: float = 60.0) -> None:
+        """Stop feeding, learn what was accepted, write a snapshot, end the workers."""
+        self._ready.wait(timeout)
+        loop, session = self._loop, self._session
+        if loop is not None and session is not None and not self._ended.is_set():
+            loop.call_soon_threadsafe(session.request_stop)
+        if not self._ended.wait(timeout):
+            raise DeploymentError(f"{self.deployment.home}: the run did not stop within {timeout:g} s")
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures of the whole life of the deployment, as ``--json`` prints them."""
+        status = self.status()
+        scores = {each.model: each for each in status.scores}
+        default, k = scores.get("default"), status.k
+
+        def figure(value: float | None) -> float | None:
+            return None if value is None or value != value else value
+
+        return {
+            "model": "default",
+            "events": status.events,
+            "tested": status.tested,
+            "offset": status.logged,
+            f"hr@{k}": figure(default.hit_rate if default else None),
+            f"ndcg@{k}": figure(default.ndcg if default else None),
+            f"coverage@{k}": figure(default.coverage if default else None),
+            "seconds": round(status.seconds, 3),
+            "events_per_s": round(status.run_events / status.seconds, 1) if status.seconds else None,
+            "users": status.users,
+            "items": status.items,
+            "dead_letters": status.dead_letters,
+            "counts": status.counts,
+            "shards": status.shards,
+            "recoveries": status.recoveries,
+            "phase": str(status.phase),
+            "models": {
+                model: {
+                    f"hr@{k}": figure(each.hit_rate),
+                    f"ndcg@{k}": figure(each.ndcg),
+                    f"coverage@{k}": figure(each.coverage),
+                }
+                for model, each in scores.items()
+            },
+        }
+
+    def _publish(self, status: Status, cube: xr.Dataset | None = None) -> None:
+        """Take the session's newest status; called in the engine's thread."""
+        self._status = status
+        if cube is not None:
+            self._cube = cube
+        if status.phase in (Phase.FINISHED, Phase.STOPPED, Phase.FAILED):
+            self._quiet.set()
+
+    def _checked(self, changes: Mapping[str, Any]) -> Settings:
+        fixed = {each.name for each in declarations() if not each.live}
+        for name in changes:
+            if name in fixed:
+                raise InputError(f"setting {name!r} is fixed for the life of a deployment")
+        return self.status().settings.changed(**changes)
+
+    def _ask(self, question: Callable[[Session], Coroutine[Any, Any, _Result]]) -> Future[_Result]:
+        if not self._ready.wait(60) or self._loop is None or self._session is None or self._ended.is_set():
+            raise DeploymentError(f"{self.deployment.home}: the run is not active ({self.status().message})")
+        return asyncio.run_coroutine_threadsafe(question(self._session), self._loop)
+
+    def _main(self) -> None:
+        async def live() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._session = self._make_session(self)
+            await self._session.run(self._ready)
+
+        try:
+            asyncio.run(live())
+        except BaseException as error:
+            self.error = error
+            self._publish(Status(Phase.FAILED, f"{type(error).__name__}: {error}"))
+        finally:
+            self._ended.set()
+            self._ready.set()
+            self._quiet.set()
+
+
+def _make(
+    deployment: Deployment, feed: Feed | None, *, settings: Settings, shards: int, warmup: float | int
+) -> None:
+    """Make a deployment for ``feed``, or check that the one there is for it."""
+    if deployment.exists:
+        manifest = deployment.manifest
+        if manifest["shards"] != shards and feed is not None:
+            raise DeploymentError(
+                f"{deployment.home}: made with {manifest['shards']} shards, asked for {shards}; "
+                f"their number is fixed: --shards {manifest['shards']}, or start afresh with --fresh"
+            )
+        if feed is not None and manifest["source"] != feed.name:
+            raise DeploymentError(
+                f"{deployment.home}: made for source {manifest['source']!r}, got {feed.name!r}; "
+                "give another --home, or start afresh with --fresh"
+            )
+        return
+    if feed is None:
+        _ = deployment.manifest  # says that there is none
+    assert feed is not None
+    if shards < 1:
+        raise InputError(f"shards must be at least 1; got {shards}")
+    n_warm = int(warmup)
+    if warmup < 1:
+        n_events = feed.n_events() if warmup > 0 else 0
+        n_warm = int((n_events or 0) * warmup)
+    deployment.create(
+        {
+            "shards": shards,
+            "source": feed.name,
+            "warmup_events": n_warm,
+            "settings": settings.model_dump(),
+        }
+    )

@@ -1,0 +1,106 @@
+"""A shard: some users and all items, an actor on a Dask worker (or, in a replay, just an object)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
+from rtrec.errors import ShardError
+from rtrec.models.blend import Blend
+from rtrec.models.explain import Answer, explain
+from rtrec.settings import Settings
+
+
+class Shard:
+    """Apply batches in order: refuse a gap, answer a repeated one again without learning it twice.
+
+    Parameters
+    ----------
+    index, n_shards
+        Which shard of how many.
+    settings
+        As plain values, since this travels to a worker.
+    arrays
+        State to go on from, as :meth:`arrays` gave it; None starts with nothing.
+    seq
+        The last batch in that state.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        n_shards: int,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray] | None = None,
+        seq: int = 0,
+    ) -> None:
+        self.index = index
+        self.n_shards = n_shards
+        chosen = Settings(**settings)
+        self._blend = Blend(chosen) if arrays is None else Blend.from_arrays(arrays, chosen)
+        self._seq = seq
+        self._agreed = seq
+        self._last: Outcome | None = None
+
+    def step(self, batch: Batch) -> Outcome:
+        """Test, then learn a batch.
+
+        Raises
+        ------
+        ShardError
+            If it is not the next one.
+        """
+        if batch.seq == self._seq and self._last is not None:
+            return self._last
+        if batch.seq != self._seq + 1:
+            raise ShardError(f"shard {self.index}: expected batch {self._seq + 1}, got {batch.seq}")
+        self.settle(batch.agreement)
+        if batch.settings is not None:
+            self._blend.change(Settings(**batch.settings))
+        defer, n_warm = self.n_shards > 1, batch.n_warm
+        warm = self._blend.step(batch.events.part(0, n_warm), defer=defer) if n_warm else None
+        if n_warm:
+            self._blend.start_testing()
+        rest = self._blend.step(batch.events.part(n_warm, batch.events.n_events), defer=defer)
+        ranks, operations = rest.ranks, rest.operations
+        if warm is not None:
+            ranks = np.concatenate([np.full_like(warm.ranks, -1), ranks])
+            operations = concatenate([warm.operations, operations])
+        # The ranker goes on changing in place; what is handed out must not.
+        ranker = type(self._blend.ranker)(*(array.copy() for array in self._blend.ranker))
+        self._seq = batch.seq
+        self._last = Outcome(ranks, operations, ranker)
+        return self._last
+
+    def settle(self, agreement: Agreement | None) -> None:
+        """Apply what all shards agreed on after the last batch, once."""
+        if agreement is None or agreement.seq <= self._agreed:
+            return
+        if agreement.seq != self._seq:
+            raise ShardError(
+                f"shard {self.index}: expected the agreement on batch {self._seq}, got {agreement.seq}"
+            )
+        self._blend.learn_items(agreement.operations)
+        self._blend.ranker = type(agreement.ranker)(*(array.copy() for array in agreement.ranker))
+        self._agreed = agreement.seq
+
+    def answer(self, agreement: Agreement | None, user_num: int, now: float, k: int) -> Answer:
+        """Return the k best for a user (-1: a stranger) with exact reasons; nothing is learned."""
+        self.settle(agreement)
+        return explain(self._blend, user_num, now, k=k)
+
+    def coverage(self) -> tuple[np.ndarray, int]:
+        """Return which items each racer has recommended, ``(racer, item)``, and how many are known."""
+        return self._blend.shown()
+
+    def arrays(self, agreement: Agreement | None, *, items: bool) -> dict[str, np.ndarray]:
+        """Return a copy of the state; item tables, which all shards share, only if wanted."""
+        self.settle(agreement)
+        return {
+            name: array.copy()
+            for name, array in self._blend.to_arrays().items()
+            if items or not name.startswith("items/")
+        }

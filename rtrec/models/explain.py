@@ -1,0 +1,110 @@
+"""Why an item stands where it stands: the exact parts of its score.
+
+The score is linear, so the parts are weight x feature, relative to the average candidate (a softmax does not
+see what
+all candidates share). They sum to the item's score above the average exactly. For the neighbour tables the
+evidence is
+which of the user's own items brought the opinion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtrec.features.declared import FEATURES
+from rtrec.models.blend import Blend
+from rtrec.models.ranker import fill_scale
+from rtrec.models.tables import SMOOTHING, SOURCE_POWER
+
+_MOST_EVIDENCE = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a score that features with one meaning bring, and the user's items behind it."""
+
+    feature: str
+    sentence: str
+    value: float
+    because_of: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """One item of an answer; ``score`` is above the average candidate, ``parts`` sum to it, largest first."""
+
+    item_num: int
+    score: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best items for a user, and her last ones, newest first."""
+
+    places: tuple[Place, ...]
+    history: tuple[int, ...]
+
+
+def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
+    """Answer ``user_num`` (-1: a stranger) at time ``now`` with ``k`` items and the parts of their scores."""
+    items, tables, users, work, params = blend.answer(user_num, now, k=k)
+    user = blend.n_users if user_num < 0 else user_num
+    ring = users.ring[user]
+    history = tuple(int(item) for item in ring[ring >= 0])
+    n = items.n_candidates
+    scale = np.empty(len(FEATURES))
+    fill_scale(blend.ranker, scale)
+    factor = blend.ranker.weight * scale
+    features = work.features[:, :n].astype(np.float64)
+    mean = features.mean(axis=1) if n else np.zeros(len(FEATURES))
+    places = []
+    for item in items.best:
+        slot = int(work.slot[item]) if work.stamp[item] == work.request[0] else -1
+        if slot < 0:  # only filled up by popularity: no candidate, so the ranker has no opinion
+            places.append(Place(int(item), float("nan"), ()))
+            continue
+        values = factor * (features[:, slot] - mean)
+        places.append(
+            Place(int(item), float(values.sum()), _parts(values, tables, params, history, int(item)))
+        )
+    return Answer(tuple(places), history)
+
+
+def _parts(values, tables, params, history, item):
+    by_sentence: dict[str, tuple[str, str, float]] = {}
+    for feature, value in zip(FEATURES, values.tolist(), strict=True):
+        name, source, total = by_sentence.get(feature.sentence, (feature.name, feature.source, 0.0))
+        by_sentence[feature.sentence] = (name, source, total + value)
+    parts = [
+        Part(name, sentence, total, _evidence(source, tables, params, history, item))
+        for sentence, (name, source, total) in by_sentence.items()
+        if total != 0.0
+    ]
+    return tuple(sorted(parts, key=lambda part: -abs(part.value)))
+
+
+def _evidence(source, tables, params, history, item):
+    """Return the user's items with the strongest opinion on ``item`` in a neighbour table, strongest
+    first.
+    """
+    if source == "cooccurrence":
+        rows, weights, sizes, totals = tables.near_item, tables.near_weight, tables.near_size, tables.total
+    elif source == "transitions":
+        rows, weights, sizes, totals = (
+            tables.next_item,
+            tables.next_weight,
+            tables.next_size,
+            tables.next_total,
+        )
+    else:
+        return ()
+    opinions: dict[int, float] = {}
+    for age, last in enumerate(history[: params.ring_length]):
+        place = np.flatnonzero(rows[last, : sizes[last]] == item)
+        if len(place):
+            norm = params.ring_decay**age * (totals[last] + SMOOTHING) ** -SOURCE_POWER
+            opinions[last] = opinions.get(last, 0.0) + norm * float(weights[last, place[0]])
+    return tuple(sorted(opinions, key=lambda last: -opinions[last])[:_MOST_EVIDENCE])

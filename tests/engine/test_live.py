@@ -1,0 +1,191 @@
+"""The live run in threads of this process: the same code as in processes, and quick to start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtrec.engine.live import LiveRun
+from rtrec.engine.status import Phase
+from rtrec.errors import DeploymentError, InputError
+from rtrec.evaluation.prequential import evaluate
+from rtrec.events.feeds import SyntheticFeed
+from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.events.vocabulary import Vocabulary
+from rtrec.models.snapshot import latest_snapshot
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+N_WARM, N_TESTED = 1000, 3000
+
+
+def feed(**config: Any) -> SyntheticFeed:
+    return SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200, **config)))
+
+
+def start(home: Path, **options: Any) -> LiveRun:
+    options = {"warmup": N_WARM, "limit": N_TESTED, "processes": False, "snapshot_every": 1500} | options
+    return LiveRun.start(home, options.pop("feed", feed()), **options)
+
+
+def finished(run: LiveRun) -> LiveRun:
+    assert run.wait(120), run.status()
+    if run.error is not None:
+        raise run.error
+    return run
+
+
+def until(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.01)
+
+
+def state(home: Path) -> dict[str, np.ndarray]:
+    snapshot = latest_snapshot(home / "snapshots")
+    assert snapshot is not None
+    return snapshot.arrays()
+
+
+def vocabulary_of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    prefix = "vocabulary/items/"
+    return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRun]:
+    with start(tmp_path_factory.mktemp("undisturbed")) as run:
+        yield finished(run)
+
+
+def test_run_finds_what_evaluate_finds(undisturbed: LiveRun) -> None:
+    table = feed().stream.events(N_WARM + N_TESTED)
+    evaluation = evaluate(table, models=["default", "transitions"], warmup=N_WARM / (N_WARM + N_TESTED))
+    summary = undisturbed.summary()
+    assert summary["tested"] == evaluation["default"].events == N_TESTED
+    assert summary["hr@10"] == evaluation["default"].hit_rate
+    assert summary["ndcg@10"] == evaluation["default"].ndcg
+    assert summary["coverage@10"] == evaluation["default"].coverage
+    assert summary["models"]["transitions"]["hr@10"] == evaluation["transitions"].hit_rate
+
+
+def test_stopped_and_started_again_ends_as_if_undisturbed(tmp_path: Path, undisturbed: LiveRun) -> None:
+    with start(tmp_path, limit=700, batch_events=170) as first:
+        finished(first)
+    with start(tmp_path, batch_events=90) as second:
+        finished(second)
+        assert second.summary()["hr@10"] == undisturbed.summary()["hr@10"]
+    undisturbed_arrays, arrays = state(undisturbed.deployment.home), state(tmp_path)
+    assert_same(undisturbed_arrays, arrays)
+
+
+def test_two_shards_agree_on_the_same_item_counts_as_one(tmp_path: Path, undisturbed: LiveRun) -> None:
+    with start(tmp_path, shards=2) as run:
+        finished(run)
+    one, two = state(undisturbed.deployment.home), state(tmp_path)
+    ids = [
+        Vocabulary.from_arrays(vocabulary_of(each)).ids(range(len(each["items/total"])))
+        for each in (one, two)
+    ]
+    for name in ("items/total", "items/first_time", "items/last_time"):
+        by_id = [
+            dict(zip(names, each[name].tolist(), strict=True))
+            for names, each in zip(ids, (one, two), strict=True)
+        ]
+        assert by_id[0] == by_id[1], name
+    assert len(two["shard0/users/n_events"]) + len(two["shard1/users/n_events"]) == len(
+        one["shard0/users/n_events"]
+    )
+
+
+def test_a_change_is_live_at_its_offset_and_can_be_undone(tmp_path: Path) -> None:
+    with start(tmp_path) as run:
+        finished(run)
+        change = run.apply({"ring_length": 20})
+        assert (change.live_from, change.previous) == (N_WARM + N_TESTED, {"ring_length": 10})
+        until(lambda: run.status().settings.ring_length == 20)
+        undone = run.undo(change.offset)
+        assert undone.changes == {"ring_length": 10}
+        until(lambda: run.status().settings.ring_length == 10)
+    with start(tmp_path) as run:
+        finished(run)
+        assert [each.changes for each in run.changes()] == [{"ring_length": 20}, {"ring_length": 10}]
+
+
+def test_preview_compares_on_the_same_events_and_changes_nothing(undisturbed: LiveRun) -> None:
+    before = undisturbed.summary()
+    same = undisturbed.preview({"learning_rate": 0.05}, n_events=1000).result(60)
+    assert same.n_tested == 1000
+    assert same.difference("hit_rate").value == 0.0
+    worse = undisturbed.preview({"use_transitions": False, "use_cooccurrence": False}, n_events=1000).result(
+        60
+    )
+    assert worse.difference("hit_rate").high < 0.0
+    assert undisturbed.summary()["hr@10"] == before["hr@10"]
+
+
+def test_recommendation_has_reasons_that_sum_to_the_score(undisturbed: LiveRun) -> None:
+    user = undisturbed.recent_users()[0]
+    answer = undisturbed.recommend(user, k=5)
+    assert answer.known
+    assert len(answer.items) == 5
+    assert not {item for item, _ in answer.history} & {each.item_id for each in answer.items}
+    for each in answer.items:
+        assert sum(reason.part for reason in each.reasons) == pytest.approx(each.score)
+
+
+def test_a_stranger_is_answered(undisturbed: LiveRun) -> None:
+    answer = undisturbed.recommend("nobody yet")
+    assert not answer.known
+    assert answer.history == ()
+    assert len(answer.items) == 10
+
+
+def test_a_fixed_or_unknown_setting_is_refused(undisturbed: LiveRun) -> None:
+    with pytest.raises(InputError, match="'row_length' is fixed"):
+        undisturbed.apply({"row_length": 50})
+    with pytest.raises(InputError, match="did you mean 'ring_length'"):
+        undisturbed.preview({"ring_lenght": 5})
+
+
+def test_a_second_run_on_the_same_home_is_refused(undisturbed: LiveRun) -> None:
+    with pytest.raises(DeploymentError, match="another run is active"):
+        start(undisturbed.deployment.home)
+
+
+def test_another_number_of_shards_is_refused(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    with pytest.raises(DeploymentError, match="made with 1 shards, asked for 2"):
+        start(tmp_path, shards=2)
+
+
+def test_drift_of_the_stream_raises_an_alarm(tmp_path: Path) -> None:
+    with start(tmp_path, feed=feed(drift_at=8000), limit=11_000) as run:
+        finished(run)
+        alarms = [each for each in run.status().alarms if each.kind == "accuracy"]
+    assert any(8000 <= each.offset < 11_000 for each in alarms)
+
+
+def test_a_failing_feed_fails_the_run_with_its_error(tmp_path: Path) -> None:
+    class Failing(SyntheticFeed):
+        def start(self, position: int, **options: Any) -> Iterator[Any]:
+            yield next(super().start(position, **options))
+            raise InputError("the source went away")
+
+    run = start(tmp_path, feed=Failing(SyntheticStream(SyntheticConfig(n_users=300, n_items=200))))
+    assert run.wait(60)
+    until(lambda: run.error is not None)
+    assert "the source went away" in str(run.error)
+    assert run.status().phase is Phase.FAILED
