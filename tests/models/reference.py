@@ -1,0 +1,174 @@
+"""The default recommender again, slowly and obviously: dictionaries, loops, formulas as they are written.
+
+It shares nothing with the kernel but the declared features and the constants of the tables.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rtrec.features.declared import FEATURES
+from rtrec.models.tables import (
+    CANDIDATE_POWER,
+    NEAR_INHERITED,
+    NEXT_INHERITED,
+    SMOOTHING,
+    SOURCE_POWER,
+    TREND_LENGTH,
+)
+from rtrec.settings import Settings
+
+NAMES = [feature.name for feature in FEATURES]
+
+
+class Row:
+    """A neighbour row of at most M places: the weakest makes way and leaves a share to its successor.
+
+    Weights are float32, as in the kernel: which of two nearly equal ones is the weaker must come out the same.
+    """
+
+    def __init__(self, length: int, inherited: float) -> None:
+        self.length, self.inherited = length, np.float32(inherited)
+        self.items: list[int] = []
+        self.values: list[np.float32] = []
+
+    def add(self, neighbour: int, weight: float) -> None:
+        if neighbour in self.items:
+            place = self.items.index(neighbour)
+            self.values[place] = np.float32(self.values[place] + weight)
+        elif len(self.items) < self.length:
+            self.items.append(neighbour)
+            self.values.append(np.float32(weight))
+        else:
+            place = self.values.index(min(self.values))
+            self.items[place] = neighbour
+            self.values[place] = np.float32(weight + float(self.inherited * self.values[place]))
+
+    @property
+    def weights(self) -> dict[int, float]:
+        return {item: float(value) for item, value in zip(self.items, self.values, strict=True)}
+
+
+class Reference:
+    """All state in dictionaries by item or user."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.half_lives = (settings.half_life_short_h * 3600.0, settings.half_life_long_h * 3600.0)
+        self.events: dict[int, list[float]] = {}  # item -> times
+        self.near: dict[int, Row] = {}
+        self.next: dict[int, Row] = {}
+        self.next_total: dict[int, float] = {}
+        self.ring: dict[int, list[int]] = {}
+        self.had: dict[tuple[int, int], list[float]] = {}
+        self.weight = {feature.name: feature.start for feature in FEATURES}
+        self.squares = dict.fromkeys(NAMES, 0.0)
+        self.variance = dict.fromkeys(NAMES, 0.0)
+        self.n_seen = 0
+
+    def decayed(self, item: int, now: float, half_life: float) -> float:
+        return sum(2.0 ** ((then - now) / half_life) for then in self.events[item])
+
+    def candidates(self, user: int, now: float) -> dict[int, dict[str, float]]:
+        found: dict[int, dict[str, float]] = {}
+
+        def sums(item: int) -> dict[str, float]:
+            return found.setdefault(item, dict.fromkeys(NAMES, 0.0))
+
+        for age, last in enumerate(self.ring.get(user, [])[: self.settings.ring_length]):
+            decay = self.settings.ring_decay**age
+            if self.settings.repeat:
+                sums(last)
+            for name, rows, total in (
+                ("near", self.near, float(len(self.events[last]))),
+                ("next", self.next, self.next_total.get(last, 0.0)),
+            ):
+                norm = decay * (total + SMOOTHING) ** -SOURCE_POWER
+                for item, weight in rows[last].weights.items() if last in rows else ():
+                    sums(item)[f"{name}_ring"] += norm * weight
+                    if age == 0:
+                        sums(item)[f"{name}_last"] += norm * weight
+        allowed = [item for item in self.events if self.settings.repeat or (user, item) not in self.had]
+        for half_life in self.half_lives:
+            hottest = sorted(self.events, key=lambda item: (-self.decayed(item, now, half_life), item))
+            hot = [item for item in hottest[:TREND_LENGTH] if item in allowed]
+            for item in hot[: self.settings.trending_candidates]:
+                sums(item)
+        found = {item: values for item, values in found.items() if item in allowed}
+        for item, values in found.items():
+            self.fill(values, user, item, now)
+        return found
+
+    def fill(self, values: dict[str, float], user: int, item: int, now: float) -> None:
+        times = self.events[item]
+        for name in ("near_ring", "near_last", "next_ring", "next_last"):
+            values[name] *= (len(times) + SMOOTHING) ** -CANDIDATE_POWER
+            values[f"{name}_root"] = math.sqrt(values[name])
+        for name, half_life in zip(("heat_short", "heat_long"), self.half_lives, strict=True):
+            values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
+        values["count"] = math.log(1.0 + len(times))
+        values["age"] = (1.0 + max(now - times[0], 0.0) / 3600.0) ** 0.25
+        values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
+        if self.settings.repeat and (user, item) in self.had:
+            own = self.had[user, item]
+            values["had"] = math.sqrt(len(own))
+            values["had_idle"] = (1.0 + max(now - own[-1], 0.0) / 3600.0) ** 0.25
+
+    def test_then_learn(self, user: int, item: int, now: float) -> tuple[int, dict[int, float]]:
+        """Return the event's rank (0 for a miss) and all candidates' scores, then learn."""
+        found = self.candidates(user, now)
+        scale = {name: v**-0.5 if v > 1e-12 else 0.0 for name, v in self.variance.items()}
+        scores = {
+            each: sum(self.weight[name] * scale[name] * value for name, value in values.items())
+            for each, values in found.items()
+        }
+        best = sorted(scores, key=lambda each: (-scores[each], each))[: self.settings.list_length]
+        rank = best.index(item) + 1 if item in best else 0
+        if len(found) > 1:
+            self.learn_ranker(found, scores, scale, item)
+        self.learn(user, item, now)
+        return rank, scores
+
+    def learn_ranker(
+        self, found: dict[int, dict[str, float]], scores: dict[int, float], scale: dict[str, float], item: int
+    ) -> None:
+        n = len(found)
+        highest = max(scores.values())
+        chance = {each: math.exp(score - highest) for each, score in scores.items()}
+        total = sum(chance.values())
+        share = max(1.0 / 1000.0, 1.0 / (1.0 + self.n_seen))
+        self.n_seen += 1
+        for name in NAMES:
+            column = {each: values[name] for each, values in found.items()}
+            mean = sum(column.values()) / n
+            spread = sum((value - mean) ** 2 for value in column.values()) / n
+            if spread > 1e-12:
+                self.variance[name] += share * (spread - self.variance[name])
+            if item in found:
+                expected = sum(chance[each] / total * value for each, value in column.items())
+                gradient = (expected - column[item]) * scale[name]
+                self.squares[name] += gradient**2
+                if self.squares[name] > 0.0:
+                    self.weight[name] -= (
+                        self.settings.learning_rate * gradient / math.sqrt(self.squares[name])
+                    )
+
+    def learn(self, user: int, item: int, now: float) -> None:
+        ring = self.ring.setdefault(user, [])
+        self.events.setdefault(item, []).append(now)
+        length = self.settings.row_length
+        decays = [1.0]  # by multiplying: where weights are equal, who makes way hangs on the last bit
+        for age, other in enumerate(ring[: self.settings.ring_length]):
+            weight = decays[age]
+            decays.append(weight * self.settings.ring_decay)
+            if other == item:
+                continue
+            self.near.setdefault(other, Row(length, float(NEAR_INHERITED))).add(item, weight)
+            self.near.setdefault(item, Row(length, float(NEAR_INHERITED))).add(other, weight)
+            if age < self.settings.transition_reach:
+                self.next_total[other] = self.next_total.get(other, 0.0) + 1.0 / (age + 1)
+                self.next.setdefault(other, Row(length, float(NEXT_INHERITED))).add(item, 1.0 / (age + 1))
+        ring.insert(0, item)
+        self.had.setdefault((user, item), []).append(now)
