@@ -47,13 +47,13 @@ class Workers:
                     "options": {**self._options(), "dashboard_address": "127.0.0.1:0"},
                 },
                 asynchronous=True,
-                silence_logs=logging.ERROR,
+                silence_logs=logging.CRITICAL,
             )
         self.client = await Client(self.scheduler or self._cluster, asynchronous=True)
 
     def _worker_specs(self) -> dict[str, Any]:
         marks = {f"shard{index}": (1, 1) for index in range(self.n_shards)} | {BULK: (2, 2)}
-        quiet = {"silence_logs": logging.ERROR} if self.processes else {}
+        quiet = {"silence_logs": logging.CRITICAL} if self.processes else {}
         return {
             name: {
                 "cls": Nanny if self.processes else Worker,

@@ -26,7 +26,7 @@ NAMES = [feature.name for feature in FEATURES]
 class Row:
     """A neighbour row of at most M places: the weakest makes way and leaves a share to its successor.
 
-    Weights are float32, as in the kernel: which of two nearly equal ones is the weaker must come out the same.
+    Weights are float32, as in the kernel: which of two nearly equal ones is weaker must come out the same.
     """
 
     def __init__(self, length: int, inherited: float) -> None:
@@ -37,7 +37,7 @@ class Row:
     def add(self, neighbour: int, weight: float) -> None:
         if neighbour in self.items:
             place = self.items.index(neighbour)
-            self.values[place] = np.float32(self.values[place] + weight)
+            self.values[place] = np.float32(float(self.values[place]) + weight)
         elif len(self.items) < self.length:
             self.items.append(neighbour)
             self.values.append(np.float32(weight))
@@ -159,10 +159,8 @@ class Reference:
         ring = self.ring.setdefault(user, [])
         self.events.setdefault(item, []).append(now)
         length = self.settings.row_length
-        decays = [1.0]  # by multiplying: where weights are equal, who makes way hangs on the last bit
         for age, other in enumerate(ring[: self.settings.ring_length]):
-            weight = decays[age]
-            decays.append(weight * self.settings.ring_decay)
+            weight = self.settings.ring_decay**age
             if other == item:
                 continue
             self.near.setdefault(other, Row(length, float(NEAR_INHERITED))).add(item, weight)
