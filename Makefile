@@ -1,9 +1,9 @@
-# make install  create the environment and install
-# make test   the same, and every test: slow, cluster, browser and notebook ones too
+# make demo   create the environment, install, and run the live demo on http://127.0.0.1:5006
+# make test   the same, with every test: slow, cluster, browser and notebook ones too
 # make lint   ruff (lint and format) and mypy, as CI runs them
 # make clean  remove the environment and all caches (data/ stays)
 #
-# PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to pytest.
+# PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to `rtrec demo` or pytest.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,13 +11,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help install test lint clean
+.PHONY: help demo test lint clean
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
-install: $(VENV)/.core
+demo: $(VENV)/.core
+	$(BIN)/rtrec demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "" --nbmake rtrec tests $(wildcard notebooks) $(ARGS)

@@ -28,7 +28,14 @@ from rtrec.events.schema import shard_of
 from rtrec.models.explain import Answer
 from rtrec.models.kernel import RACERS
 from rtrec.models.ranker import Ranker, new_ranker
-from rtrec.models.snapshot import Snapshot, latest_snapshot, prune_snapshots, read_snapshot, write_snapshot
+from rtrec.models.snapshot import (
+    Snapshot,
+    latest_snapshot,
+    list_snapshots,
+    prune_snapshots,
+    read_snapshot,
+    write_snapshot,
+)
 from rtrec.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -67,7 +74,7 @@ class Driver:
     ) -> None:
         self.deployment = deployment
         self.log = log
-        self.ledger: Ledger
+        self.ledger = self._empty_ledger()
         self.snapshot_name = ""
         self.recoveries = 0
         self._workers = workers
@@ -79,14 +86,14 @@ class Driver:
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
         self._snapshot_at = 0
+        self._writing: asyncio.Task[str] | None = None
 
     async def restore(self) -> None:
         """Load the newest good snapshot and apply all cuts behind it."""
+        await self.written()
         snapshot = await asyncio.to_thread(latest_snapshot, self.deployment.snapshots)
-        manifest = self.deployment.manifest
         if snapshot is None:
-            settings = Settings(**manifest["settings"])
-            self.ledger = Ledger(manifest["shards"], settings, n_warm=manifest["warmup_events"])
+            self.ledger = self._empty_ledger()
             self._ranker = new_ranker()
         else:
             self.ledger = Ledger.from_snapshot(snapshot)
@@ -119,7 +126,11 @@ class Driver:
                 await self.snapshot()
 
     async def snapshot(self) -> None:
-        """Write a snapshot of everything as it is now, and let go of what no kept one needs."""
+        """Take the state as it is now and begin to write it; the stream goes on meanwhile.
+
+        One snapshot is written at a time: this waits for the one before, and raises what that raised.
+        """
+        await self.written()
         states = await asyncio.gather(
             *(self._call(i, "arrays", self._agreement, items=i == 0) for i in range(len(self._shards)))
         )
@@ -128,17 +139,23 @@ class Driver:
             for name, array in state.items():
                 arrays[name if name.startswith("items/") else f"shard{shard}/{name}"] = array
         name, manifest = f"{self.ledger.seq:012d}", self.ledger.to_manifest()
-        await asyncio.to_thread(write_snapshot, self.deployment.snapshots, name, arrays, manifest)
-        self.snapshot_name, self._snapshot_at = name, self.ledger.n_events
-        pruned = await asyncio.to_thread(prune_snapshots, self.deployment.snapshots, self._keep)
-        if pruned:
-            oldest = await asyncio.to_thread(self.oldest_snapshot)
-            await asyncio.to_thread(self.log.compact, oldest["ends"], oldest["seq"])
+        self._snapshot_at = self.ledger.n_events
+        self._writing = asyncio.create_task(asyncio.to_thread(self._write, name, arrays, manifest))
 
-    def oldest_snapshot(self) -> dict[str, Any]:
-        """Return the manifest of the oldest snapshot kept."""
-        path = min(self.deployment.snapshots.glob("[0-9]*"))
-        return dict(read_snapshot(path, mmap=True, verify=False).manifest)
+    async def written(self) -> None:
+        """Wait until the last snapshot is on disk."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            self.snapshot_name = await writing
+
+    def _write(self, name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> str:
+        """Write a snapshot, then let go of what no kept one needs; return its name."""
+        folder = self.deployment.snapshots
+        write_snapshot(folder, name, arrays, manifest)
+        if prune_snapshots(folder, self._keep):
+            oldest = read_snapshot(list_snapshots(folder)[0], mmap=True, verify=False).manifest
+            self.log.compact(oldest["ends"], oldest["seq"])
+        return name
 
     async def answer(self, user_id: str, k: int) -> tuple[Answer, bool]:
         """Answer a user now; also say whether she is known."""
@@ -189,12 +206,20 @@ class Driver:
         ranks = np.concatenate([each.ranks for each in outcomes])[order]
         return self.ledger.take(cut, ranks, np.concatenate([part.timestamp for part in parts])[order])
 
+    def _empty_ledger(self) -> Ledger:
+        manifest = self.deployment.manifest
+        settings = Settings(**manifest["settings"])
+        return Ledger(manifest["shards"], settings, n_warm=manifest["warmup_events"])
+
     async def _call(self, shard: int, method: str, *arguments: Any, **options: Any) -> Any:
         handle = self._shards[shard]
         return await asyncio.wait_for(getattr(handle, method)(*arguments, **options), self._timeout_s)
 
     async def _place(self, index: int, snapshot: Snapshot | None) -> Any:
-        arrays = None if snapshot is None else await asyncio.to_thread(shard_arrays, snapshot, index)
+        arrays = None
+        if snapshot is not None:
+            state = await asyncio.to_thread(shard_arrays, snapshot, index)
+            arrays = await self._workers.share(state)
         settings, n_shards = self.ledger.settings.model_dump(), self.log.partitions
         return await self._workers.place(Shard, index, n_shards, settings, arrays, self.ledger.seq)
 

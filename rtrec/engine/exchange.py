@@ -61,7 +61,7 @@ class Outcome:
     """What one shard made of its batch: ranks ``(event, racer)``, and what the others have to learn of it."""
 
     ranks: Ranks
-    operations: Operations
+    operations: Operations | None
     ranker: Ranker
 
 
@@ -78,7 +78,7 @@ def batch_order(parts: Sequence[NumberedEvents]) -> Ints:
 
 def agree(seq: int, base: Ranker, outcomes: Sequence[Outcome], order: Ints) -> Agreement:
     """Put together what shards learned from the same ``base``, in the common ``order``."""
-    together = concatenate([each.operations for each in outcomes])
+    together = concatenate([each.operations for each in outcomes if each.operations is not None])
     operations = Operations(*[column[order] for column in together])  # type: ignore[arg-type]
     return Agreement(seq, operations, merge_rankers(base, [each.ranker for each in outcomes]))
 
@@ -86,7 +86,7 @@ def agree(seq: int, base: Ranker, outcomes: Sequence[Outcome], order: Ints) -> A
 def concatenate(operations: Sequence[Operations]) -> Operations:
     """Return several operations as one, in the order given."""
     columns = zip(*operations, strict=True)
-    return Operations(*[np.concatenate(each) for each in columns])  # type: ignore[arg-type]
+    return Operations(*[np.concatenate(each) for each in columns])
 
 
 def cut_up(

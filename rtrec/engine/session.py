@@ -244,9 +244,11 @@ class Session:
 
     async def _checkpoint(self) -> None:
         async with self._lock:
+            await self._driver.written()
             ledger = self._driver.ledger
             if self._driver.snapshot_name != f"{ledger.seq:012d}" and ledger.seq:
                 await self._driver.snapshot()
+                await self._driver.written()
             self._coverage = await self._driver.coverage()
 
     async def _tick(self) -> None:
@@ -265,9 +267,6 @@ class Session:
             await asyncio.sleep(_STATUS_S)
 
     async def _publish(self) -> None:
-        if not hasattr(self._driver, "ledger"):
-            self._run._publish(Status(self._phase, self._message, shards=self._log.partitions))
-            return
         ledger, now = self._driver.ledger, time.monotonic()
         cube = ledger.history.to_xarray(smooth=max(1, ledger.history.n_windows // 40))
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
@@ -372,6 +371,7 @@ class Session:
         async with self._lock:
             ledger = self._driver.ledger
             settings, first, seq = ledger.settings, max(ledger.n_events - n_events, 0), ledger.seq
+            await self._driver.written()  # what is being pruned must not be read
             start, states, before, cuts, times = await asyncio.to_thread(self._replay_input, first, seq)
         if not len(times):
             raise InputError("nothing to replay yet: no event has been learned")

@@ -72,7 +72,8 @@ class Shard:
         # The ranker goes on changing in place; what is handed out must not.
         ranker = type(self._blend.ranker)(*(array.copy() for array in self._blend.ranker))
         self._seq = batch.seq
-        self._last = Outcome(ranks, operations, ranker)
+        # A shard alone has nobody to tell what its items learned.
+        self._last = Outcome(ranks, operations if defer else None, ranker)
         return self._last
 
     def settle(self, agreement: Agreement | None) -> None:

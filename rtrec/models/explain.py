@@ -79,7 +79,12 @@ def _parts(values, tables, params, history, item):
         name, source, total = by_sentence.get(feature.sentence, (feature.name, feature.source, 0.0))
         by_sentence[feature.sentence] = (name, source, total + value)
     parts = [
-        Part(name, sentence, total, _evidence(source, tables, params, history, item))
+        Part(
+            name,
+            sentence,
+            total,
+            _evidence(source, tables, params, history[:1] if "_last" in name else history, item),
+        )
         for sentence, (name, source, total) in by_sentence.items()
         if total != 0.0
     ]

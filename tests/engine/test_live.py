@@ -143,6 +143,11 @@ def test_recommendation_has_reasons_that_sum_to_the_score(undisturbed: LiveRun) 
     assert not {item for item, _ in answer.history} & {each.item_id for each in answer.items}
     for each in answer.items:
         assert sum(reason.part for reason in each.reasons) == pytest.approx(each.score)
+        for reason in each.reasons:
+            own = {
+                title for _, title in (answer.history[:1] if "_last" in reason.feature else answer.history)
+            }
+            assert set(reason.because_of) <= own
 
 
 def test_a_stranger_is_answered(undisturbed: LiveRun) -> None:

@@ -1,0 +1,61 @@
+"""`rtrec models` and `rtrec settings`: what there is to choose from."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rtrec.cli.console import print_json, print_table
+from rtrec.cli.options import Json, SettingsOptions, expanded
+
+if TYPE_CHECKING:
+    from rtrec.settings import Settings
+
+
+def models(json: Json = False) -> None:
+    """List the models, with one line on each.
+
+    Example: `rtrec models`, then `rtrec evaluate events.csv --models default,popularity`
+    """
+    from rtrec.models.registry import MODELS
+
+    if json:
+        for name, entry in MODELS.items():
+            print_json({"model": name, "sentence": entry.sentence})
+        return
+    print_table(["model", "what it recommends"], [[name, entry.sentence] for name, entry in MODELS.items()])
+
+
+@expanded
+def settings(chosen: SettingsOptions, json: Json = False) -> None:
+    """List the settings: value in force, bounds, and what they do.
+
+    A flag beats the environment, the environment beats a file, a file beats the default.
+
+    Example, to see what they add up to: `rtrec settings --settings mine.yaml --set ring_length=20`
+    """
+    from rtrec.settings import ENVIRONMENT_PREFIX, declarations
+
+    in_force = read_settings(chosen).model_dump()
+    if json:
+        for each in declarations():
+            declared = each._asdict() | {"kind": each.kind.__name__, "value": in_force[each.name]}
+            print_json(declared | {"environment": ENVIRONMENT_PREFIX + each.name.upper()})
+        return
+    rows = []
+    for each in declarations():
+        value, bounds = in_force[each.name], "" if each.low is None else f"{each.low:g} to {each.high:g}"
+        shown = f"{value}" if value == each.default else f"{value} (default {each.default})"
+        rows.append([each.name, shown, bounds, each.unit, "yes" if each.live else "no", each.sentence])
+    print_table(["setting", "value", "bounds", "unit", "live", "what it does"], rows, right=["value"])
+
+
+def read_settings(options: SettingsOptions) -> Settings:
+    """Return the settings that options, environment and file add up to."""
+    from rtrec.settings import load_settings, parse_assignments
+
+    return load_settings(
+        options.settings_file,
+        environ=os.environ,
+        overrides=parse_assignments(options.assignments or []),
+    )

@@ -1,0 +1,119 @@
+"""`rtrec evaluate`: models against each other on a recorded log, every event tested before it is learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtrec.cli.console import print_table
+from rtrec.cli.options import InputOptions, Json, SettingsOptions, expanded
+
+if TYPE_CHECKING:
+    from rtrec.evaluation.result import Evaluation
+
+_PROTOCOL = "Protocol"
+
+
+@expanded
+def evaluate(
+    given: InputOptions,
+    chosen: SettingsOptions,
+    models: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME", rich_help_panel=_PROTOCOL, help="Which models, or `all`: see `rtrec models`."
+        ),
+    ] = "default,popularity",
+    warmup: Annotated[
+        float, typer.Option(rich_help_panel=_PROTOCOL, help="Share of the events that is only learned.")
+    ] = 0.2,
+    batch: Annotated[
+        int, typer.Option(rich_help_panel=_PROTOCOL, help="Events answered with the same state.")
+    ] = 1,
+    k: Annotated[
+        int | None, typer.Option("--k", rich_help_panel=_PROTOCOL, help="Length of the lists. (default: 10)")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=_PROTOCOL, help="Test and learn only so many events after the warm part."
+        ),
+    ] = None,
+    repeat: Annotated[
+        bool | None,
+        typer.Option(
+            "--repeat/--no-repeat", rich_help_panel=_PROTOCOL, help="Recommend what the user has had before."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Test models on every event of a log before they learn it.
+
+    Events are put in order of time. After the warm part each is answered with the k best of all items known
+    so far, and only then learned; nothing is sampled.
+
+    Example: `rtrec evaluate ratings.csv --user userId --item movieId --time timestamp --models all`
+
+    Or: `rtrec evaluate --dataset movielens-latest-small --json`
+    """
+    from rtrec.cli.about import read_settings
+    from rtrec.cli.bars import bar_each
+    from rtrec.cli.inputs import find_input, tell_rejected
+    from rtrec.errors import InputError
+    from rtrec.evaluation.prequential import evaluate as test
+    from rtrec.models.registry import MODELS, make_model
+
+    settings = read_settings(chosen)
+    names = list(MODELS) if models == "all" else [name.strip() for name in models.split(",") if name.strip()]
+    if not names:
+        raise InputError(
+            f"--models {models!r}: name one, or several with commas between: {', '.join(MODELS)}"
+        )
+    for name in names:
+        make_model(name, settings)  # an unknown one is an error now, not after the file was read
+    loaded = find_input(given).load()
+    tell_rejected(loaded.name, loaded.counts, loaded.dead_letters)
+    with bar_each() as progress:
+        evaluation = test(
+            loaded,
+            models=names,
+            settings=settings,
+            warmup=warmup,
+            batch=batch,
+            k=settings.list_length if k is None else k,
+            limit=limit,
+            repeat=repeat,
+            progress=progress,
+        )
+    if json:
+        typer.echo(evaluation.json_lines())
+    else:
+        _print(evaluation)
+
+
+def _print(evaluation: Evaluation) -> None:
+    k = evaluation.results[0].k
+    gaps = f"hr@{k}_minus_popularity"
+    lines = evaluation.as_json()
+    head = ["model", f"hr@{k}", f"ndcg@{k}", f"coverage@{k}", "events/s", "peak MB"]
+    with_gaps = any(gaps in line for line in lines)
+    if with_gaps:
+        head.insert(3, f"hr@{k} minus popularity")
+    rows = []
+    for line in lines:
+        row = [line["model"], *(_with_interval(line, f"{name}@{k}") for name in ("hr", "ndcg"))]
+        if with_gaps:
+            row.append(_with_interval(line, gaps, sign="+") if gaps in line else "")
+        row += [f"{line[f'coverage@{k}']:.3f}", f"{line['events_per_s']:,.0f}", f"{line['peak_rss_mb']:,.0f}"]
+        rows.append(row)
+    about = ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
+        for name, value in evaluation.data.items()
+    )
+    title = f"{evaluation.results[0].events:,} events tested; {about}"
+    print_table(head, rows, title=title, right=head[-3:])
+
+
+def _with_interval(line: dict[str, float], name: str, sign: str = "") -> str:
+    return f"{line[name]:{sign}.4f} [{line[f'{name}_low']:{sign}.4f}, {line[f'{name}_high']:{sign}.4f}]"

@@ -1,0 +1,148 @@
+"""From options to events: the file or data set that a command reads."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import typer
+
+from rtrec.cli.console import say
+from rtrec.cli.options import InputOptions
+from rtrec.errors import InputError
+from rtrec.events.cleaning import ACCEPTED, DeadLetter
+from rtrec.events.datasets import Dataset, get_dataset, item_titles, load_source
+from rtrec.events.feeds import FileFeed
+from rtrec.events.fetching import fetch
+from rtrec.events.loading import LoadedEvents, load_events
+from rtrec.events.mapping import ColumnMapping
+from rtrec.events.progress import download_bar
+from rtrec.events.rules import Rule
+from rtrec.events.sources import FileSource
+
+#: Where a file's columns are if nothing is said: the names of an event table.
+_USER, _ITEM, _TIME = "user_id", "item_id", "timestamp"
+_SHOWN_DEAD_LETTERS = 5
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that is ready to be read, by whatever name the user called it."""
+
+    name: str
+    path: Path
+    mapping: ColumnMapping
+    rules: tuple[Rule, ...] = ()
+    encoding: str = "utf-8"
+    titles: Mapping[str, str] = field(default_factory=dict)
+    sorted_by_time: bool = False
+
+    def load(self) -> LoadedEvents:
+        """Read and clean all of it."""
+        return load_events(self.path, self.mapping, rules=self.rules, encoding=self.encoding)
+
+    def feed(self, *, sort: bool = True) -> FileFeed:
+        """Return it as the feed of a run, in order of time unless ``sort`` is false."""
+        source = FileSource(
+            self.path,
+            self.mapping,
+            sort=sort and not self.sorted_by_time,
+            encoding=self.encoding,
+            rules=self.rules,
+        )
+        return FileFeed(source, rules=self.rules)
+
+
+def find_input(options: InputOptions) -> Input:
+    """Return what the options name; a data set is fetched if it is not there yet.
+
+    Raises
+    ------
+    InputError
+        If they name nothing, or two things, or what they name cannot be used.
+    """
+    if (options.file is None) == (options.dataset is None):
+        raise InputError(
+            "name what to read: either FILE, with --user, --item and --time for its columns, "
+            "or --dataset NAME"
+        )
+    if options.dataset is not None:
+        return _dataset(options, options.dataset)
+    if options.copy is not None:
+        raise InputError("--from says where the copy of a --dataset is; a file is named without it")
+    assert options.file is not None
+    mapping = ColumnMapping(
+        user=options.user or _USER,
+        item=options.item or _ITEM,
+        time=options.time or _TIME,
+        kind=options.kind,
+        value=options.value,
+        event_id=options.event_id,
+        time_unit=options.time_unit,
+        time_format=options.time_format,
+        timezone=options.timezone or "UTC",
+        default_kind=options.default_kind or "view",
+        min_value=options.min_value,
+    )
+    return Input(options.file.name, options.file, mapping, encoding=options.encoding or "utf-8")
+
+
+def _dataset(options: InputOptions, name: str) -> Input:
+    dataset = get_dataset(name)
+    columns = ("user", "item", "time", "kind", "value", "event_id", "default_kind")
+    spelling = ("time_unit", "time_format", "timezone", "encoding")
+    for column in (*columns, *spelling):
+        if getattr(options, column) is not None:
+            raise InputError(
+                f"--{column.replace('_', '-')}: data set {name!r} knows its columns; say this only of a FILE"
+            )
+    folder = fetch_dataset(dataset, data_dir=options.data_dir, copy=options.copy, yes=options.yes)
+    source = load_source(dataset, folder)
+    mapping = dataset.mapping
+    if options.min_value is not None:
+        mapping = replace(mapping, min_value=options.min_value)
+    return Input(
+        name,
+        source.path,
+        mapping,
+        rules=dataset.rules,
+        titles=item_titles(dataset, folder),
+        sorted_by_time=dataset.sorted_by_time,
+    )
+
+
+def fetch_dataset(dataset: Dataset, *, data_dir: Path, copy: Path | None, yes: bool) -> Path:
+    """Make a data set ready, with its terms shown first; return its folder.
+
+    Who has a copy has agreed with its publisher already, so the terms are shown and nothing is asked; a
+    download asks, and where nobody can answer it takes ``--yes``.
+    """
+
+    def accept(terms: str) -> bool:
+        say(terms)
+        if yes or copy is not None:
+            return True
+        if not sys.stdin.isatty():
+            raise InputError(f"data set {dataset.name}: accept its terms (above) with --yes")
+        return typer.confirm("Do you accept these terms?", err=True)
+
+    with download_bar(dataset.archive) as progress:
+        return fetch(dataset, data_dir=data_dir, source=copy, accept_licence=accept, progress=progress)
+
+
+def tell_rejected(name: str, counts: Mapping[str, int], dead_letters: Sequence[DeadLetter]) -> None:
+    """Say on stderr what became of the rows, and where the first rows stood that could be no events."""
+    rest = {reason: n_rows for reason, n_rows in counts.items() if reason != ACCEPTED}
+    if not rest:
+        return
+    total = sum(counts.values())
+    reasons = ", ".join(f"{reason} {n_rows:,}" for reason, n_rows in Counter(rest).most_common())
+    say(f"{name}: {counts.get(ACCEPTED, 0):,} of {total:,} rows are events; not: {reasons}")
+    for letter in dead_letters[:_SHOWN_DEAD_LETTERS]:
+        column = f", column {letter.column!r}" if letter.column else ""
+        say(f"  row {letter.row:,}{column}: {letter.reason}: {letter.payload[:120]}", style="yellow")
+    if len(dead_letters) > _SHOWN_DEAD_LETTERS:
+        say(f"  and {len(dead_letters) - _SHOWN_DEAD_LETTERS:,} more", style="yellow")

@@ -1,0 +1,175 @@
+"""Options that several commands share, declared once.
+
+A group of options is a dataclass; :func:`expanded` lets a command take it as one argument while the command
+line shows its fields as options of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+DATA_DIR = Path("data")
+
+_DATA = "Events"
+_COLUMNS = "Columns of a file"
+_TUNING = "Recommender"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, instead of a table.")]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="RTREC_HOME",
+        show_envvar=True,
+        metavar="DIR",
+        help="The deployment's directory (default: the only one under .rtrec).",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="TCP://...", help="A Dask scheduler; without it a cluster on this machine."
+    ),
+]
+Copy = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="DIR",
+        rich_help_panel=_DATA,
+        help="Take the data set from a copy: its folder, the folder above, or the published zip.",
+    ),
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes", "-y", rich_help_panel=_DATA, help="Accept the data set's terms without being asked."
+    ),
+]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", metavar="DIR", rich_help_panel=_DATA, help="Where data sets are kept.")
+]
+
+
+def _column(flag: str, sentence: str, metavar: str = "COLUMN") -> Any:
+    return typer.Option(flag, metavar=metavar, rich_help_panel=_COLUMNS, help=sentence)
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Which events a command reads: a file with its columns, or a data set by name."""
+
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV, Parquet or JSON Lines, chosen by its suffix; text also as .gz.",
+            show_default=False,
+        ),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            rich_help_panel=_DATA,
+            help="A data set instead of a file: see `rtrec data list`.",
+        ),
+    ] = None
+    copy: Copy = None
+    yes: Yes = False
+    data_dir: DataDir = DATA_DIR
+    user: Annotated[str | None, _column("--user", "Who. (default: user_id)")] = None
+    item: Annotated[str | None, _column("--item", "What. (default: item_id)")] = None
+    time: Annotated[str | None, _column("--time", "When. (default: timestamp)")] = None
+    kind: Annotated[str | None, _column("--kind", "View, click, buy, rating, ...")] = None
+    value: Annotated[str | None, _column("--value", "Rating, price or play time.")] = None
+    event_id: Annotated[str | None, _column("--event-id", "By which repeated events are recognised.")] = None
+    default_kind: Annotated[
+        str | None, _column("--default-kind", "Kind of events that name none. (default: view)", "KIND")
+    ] = None
+    time_unit: Annotated[
+        str | None,
+        _column("--time-unit", "Of numeric times. (default: guessed from their size)", "s|ms|us|ns"),
+    ] = None
+    time_format: Annotated[
+        str | None,
+        _column("--time-format", "Of times that are not ISO 8601, such as %d/%m/%Y %H:%M.", "FORMAT"),
+    ] = None
+    timezone: Annotated[
+        str | None, _column("--timezone", "Of times without an offset. (default: UTC)", "ZONE")
+    ] = None
+    encoding: Annotated[str | None, _column("--encoding", "Of a text file. (default: utf-8)", "NAME")] = None
+    min_value: Annotated[
+        float | None,
+        typer.Option(
+            "--min-value", rich_help_panel=_DATA, help="Leave out events whose value is below this."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """How the recommender is set; see `rtrec settings`."""
+
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            rich_help_panel=_TUNING,
+            help="Change a setting, as often as needed: `rtrec settings` lists them.",
+        ),
+    ] = None
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", metavar="FILE", rich_help_panel=_TUNING, help="YAML file with `name: value` lines."
+        ),
+    ] = None
+
+
+def expanded(command: Command) -> Command:
+    """Let ``command`` be called with the fields of its dataclass arguments, one by one."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if hasattr(hint, "__dataclass_fields__")}
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            parameters += _parameters(groups[name])
+        else:
+            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        made = {
+            name: group(**{each.name: given.pop(each.name) for each in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**made, **given)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call  # type: ignore[return-value]
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if each.default is MISSING else each.default,
+            annotation=hints[each.name],
+        )
+        for each in fields(group)
+    ]

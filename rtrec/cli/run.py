@@ -1,0 +1,204 @@
+"""`rtrec run`: a recommender that lives on an event log."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtrec.cli.options import InputOptions, Json, Scheduler, SettingsOptions, expanded
+from rtrec.errors import InputError
+
+if TYPE_CHECKING:
+    from rtrec.engine.live import LiveRun
+    from rtrec.settings import Settings
+
+_PACE = "Replay"
+_RUN = "Run"
+_PAGE = "Dashboard"
+
+RunHome = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="RTREC_HOME",
+        metavar="DIR",
+        rich_help_panel=_RUN,
+        help="Where log, snapshots and reports are kept. (default: .rtrec/ and the name of the data)",
+    ),
+]
+Shards = Annotated[
+    int,
+    typer.Option(
+        min=1, max=64, rich_help_panel=_RUN, help="Worker processes that share the users; fixed once made."
+    ),
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Forget what is there and start anew.")
+]
+Host = Annotated[
+    str, typer.Option(rich_help_panel=_PAGE, help="Address of the dashboard; this machine only, so far.")
+]
+Port = Annotated[
+    int,
+    typer.Option(min=0, max=65535, rich_help_panel=_PAGE, help="Port of the dashboard; 0 takes a free one."),
+]
+Open = Annotated[bool, typer.Option("--open", rich_help_panel=_PAGE, help="Open the dashboard in a browser.")]
+
+
+@expanded
+def run(
+    given: InputOptions,
+    chosen: SettingsOptions,
+    home: RunHome = None,
+    shards: Shards = 1,
+    scheduler: Scheduler = None,
+    fresh: Fresh = False,
+    snapshot_every: Annotated[
+        int, typer.Option(min=1, rich_help_panel=_RUN, help="Events between two snapshots.")
+    ] = 20_000,
+    speed: Annotated[
+        str,
+        typer.Option(
+            metavar="max|60x", rich_help_panel=_PACE, help="As fast as it goes, or times recorded speed."
+        ),
+    ] = "max",
+    warmup: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE|N",
+            rich_help_panel=_PACE,
+            help="Share, or number, of events that are only learned.",
+        ),
+    ] = "0.2",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=_PACE, help="Stop after so many events behind the warm part."),
+    ] = None,
+    sort: Annotated[
+        bool,
+        typer.Option(
+            "--sort/--no-sort",
+            rich_help_panel=_PACE,
+            help="Replay a file in order of time, or as it stands (any size).",
+        ),
+    ] = True,
+    headless: Annotated[
+        bool, typer.Option("--headless", rich_help_panel=_PAGE, help="No dashboard: stop at the end.")
+    ] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 5006,
+    open_browser: Open = False,
+    json: Json = False,
+) -> None:
+    """Feed a live recommender: every event is logged, answered, scored, and then learned.
+
+    Killed at any moment and started again, it goes on where it was. Ctrl-C stops it cleanly, a second one at
+    once.
+
+    Example: `rtrec run clicks.jsonl --user visitor --item sku --time at --headless --json`
+
+    With a dashboard: `rtrec run --dataset movielens-latest-small --speed 100000x`
+
+    To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
+    """
+    from rtrec.cli.about import read_settings
+    from rtrec.cli.homes import HOMES, find_deployment
+    from rtrec.cli.inputs import find_input
+    from rtrec.cli.watch import Page, conduct
+
+    settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
+    page = None if headless else Page(host, port, open_browser=open_browser)
+    if given.file is None and given.dataset is None and home is not None:
+        find_deployment(home)
+        feed, titles, n_rows = None, {}, None
+    else:
+        read = find_input(given)
+        feed, titles = read.feed(sort=sort), dict(read.titles)
+        home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
+        if not fresh:
+            _tell_what_is_fixed(home, settings)
+
+    def start() -> LiveRun:
+        from rtrec.engine.live import LiveRun
+
+        return LiveRun.start(
+            home,
+            feed,
+            settings=settings,
+            shards=shards,
+            scheduler=scheduler,
+            speed=pace,
+            limit=limit,
+            warmup=warm,
+            titles=titles,
+            snapshot_every=snapshot_every,
+            fresh=fresh,
+        )
+
+    conduct(start, page=page, n_rows=n_rows, json=json)
+
+
+def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
+    """Say so where a deployment that exists goes on with other settings than ``wanted``."""
+    from rtrec.cli.console import say
+    from rtrec.engine.deployment import Deployment
+
+    deployment = Deployment(home)
+    if not deployment.exists:
+        return
+    made_with = deployment.manifest["settings"]
+    asked = wanted.model_dump(exclude_unset=True)
+    ignored = [f"{name}={value}" for name, value in asked.items() if made_with.get(name, value) != value]
+    if ignored:
+        say(
+            f"{home} goes on with its own settings, not with {', '.join(ignored)}: "
+            "change them in the dashboard, or start anew with --fresh",
+            style="yellow",
+        )
+
+
+def parse_speed(text: str) -> float | None:
+    """Read ``max`` (None), ``60x`` or ``60``.
+
+    >>> parse_speed("60x")
+    60.0
+
+    Raises
+    ------
+    InputError
+        If it is nothing of the kind.
+    """
+    if text.strip().lower() == "max":
+        return None
+    try:
+        speed = float(text.strip().lower().removesuffix("x"))
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise InputError(f"--speed {text!r}: expected max, or times recorded speed such as 60x")
+    return speed
+
+
+def parse_warmup(text: str) -> float | int:
+    """Read a share below 1 or a number of events.
+
+    >>> parse_warmup("0.2"), parse_warmup("20000")
+    (0.2, 20000)
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    try:
+        warmup = float(text)
+    except ValueError:
+        warmup = math.nan
+    if 0 <= warmup < 1:
+        return warmup
+    if warmup < 1 or not warmup.is_integer():
+        raise InputError(f"--warmup {text!r}: expected a share from 0 to below 1, or a number of events")
+    return int(warmup)

@@ -1,0 +1,93 @@
+"""What every page shows: one immutable reading at a time, in one shared parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import param
+
+from rtrec.dashboard.curves import Curves
+from rtrec.engine.status import AppliedChange, Phase, Status
+
+#: Age of the newest learned event from which a running engine counts as stale, and as stuck.
+STALE_AFTER_S = 10.0
+STUCK_AFTER_S = 60.0
+
+
+class Level(StrEnum):
+    """How worried the header looks."""
+
+    IDLE = "idle"
+    GOOD = "good"
+    STALE = "stale"
+    STUCK = "stuck"
+
+
+class PulseSample(NamedTuple):
+    """How fast the run was at one moment of wall time."""
+
+    time: datetime
+    rate_per_s: float
+    lag: int
+    freshness_p50_ms: float
+    freshness_p95_ms: float
+
+
+def starting_status(message: str = "Starting the engine") -> Status:
+    """Return what is shown before there is a run to ask."""
+    return Status(phase=Phase.STARTING, message=message)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The run as last read; a new value each time, never changed afterwards.
+
+    ``age_s`` is how long ago learning last moved on, ``phase_s`` how long the run has been in its phase, as
+    seen from here, ``problem`` says why the run could not be read.
+    """
+
+    status: Status = field(default_factory=starting_status)
+    age_s: float = 0.0
+    phase_s: float = 0.0
+    curves: Curves = field(default_factory=Curves.empty)
+    pulse: Sequence[PulseSample] = ()
+    users: Sequence[str] = ()
+    changes: Sequence[AppliedChange] = ()
+    problem: str = ""
+
+    @property
+    def level(self) -> Level:
+        """Say whether the figures are live, stale or stuck; only a running engine can be stale."""
+        if self.status.phase is Phase.FAILED or self.problem:
+            return Level.STUCK
+        if self.status.phase is not Phase.RUNNING:
+            return Level.IDLE
+        if self.age_s > STUCK_AFTER_S:
+            return Level.STUCK
+        return Level.STALE if self.age_s > STALE_AFTER_S else Level.GOOD
+
+    @property
+    def has_begun(self) -> bool:
+        """Say whether there is anything learned to show."""
+        return self.status.events > 0
+
+    def sample(self, now: datetime | None = None) -> PulseSample:
+        """Return this reading's speed as one point of the pulse."""
+        status = self.status
+        return PulseSample(
+            now or datetime.now(UTC),
+            status.rate_per_s,
+            status.lag,
+            status.freshness_p50_ms,
+            status.freshness_p95_ms,
+        )
+
+
+class RunState(param.Parameterized):
+    """The parameter that pages bind to."""
+
+    reading = param.ClassSelector(class_=Reading, default=Reading(), instantiate=False)

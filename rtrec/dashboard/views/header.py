@@ -1,0 +1,95 @@
+"""The bar on top of every page: is it live, how fast, how far behind, how old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import panel_material_ui as pmui
+
+from rtrec.dashboard import words
+from rtrec.dashboard.markup import Html, tag
+from rtrec.dashboard.state import Level, Reading
+from rtrec.dashboard.views.pieces import MarkupPane
+from rtrec.engine.status import Phase
+
+_PHASES = {
+    Phase.STARTING: "Starting",
+    Phase.RECOVERING: "Recovering",
+    Phase.RUNNING: "Live",
+    Phase.FINISHED: "Finished",
+    Phase.STOPPED: "Stopped",
+    Phase.FAILED: "Failed",
+}
+
+_MENU_SX = {"minHeight": "64px", "& .MuiTab-root": {"minHeight": "64px", "fontSize": "14px"}}
+
+
+class Header:
+    """The name, the menu of pages and the state of the run.
+
+    Parameters
+    ----------
+    pages
+        Names of the pages, in the order of the menu.
+    reading
+        What is shown first.
+    """
+
+    def __init__(self, pages: Sequence[str], reading: Reading) -> None:
+        self.menu = pmui.TabMenu(items=list(pages), active=0, margin=0, sx=_MENU_SX)
+        self._facts = MarkupPane(header_markup(reading), align="center")
+        self.objects = [
+            MarkupPane(
+                tag("div", "rt", tag("span", "rec"), css="brand"),
+                sizing_mode=None,
+                margin=(0, 28, 0, 0),
+                align="center",
+            ),
+            self.menu,
+            self._facts,
+        ]
+
+    def refresh(self, reading: Reading) -> None:
+        """Show ``reading``."""
+        self._facts.show(header_markup(reading))
+
+
+def header_markup(reading: Reading) -> Html:
+    """Return the header of one reading."""
+    status = reading.status
+    begun = reading.has_begun
+    facts = [
+        ("Events/s", words.count(status.rate_per_s) if begun else words.MISSING, ""),
+        ("Lag", words.events(status.lag) if begun else words.MISSING, ""),
+        ("Freshness p95", words.milliseconds(status.freshness_p95_ms), ""),
+        ("Data age", words.duration(reading.age_s) if begun else words.MISSING, _age_css(reading)),
+        ("Snapshot", status.snapshot.lstrip("0") or words.MISSING, ""),
+        ("Lists", f"k = {status.k}", ""),
+    ]
+    state = tag("span", state_text(reading), css=f"state {reading.level}", role="status")
+    return tag("div", *(_fact(*fact) for fact in facts), state, css="facts")
+
+
+def state_text(reading: Reading) -> str:
+    """Return the state in a word or three: the phase, unless a running engine has gone quiet."""
+    if reading.problem:
+        return "Not readable"
+    if reading.level is Level.STALE:
+        return f"Stale for {words.duration(reading.age_s)}"
+    if reading.level is Level.STUCK and reading.status.phase is Phase.RUNNING:
+        return f"Stuck for {words.duration(reading.age_s)}"
+    return _PHASES[reading.status.phase]
+
+
+def _fact(label: str, value: str, css: str) -> Html:
+    return tag(
+        "div",
+        tag("div", label, css="fact-label"),
+        tag("div", value, css="fact-value", title=value),
+        css=f"fact {css}",
+    )
+
+
+def _age_css(reading: Reading) -> str:
+    worried = reading.has_begun and reading.level in (Level.STALE, Level.STUCK)
+    return reading.level.value if worried else ""

@@ -1,0 +1,166 @@
+"""The Live page: how fast, how good, what was noticed, what was refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, DataRange1d
+
+from rtrec.dashboard import plots, style, words
+from rtrec.dashboard.curves import Curves
+from rtrec.dashboard.markup import Html, empty_state
+from rtrec.dashboard.session import Session
+from rtrec.dashboard.state import Reading
+from rtrec.dashboard.store import PULSE_SAMPLES
+from rtrec.dashboard.views import figures
+from rtrec.dashboard.views.pieces import MarkupPane, card, column, heading, row
+
+#: How many windows a point of the curves is the mean of, by the name of the choice.
+SMOOTHING = {"Each window": 1, "5 windows": 5, "20 windows": 20}
+#: What the small plots show: columns of the pulse and their unit, card by card.
+_PULSES = ((["rate"], "events/s"), (["lag"], "events"), (["p50", "p95"], "ms"))
+_CHOICE = ".MuiToggleButton-root { white-space: nowrap; padding: 4px 12px; flex: 1; }"
+
+
+class LiveView:
+    """What the run does right now and has done so far."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._drawn: Curves | None = None
+        self._notice = MarkupPane(visible=False)
+        self._quality, self._speed, self._lag, self._freshness = (MarkupPane() for _ in range(4))
+        self._pulse_cards = [card(each) for each in (self._speed, self._lag, self._freshness)]
+        self._pulse = ColumnDataSource(plots.pulse_columns([]))
+        self._sampled: datetime | None = None
+        self._points = ColumnDataSource()
+        self._drawn_for: tuple[tuple[str, ...], int] | None = None
+        self._alarms = ColumnDataSource(plots.moments([]))
+        self._changes = ColumnDataSource(plots.moments([]))
+        self._models, self._alarm_list, self._refused = MarkupPane(), MarkupPane(), MarkupPane()
+        self._smoothing = pmui.RadioButtonGroup(
+            options=list(SMOOTHING),
+            value="5 windows",
+            size="small",
+            margin=0,
+            width=290,
+            sizing_mode=None,
+            stylesheets=[_CHOICE],
+        )
+        self._smoothing.param.watch(self._redraw, "value")
+        self._curves_title = MarkupPane()
+        self._curves_empty = MarkupPane(visible=False)
+        self._curves = row(gap=24, visible=False)
+        self.panel = column(
+            self._notice,
+            row(card(self._quality), *self._pulse_cards),
+            card(row(self._curves_title, self._smoothing, align="center"), self._curves_empty, self._curves),
+            row(
+                card(self._models, styles={"flex": "3"}),
+                column(
+                    card(self._alarm_list),
+                    card(self._refused, styles={"flex": "1 1 auto"}),
+                    styles={"flex": "2"},
+                ),
+            ),
+            styles=style.PAGE,
+        )
+
+    def refresh(self, reading: Reading) -> None:
+        """Show ``reading``."""
+        self._notice.show(figures.notice(reading))
+        self._quality.show(figures.quality(reading))
+        self._speed.show(figures.speed(reading))
+        self._lag.show(figures.lag(reading))
+        self._freshness.show(figures.freshness(reading))
+        self._draw_pulse(reading)
+        if reading.curves is not self._drawn:
+            self._draw(reading.curves)
+        plots.push(self._alarms, plots.moments(_alarm_rows(reading)))
+        plots.push(self._changes, plots.moments(_change_rows(reading)))
+        self._models.show(figures.model_table(reading))
+        self._alarm_list.show(figures.alarm_list(reading))
+        self._refused.show(figures.refused_list(reading))
+
+    def _redraw(self, *_: Any) -> None:
+        self._draw(self._session.reading.curves)
+
+    def _draw(self, curves: Curves) -> None:
+        self._drawn = curves
+        windows = SMOOTHING[self._smoothing.value]
+        self._curves_title.show(_curves_heading(curves, windows))
+        self._curves.visible = len(curves) > 0
+        self._curves_empty.show(
+            None
+            if len(curves)
+            else empty_state(
+                "No curve yet",
+                "The first point appears once a window of events has been answered and scored.",
+            ),
+        )
+        if not len(curves):
+            return
+        plots.push(self._points, curves.smoothed(windows).columns())
+        k = self._session.reading.status.k
+        if (curves.models, k) != self._drawn_for:
+            self._drawn_for = (curves.models, k)
+            self._curves.objects = self._curve_panes(curves.models, k)
+
+    def _curve_panes(self, models: tuple[str, ...], k: int) -> list[pn.pane.Bokeh]:
+        shared = DataRange1d(range_padding=0.01)
+        return [
+            pn.pane.Bokeh(
+                plots.curve_figure(
+                    self._points,
+                    models,
+                    metric,
+                    f"{title} @{k}",
+                    x_range=shared,
+                    alarms=self._alarms,
+                    changes=self._changes,
+                )
+            )
+            for metric, title in (("hr", "Hit rate"), ("ndcg", "NDCG"))
+        ]
+
+    def _draw_pulse(self, reading: Reading) -> None:
+        fresh = [each for each in reading.pulse if self._sampled is None or each.time > self._sampled]
+        if not fresh:
+            return
+        self._sampled = fresh[-1].time
+        columns = plots.pulse_columns(fresh)
+        self._pulse.stream(columns, rollover=PULSE_SAMPLES)
+        for place, (names, unit) in zip(self._pulse_cards, _PULSES, strict=True):
+            # A figure that has nothing to show cannot tell its ranges.
+            if len(place) == 1 and np.isfinite(columns[names[0]]).any():
+                place.append(pn.pane.Bokeh(plots.pulse_figure(self._pulse, names, unit)))
+
+
+def _curves_heading(curves: Curves, windows: int) -> Html:
+    if not len(curves):
+        return heading("Quality over the log")
+    span = words.count(curves.window * min(windows, len(curves)))
+    return heading(
+        "Quality over the log",
+        f"Every event is answered before it is learned. Each point is the mean of {span} tested events; "
+        "the band is the 95% interval of the blend.",
+    )
+
+
+def _alarm_rows(reading: Reading) -> list[tuple[float, str, str]]:
+    return [
+        (each.offset, style.GREEN if each.kind == "improvement" else style.RED, each.sentence)
+        for each in reading.status.alarms
+    ]
+
+
+def _change_rows(reading: Reading) -> list[tuple[float, str, str]]:
+    return [
+        (each.live_from, style.BLUE, f"Settings applied: {figures.changes_text(each.changes)}")
+        for each in reading.changes
+        if each.live_from >= 0
+    ]

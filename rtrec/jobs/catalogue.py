@@ -1,0 +1,66 @@
+"""The jobs by name, each with one line on what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rtrec.errors import InputError, nearest
+
+#: Called with what was just done, how many steps are done and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a job is started with.
+
+    Attributes
+    ----------
+    home
+        The deployment it works for. A run may go on there meanwhile: jobs only read the log.
+    models
+        Names from the registry; empty for all.
+    scheduler
+        Address of a Dask scheduler; None starts a cluster on this machine for the time of the job.
+    progress
+        Is told after each step.
+    """
+
+    home: Path
+    models: tuple[str, ...] = ()
+    scheduler: str | None = None
+    progress: Progress | None = None
+
+
+class Job(NamedTuple):
+    """A job: what to call, and what it does; it returns the file it wrote."""
+
+    run: Callable[[JobRequest], Path]
+    sentence: str
+
+
+def _evaluate(request: JobRequest) -> Path:
+    from rtrec.jobs.evaluate import report_on_deployment  # Dask and Bokeh take seconds to import
+
+    return report_on_deployment(request)
+
+
+JOBS: dict[str, Job] = {
+    "evaluate": Job(_evaluate, "test every model on the log so far and write a report, one HTML file"),
+}
+
+
+def get_job(name: str) -> Job:
+    """Return a job by name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name; the nearest is named.
+    """
+    if name not in JOBS:
+        raise InputError(f"unknown job {name!r}{nearest(name, JOBS)}; there are {', '.join(JOBS)}")
+    return JOBS[name]

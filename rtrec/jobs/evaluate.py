@@ -1,0 +1,166 @@
+"""The job ``evaluate``: test every model on the log so far, a Dask task each, and write a report.
+
+The log is tested as ``rtrec evaluate`` tests a file: all partitions in order of event time, one event at a
+time, by one shard, under the settings that are live at its end. So a run of one shard whose events came in
+order, and whose settings never changed, finds its own figures in the report.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from dask.distributed import Client, LocalCluster, as_completed
+
+from rtrec.errors import InputError
+from rtrec.evaluation.prequential import evaluate
+from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.events.numbering import number_events
+from rtrec.events.vocabulary import Vocabulary
+from rtrec.files import publish_text
+from rtrec.jobs.catalogue import JobRequest, Progress
+from rtrec.jobs.cohorts import find_cohorts
+from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
+from rtrec.models.kernel import DISLIKE
+from rtrec.models.registry import MODELS, make_model
+from rtrec.settings import Settings
+
+
+def utc_now() -> datetime:
+    """Return the time on the wall, in UTC."""
+    return datetime.now(UTC)
+
+
+def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] = utc_now) -> Path:
+    """Write ``reports/evaluate-<UTC time>.html`` under the deployment's home and return its path.
+
+    Raises
+    ------
+    DeploymentError
+        If there is no deployment.
+    InputError
+        If a model is unknown, or the log has nothing to test behind its warm part.
+    """
+    from rtrec.engine.deployment import Deployment
+    from rtrec.jobs.report import render
+
+    deployment = Deployment(request.home)
+    manifest, time = deployment.manifest, clock()
+    log = deployment.open_log(mode="read")
+    try:
+        contents = read_log(log, source=manifest["source"])
+        settings = settings_now(log, manifest["settings"])
+    finally:
+        log.close()
+    models = request.models or tuple(MODELS)
+    with dask_client(request.scheduler, n_tasks=len(models)) as client:
+        findings = evaluate_log(
+            contents,
+            client,
+            models=models,
+            settings=settings,
+            n_warm=manifest["warmup_events"],
+            time=time,
+            command=_command(request),
+            progress=request.progress,
+        )
+    path = deployment.reports / f"evaluate-{time:%Y%m%dT%H%M%SZ}.html"
+    publish_text(path, render(findings))
+    return path
+
+
+def evaluate_log(
+    contents: LogContents,
+    client: Client,
+    *,
+    models: Sequence[str],
+    settings: Settings,
+    n_warm: int,
+    time: datetime,
+    command: str,
+    progress: Progress | None = None,
+) -> Findings:
+    """Test each model in a task of its own and group the users meanwhile.
+
+    Parameters
+    ----------
+    contents
+        From :func:`rtrec.jobs.findings.read_log`.
+    client
+        Where tasks run; it gets one copy of the events.
+    models
+        Names from the registry.
+    n_warm
+        How many events are learned before any is tested.
+    """
+    n_events = contents.events.num_rows
+    if n_events <= n_warm:
+        raise InputError(
+            f"{contents.name}: nothing to report yet: the log has {n_events:,} events and "
+            f"the first {n_warm:,} only warm models up"
+        )
+    for model in models:
+        make_model(model, settings)  # an unknown name is an error now, not on a worker
+    events = client.scatter(contents.events, hash=False)
+    futures = {client.submit(_test, events, model, settings, n_warm, pure=False): model for model in models}
+    users, items = Vocabulary(), Vocabulary()
+    numbered = number_events(contents.events, users, items)
+    cohorts = find_cohorts(numbered)
+    results: dict[str, ModelResult] = {}
+    for future in as_completed(futures):
+        results[futures[future]] = future.result()
+        if progress is not None:
+            progress(futures[future], len(results), len(models))
+    tested = n_warm + np.flatnonzero(numbered.kind[n_warm:] != DISLIKE)
+    about = {"data": contents.name, "events": n_events, "users": len(users), "items": len(items)}
+    about |= {"warm-up": n_warm, "batch": 1, "repeat": settings.repeat}
+    return Findings(
+        contents=contents,
+        evaluation=Evaluation([results[model] for model in models], settings, about),
+        cohorts=cohorts,
+        tested_cohort=cohorts.of_user[numbered.user_num[tested]].astype(np.int64),
+        time=time,
+        command=command,
+    )
+
+
+@contextmanager
+def dask_client(scheduler: str | None, *, n_tasks: int) -> Iterator[Client]:
+    """Connect to a scheduler, or start a process a task on this machine, but no more than it has cores."""
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            n_workers=min(n_tasks, os.cpu_count() or 1),
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,  # a busy machine's worker is ended late, and that is all it warns of
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _test(events: pa.Table, model: str, settings: Settings, n_warm: int) -> ModelResult:
+    # Half an event more, so that the share comes back as n_warm events however it is rounded.
+    share = (n_warm + 0.5) / events.num_rows if n_warm else 0.0
+    return evaluate(events, models=[model], settings=settings, warmup=share, k=settings.list_length)[model]
+
+
+def _command(request: JobRequest) -> str:
+    words = ["rtrec", "jobs", "run", "evaluate", "--home", str(request.home)]
+    if request.models:
+        words += ["--models", ",".join(request.models)]
+    if request.scheduler is not None:
+        words += ["--scheduler", request.scheduler]
+    return shlex.join(words)

@@ -1,0 +1,117 @@
+"""`rtrec evaluate`: the protocol's options reach it, and its figures come out as table and as JSON."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.samples import COLUMNS, json_lines, write_events
+
+WANTED = {
+    "model",
+    "events",
+    "hr@10",
+    "ndcg@10",
+    "coverage@10",
+    "seconds",
+    "events_per_s",
+    "peak_rss_mb",
+}
+
+
+@pytest.fixture
+def events(tmp_path):
+    return write_events(tmp_path / "events.csv")
+
+
+def test_one_json_line_a_model(rtrec, events):
+    result = rtrec("evaluate", events, *COLUMNS, "--json")
+    assert result.exit_code == 0, result.stderr
+    lines = json_lines(result.stdout)
+    assert [line["model"] for line in lines] == ["default", "popularity"]
+    assert all(line.keys() >= WANTED for line in lines)
+    assert [line["events"] for line in lines] == [160, 160]
+    assert "hr@10_minus_popularity" in lines[0]
+
+
+def test_the_table_has_intervals_and_the_difference_to_popularity(rtrec, events):
+    result = rtrec("evaluate", events, *COLUMNS)
+    assert result.exit_code == 0, result.stderr
+    assert "160 events tested" in result.stdout
+    for word in ("hr@10", "ndcg@10", "coverage@10", "hr@10 minus popularity", "events/s", "["):
+        assert word in result.stdout
+
+
+def test_without_popularity_there_is_no_difference_to_it(rtrec, events):
+    result = rtrec("evaluate", events, *COLUMNS, "--models", "default")
+    assert result.exit_code == 0, result.stderr
+    assert "minus" not in result.stdout
+
+
+def test_a_user_who_had_everything_is_hit_only_with_repeats(rtrec, events):
+    # 7 users x 5 items take turns: after 35 of 40 warm events everybody has had everything.
+    words = ("evaluate", events, *COLUMNS, "--models", "popularity", "--json")
+    assert json_lines(rtrec(*words).stdout)[0]["hr@10"] == 0.0
+    assert json_lines(rtrec(*words, "--repeat").stdout)[0]["hr@10"] == 1.0
+    assert json_lines(rtrec(*words, "--set", "repeat=true").stdout)[0]["hr@10"] == 1.0
+    assert json_lines(rtrec(*words, "--set", "repeat=true", "--no-repeat").stdout)[0]["hr@10"] == 0.0
+
+
+def test_warmup_limit_and_k(rtrec, events):
+    words = ("evaluate", events, *COLUMNS, "--models", "popularity", "--json")
+    [line] = json_lines(rtrec(*words, "--warmup", 0.5, "--limit", 30, "--k", 2).stdout)
+    assert line["events"] == 30
+    assert "hr@2" in line
+    [line] = json_lines(rtrec(*words, "--set", "list_length=3").stdout)
+    assert "hr@3" in line
+
+
+def test_all_models(rtrec, events):
+    result = rtrec("evaluate", events, *COLUMNS, "--models", "all", "--json", "--batch", 10)
+    assert len(json_lines(result.stdout)) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--models", "popularty"], "unknown model 'popularty'; did you mean 'popularity'?"),
+        (["--models", ","], "--models"),
+        (["--warmup", "1"], "warmup is a share of the events from 0 to below 1; got 1.0"),
+        (["--batch", "0"], "batch, k and limit are at least 1"),
+        (["--set", "ring_length=0"], "setting 'ring_length'"),
+        (["--default-kind", "bought"], "kind of event 'bought' is unknown"),
+        (["--timezone", "Europe/Londn"], "time zone 'Europe/Londn' is unknown"),
+        (["--time-unit", "h"], "time unit 'h' is unknown"),
+    ],
+)
+def test_an_option_that_cannot_be_exits_with_2(rtrec, events, words, expected):
+    result = rtrec("evaluate", events, *COLUMNS, *words)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_columns_are_those_of_an_event_table_by_default(rtrec, tmp_path):
+    path = tmp_path / "events.jsonl"
+    line = '{{"user_id": "u{0}", "item_id": "i{1}", "timestamp": "2026-01-01T00:{2:02}:00Z"}}\n'
+    path.write_text("".join(line.format(row % 3, row % 4, row) for row in range(50)))
+    result = rtrec("evaluate", path, "--models", "popularity", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json_lines(result.stdout)[0]["events"] == 40
+
+
+@pytest.mark.slow
+def test_movielens_reaches_its_figures_as_a_file_and_by_name(rtrec, shared_datasets):
+    words = ("--limit", 20_000, "--models", "popularity", "--json")
+    ratings = shared_datasets / "ml-latest-small" / "ratings.csv"
+    columns = ("--user", "userId", "--item", "movieId", "--time", "timestamp")
+    [by_file] = json_lines(rtrec("evaluate", ratings, *columns, *words).stdout)
+    result = rtrec("evaluate", "--dataset", "movielens-latest-small", "--from", shared_datasets, *words)
+    [by_name] = json_lines(result.stdout)
+    assert by_file["events"] == 20_000
+    assert by_file["hr@10"] == by_name["hr@10"]
+
+
+def test_a_real_process_prints_json_and_nothing_else_on_stdout(rtrec_process, events):
+    result = rtrec_process("evaluate", events, *COLUMNS, "--models", "popularity", "--json")
+    assert result.returncode == 0, result.stderr
+    assert len(json_lines(result.stdout)) == 1
+    assert result.stderr == ""

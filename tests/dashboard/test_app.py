@@ -1,0 +1,113 @@
+"""The server: quick to answer, only for this machine, without leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+import socket
+import sys
+import threading
+import types
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from rtrec.dashboard.app import make_page, serve
+from rtrec.dashboard.server import DashboardServer, free_port
+from rtrec.dashboard.store import RunStore
+from rtrec.errors import DeploymentError, InputError
+from tests.dashboard.scripted_run import ScriptedRun
+
+SCRIPT = Path(__file__).resolve().parents[2] / "dashboards" / "live.py"
+
+
+@pytest.fixture
+def server(scripted_run):
+    server = serve(scripted_run, port=0)
+    yield server
+    server.stop()
+
+
+def get(server: DashboardServer) -> str:
+    return urlopen(server.url, timeout=20).read().decode()
+
+
+def test_the_page_answers_while_the_run_is_still_starting():
+    gate = threading.Event()
+
+    def start() -> ScriptedRun:
+        gate.wait(30.0)
+        return ScriptedRun()
+
+    server = serve(start, port=0)
+    try:
+        assert "<title>rtrec</title>" in get(server)
+    finally:
+        gate.set()
+        server.stop()
+
+
+def test_the_page_links_to_no_other_place(server):
+    page = get(server)
+    assert "http://" not in page.replace(server.url, "").replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1.evil.example:5006", "null"])
+def test_a_foreign_origin_gets_no_web_socket(server, origin):
+    async def connect() -> None:
+        url = server.url.replace("http", "ws") + "/ws"
+        await websocket_connect(HTTPRequest(url, headers={"Origin": origin}), subprotocols=["bokeh", "x"])
+
+    with pytest.raises(HTTPClientError, match="403"):
+        asyncio.run(connect())
+
+
+def test_an_address_that_others_reach_is_refused(scripted_run):
+    with pytest.raises(InputError, match=r"--host '0\.0\.0\.0' .* no login"):
+        serve(scripted_run, host="0.0.0.0", port=0)
+
+
+def test_a_taken_port_is_named_and_nothing_is_started():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        started = []
+        with pytest.raises(InputError, match=rf"port {port} of 127\.0\.0\.1 cannot be used"):
+            serve(lambda: started.append(1) or ScriptedRun(), port=port)
+        assert not started
+
+
+def test_bare_requests_leave_neither_sessions_nor_watchers(scripted_run, until):
+    store = RunStore(scripted_run)
+    port = free_port("127.0.0.1")
+    server = DashboardServer(store, make_page, "127.0.0.1", port, unused_session_ms=1)
+    server.start()
+    try:
+        for _ in range(3):
+            get(server)
+        until(lambda: server.n_sessions == 0)
+        until(lambda: not store.state.param.watchers.get("reading", {}).get("value"))
+    finally:
+        server.stop()
+
+
+def test_stop_event_stops_the_server(scripted_run):
+    stop = threading.Event()
+    server = serve(scripted_run, port=0, stop_event=stop)
+    stop.set()
+    assert server.wait(timeout=15.0)
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((server.host, server.port), timeout=2)
+    server.stop()
+
+
+def test_the_script_wants_a_deployment(monkeypatch):
+    fake = types.ModuleType("rtrec.engine.live")
+    fake.LiveRun = ScriptedRun
+    monkeypatch.setitem(sys.modules, "rtrec.engine.live", fake)
+    monkeypatch.delenv("RTREC_HOME", raising=False)
+    with pytest.raises(DeploymentError, match="RTREC_HOME is not set"):
+        runpy.run_path(str(SCRIPT))

@@ -1,0 +1,202 @@
+"""Turn a knob, replay, apply, undo: without a browser."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from rtrec.dashboard.views.knobs import Knob
+from rtrec.dashboard.views.settings import SettingsView, change_markup
+from rtrec.dashboard.views.whatif import differences, picture, verdict
+from rtrec.settings import Settings, declarations
+
+
+@pytest.fixture
+def view(session):
+    return SettingsView(session)
+
+
+def knob(name: str, heard: list[str] | None = None) -> Knob:
+    declared = next(each for each in declarations() if each.name == name)
+    heard = [] if heard is None else heard
+    return Knob(declared, declared.default, lambda: heard.append(name))
+
+
+def test_every_live_setting_has_a_knob_and_no_other(view):
+    assert set(view._knobs) == {each.name for each in declarations() if each.live}
+    assert get_args(Settings) == ()
+
+
+def test_every_knob_shows_its_sentence(view):
+    for each in view._knobs.values():
+        assert each.declaration.sentence.split("'")[0].split(";")[0] in each._text.markup
+
+
+def test_a_slider_moves_the_field_and_tells_once():
+    heard: list[str] = []
+    turned = knob("ring_length", heard)
+    slider, field = turned._controls
+    slider.value = 20
+    assert (turned.value, field.value, heard) == (20, 20, ["ring_length"])
+    assert turned.is_changed
+    assert turned.panel.css_classes == ["changed"]
+    assert "live: 10" in turned._unit.markup
+
+
+def test_a_field_moves_the_slider():
+    turned = knob("ring_length")
+    slider, field = turned._controls
+    field.value = 7
+    assert (turned.value, slider.value) == (7, 7)
+
+
+def test_a_value_out_of_bounds_is_refused_in_place():
+    turned = knob("ring_length")
+    field = turned._controls[1]
+    field.value = 99
+    assert turned.value == 10
+    assert field.error_state
+    assert "from 1 to 32" in turned._unit.markup
+    turned.reset()
+    assert not field.error_state
+    assert field.value == 10
+
+
+def test_an_emptied_field_goes_back():
+    turned = knob("ring_length")
+    turned._controls[1].value = None
+    assert turned._controls[1].value == 10
+    assert not turned.is_changed
+
+
+def test_a_wide_range_has_round_steps_but_takes_any_value():
+    turned = knob("half_life_short_h")
+    slider, field = turned._controls
+    assert turned._steps[slider.value] == 24.0
+    slider.value = slider.value + 1
+    assert turned.value == 50.0
+    assert "hours (2.1 days)" in turned._unit.markup
+    field.value = 36.5
+    assert turned.value == 36.5
+
+
+def test_a_switch_says_on_and_off():
+    turned = knob("use_trending")
+    assert ">on<" in turned._unit.markup
+    turned._controls[0].value = False
+    assert turned.value is False
+    assert ">off<" in turned._unit.markup
+
+
+def test_an_untouched_knob_follows_the_run_and_a_touched_one_stays():
+    follows, stays = knob("ring_length"), knob("ring_length")
+    stays._controls[0].value = 20
+    for each in (follows, stays):
+        each.follow(15)
+    assert (follows.value, stays.value) == (15, 20)
+    assert not follows.is_changed
+    stays.follow(20)
+    assert not stays.is_changed
+
+
+def test_nothing_can_be_done_before_something_is_changed(view):
+    assert not view._actions.visible
+    assert "Nothing changed yet" in view._edits.markup
+    view._knobs["ring_length"]._controls[0].value = 20
+    assert view._actions.visible
+    assert "20 events" in view._edits.markup
+
+
+def test_a_replay_shows_progress_then_words_and_picture(view, session, scripted_run, until):
+    scripted_run.preview_gate.clear()
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: scripted_run.previewed)
+    view.refresh(session.reading)
+    assert "Replaying 20,000 events" in view._progress.markup
+    assert not view._replay.visible
+    scripted_run.preview_gate.set()
+    until(lambda: view._result.visible)
+    assert scripted_run.previewed == [{"ring_length": 20}]
+    assert "Better by" in view._result[0].markup
+    assert "95% intervals" in view._result[1].markup
+    assert not view._progress.markup
+
+
+def test_a_result_goes_when_its_settings_are_changed(view, until):
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: view._result.visible)
+    view._knobs["ring_length"]._controls[0].value = 21
+    assert not view._result.visible
+
+
+def test_a_replay_of_other_settings_is_not_shown(view, scripted_run, until):
+    scripted_run.preview_gate.clear()
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: scripted_run.previewed)
+    view._knobs["ring_length"]._controls[0].value = 21
+    scripted_run.preview_gate.set()
+    until(lambda: "Settings changed during the replay" in view._problem.markup)
+    assert not view._result.visible
+
+
+def test_apply_then_undo(view, session, scripted_run, until):
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._apply.clicks += 1
+    until(lambda: scripted_run.settings.ring_length == 20 and not view.edits())
+    view.refresh(session.store.read())
+    assert len(view._change_list) == 1
+    undo = view._change_list[0][1]
+    undo.clicks += 1
+    until(lambda: scripted_run.settings.ring_length == 10 and view._knobs["ring_length"].value == 10)
+    view.refresh(session.store.read())
+    assert len(view._change_list) == 2
+    assert "replaced since" in view._change_list[1][0].markup
+    assert len(view._change_list[1]) == 1  # nothing of the first change is left to take back
+
+
+def test_an_error_is_shown_in_place_and_the_change_is_kept(view, scripted_run, until, monkeypatch):
+    def refuse(changes: dict[str, object]) -> None:
+        raise RuntimeError("the log is read-only")
+
+    monkeypatch.setattr(scripted_run, "apply", refuse)
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._apply.clicks += 1
+    until(lambda: "the log is read-only" in view._problem.markup)
+    assert view.edits() == {"ring_length": 20}
+    assert view._actions.visible
+
+
+def test_a_replay_that_fails_says_why(view, scripted_run, until, monkeypatch):
+    def refuse(changes: dict[str, object], *, n_events: int) -> None:
+        raise RuntimeError("no snapshot to fork yet")
+
+    monkeypatch.setattr(scripted_run, "preview", refuse)
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: "no snapshot to fork yet" in view._problem.markup)
+    assert view._replay.visible
+
+
+def test_discard_goes_back_to_the_live_settings(view):
+    view._knobs["use_trending"]._controls[0].value = False
+    view._discard.clicks += 1
+    assert view.edits() == {}
+    assert view._knobs["use_trending"]._controls[0].value is True
+
+
+def test_a_change_says_what_when_and_from_where(scripted_run):
+    change = scripted_run.apply({"ring_length": 20})
+    assert "live from event 70,000" in change_markup(change)
+    assert "waits for the next batch" in change_markup(scripted_run.wait_for(change))
+
+
+def test_a_comparison_in_words_and_picture(scripted_run):
+    comparison = scripted_run.preview({"ring_length": 20}).result()
+    gap = comparison.difference("hit_rate")
+    assert f"Better by {gap.value:.4f}" in verdict(comparison)
+    assert f"{gap.low:+.4f} to {gap.high:+.4f}" in differences(comparison)
+    assert picture(comparison).object.yaxis.axis_label == "Hit rate @10"

@@ -1,0 +1,181 @@
+"""Pages without a browser: what they say, and what they do when a reader acts."""
+
+from __future__ import annotations
+
+import pytest
+from bokeh.models import ColumnDataSource
+
+from rtrec.dashboard.session import Session
+from rtrec.dashboard.state import Reading
+from rtrec.dashboard.store import RunStore
+from rtrec.dashboard.views import figures
+from rtrec.dashboard.views.header import header_markup, state_text
+from rtrec.dashboard.views.live import LiveView
+from rtrec.dashboard.views.recommendations import (
+    RecommendationsView,
+    changes_between,
+    history_list,
+    recommended_list,
+)
+from rtrec.engine.status import Phase, Recommendation, RecommendedItem, Status
+from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
+
+
+def items(*ids: str) -> Recommendation:
+    listed = tuple(RecommendedItem(each, f"title of {each}", 1.0, ()) for each in ids)
+    return Recommendation("u1", True, (), listed, offset=0)
+
+
+def test_header_says_how_fast_how_far_behind_and_how_old(session):
+    text = header_markup(session.reading)
+    for part in ("Events/s", "Lag", "Freshness p95", "Data age", "k = 10", "Live"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("age_s", "text"), [(1.0, "Live"), (25.0, "Stale for 25 s"), (130.0, "Stuck for 2 min")]
+)
+def test_a_quiet_engine_is_never_shown_as_live(age_s, text):
+    status = Status(phase=Phase.RUNNING, message="", events=5)
+    assert state_text(Reading(status=status, age_s=age_s)) == text
+
+
+def test_the_starting_page_says_what_it_waits_for():
+    said = figures.notice(Reading(status=Status(Phase.STARTING, "Compiling the kernels"), phase_s=7.0))
+    assert said is not None
+    assert "Starting: 7 s so far" in said
+    assert "Compiling the kernels" in said
+
+
+def test_a_running_page_has_no_notice(session):
+    assert figures.notice(session.reading) is None
+
+
+def test_model_table_has_intervals_and_lift(session):
+    table = figures.model_table(session.reading)
+    own, base = session.reading.status.scores[:2]
+    assert f"{own.hit_rate:.3f}" in table
+    assert f"{own.hit_rate_low:.3f} to {own.hit_rate_high:.3f}" in table
+    assert f"{own.hit_rate / base.hit_rate:.2f}\u00d7" in table
+    assert "1.00\u00d7" in table
+
+
+def test_reasons_of_refused_rows_are_listed_by_number(session):
+    listed = figures.refused_list(session.reading)
+    assert listed.index("no customer") < listed.index("missing user") < listed.index("far future")
+    assert "3 dead letters" in listed
+
+
+def test_every_card_has_an_empty_state():
+    nothing = Reading()
+    for make, words in (
+        (figures.model_table, "No model has answered yet"),
+        (figures.alarm_list, "No alarm"),
+        (figures.refused_list, "Nothing was refused"),
+    ):
+        assert words in make(nothing)
+
+
+def test_live_view_draws_curves_and_marks_alarms_and_changes(session, scripted_run):
+    view = LiveView(session)
+    view.refresh(session.reading)
+    assert len(view._points.data["offset"]) == 70
+    assert view._alarms.data["offset"].tolist() == [62_000.0]
+    scripted_run.apply({"ring_length": 20})
+    session.store.read()
+    view.refresh(session.reading)
+    assert view._changes.data["offset"].tolist() == [70_000.0]
+    assert "Ring length 20" in view._changes.data["sentence"][0]
+
+
+def test_live_view_streams_what_is_new(session, scripted_run, monkeypatch):
+    view = LiveView(session)
+    view.refresh(session.reading)
+    scripted_run.advance(3_000)
+    monkeypatch.setattr(session.store, "_slow_due", 0.0)
+    streamed = []
+
+    def stream(source: ColumnDataSource, rows, **_) -> None:
+        if source is view._points:
+            streamed.append(len(rows["offset"]))
+
+    monkeypatch.setattr(ColumnDataSource, "stream", stream)
+    view.refresh(session.store.read())
+    assert streamed == [3]
+
+
+def test_live_view_of_a_run_that_has_not_begun_shows_no_plot():
+    session = Session(RunStore(ScriptedRun(phase=Phase.STARTING)))
+    view = LiveView(session)
+    view.refresh(session.store.read())
+    assert not view._curves.visible
+    assert "No curve yet" in view._curves_empty.markup
+    assert "Compiling the kernels" in view._notice.markup
+
+
+def test_new_and_moved_items_are_marked():
+    marks = changes_between(items("a", "b", "c"), items("b", "a", "d"))
+    assert {item: mark.split(">")[1].split("<")[0] for item, mark in marks.items()} == {
+        "b": "up 1",
+        "a": "down 1",
+        "d": "new",
+    }
+    assert changes_between(items("a"), items("a")) == {}
+    assert changes_between(None, items("a")) == {}
+
+
+def test_titles_are_text_everywhere(scripted_run):
+    known = scripted_run.recommend("u1")
+    titles = {item.title for item in known.items} | {title for _, title in known.history}
+    assert HOSTILE in titles
+    shown = recommended_list(known, {}) + history_list(known)
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_a_user_id_is_text_too(scripted_run):
+    shown = recommended_list(scripted_run.recommend("<script>x</script>"), {})
+    assert "<script" not in shown
+    assert "&lt;script&gt;x&lt;/script&gt; is unknown" in shown
+
+
+def test_reasons_name_what_made_them(scripted_run):
+    known = scripted_run.recommend("u1")
+    shown = recommended_list(known, {})
+    assert "Often had together with your last items" in shown
+    assert known.items[0].reasons[0].because_of[0] in shown
+
+
+def test_the_page_starts_with_a_recent_user_and_follows_learning(session, scripted_run, until, monkeypatch):
+    view = RecommendationsView(session)
+    view.refresh(session.reading)
+    until(lambda: view._shown is not None and not view._asking)
+    assert view._picker.value == "u1"
+    assert "As of event 70,000" in view._state.markup
+    scripted_run.advance(20_000)
+    monkeypatch.setattr(view, "_asked_at", None)
+    view.refresh(session.store.read())
+    until(lambda: "As of event 90,000" in view._state.markup)
+    assert "Last change: " in view._list.markup
+
+
+def test_a_page_that_does_not_follow_stands_still(session, scripted_run, until, monkeypatch):
+    view = RecommendationsView(session)
+    view.refresh(session.reading)
+    until(lambda: view._shown is not None and not view._asking)
+    view._follow.value = False
+    scripted_run.advance(20_000)
+    monkeypatch.setattr(view, "_asked_at", None)
+    view.refresh(session.store.read())
+    assert not view._asking
+
+
+def test_a_user_that_cannot_be_answered_says_why_in_place(session, scripted_run, until, monkeypatch):
+    def refuse(user_id: str, k: int = 10) -> Recommendation:
+        raise RuntimeError("shard 1 is being recovered")
+
+    monkeypatch.setattr(scripted_run, "recommend", refuse)
+    view = RecommendationsView(session)
+    view._picker.value = "u2"
+    until(lambda: "shard 1 is being recovered" in view._problem.markup)
