@@ -59,9 +59,15 @@ def render(findings: Findings) -> str:
         subtitle=f"The log so far, read {findings.time:%Y-%m-%d %H:%M:%S} UTC",
         headline=headline(evaluation),
         sections=sections,
-        scripts=Resources(mode="inline", components=["bokeh"]).render(),
+        scripts=_inline_scripts(),
         after=script,
     )
+
+
+def _inline_scripts() -> str:
+    """Return Bokeh's own code; ``Resources.render`` adds the files of extensions that others have imported."""
+    resources = Resources(mode="inline", components=["bokeh"])
+    return "".join(f'<script type="text/javascript">\n{text}\n</script>\n' for text in resources.js_raw)
 
 
 def headline(evaluation: Evaluation) -> str:

@@ -1,13 +1,20 @@
-"""Workers of this machine: where they listen."""
+"""Workers in processes: where they listen, what their death does, and workers that are somebody else's."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from dask.distributed import LocalCluster
 
 from rtrec.engine.cluster import Workers
+from rtrec.engine.live import LiveRun
+from rtrec.events.feeds import SyntheticFeed
+from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -28,3 +35,44 @@ def test_scheduler_and_workers_listen_on_loopback_only() -> None:
             await workers.close()
 
     assert asyncio.run(listening()) == {"127.0.0.1"}
+
+
+def feed() -> SyntheticFeed:
+    return SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
+
+
+def finished(run: LiveRun) -> dict[str, Any]:
+    assert run.wait(150), run.status()
+    if run.error is not None:
+        raise run.error
+    summary = run.summary()
+    return {name: summary[name] for name in ("events", "tested", "hr@10", "ndcg@10", "coverage@10", "models")}
+
+
+@pytest.mark.timeout(300)
+def test_a_run_goes_on_after_all_its_workers_are_killed(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"warmup": 500, "limit": 12_000, "snapshot_every": 2000, "batch_events": 100}
+    with LiveRun.start(tmp_path / "calm", feed(), processes=False, **options) as calm:
+        expected = finished(calm)
+    with LiveRun.start(tmp_path / "hit", feed(), **options) as run:
+        deadline = time.monotonic() + 120
+        while run.status().events < 3000:
+            assert time.monotonic() < deadline, run.status()
+            time.sleep(0.01)
+        for process in psutil.Process().children(recursive=True):
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
+        assert finished(run) == expected
+        assert run.status().recoveries >= 1
+
+
+@pytest.mark.timeout(300)
+def test_a_run_uses_a_cluster_that_is_not_its_own(tmp_path: Path) -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        scheduler = cluster.scheduler_address
+        with LiveRun.start(tmp_path, feed(), shards=2, scheduler=scheduler, warmup=500, limit=2000) as run:
+            assert finished(run)["tested"] == 2000
+            assert run.preview({"ring_length": 5}, n_events=500).result(60).n_tested == 500
+        assert len(cluster.workers) == 2  # somebody else's, so still there

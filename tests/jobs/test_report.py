@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def test_without_dead_letters_it_says_so(findings, events):
 
 def test_a_browser_shows_the_curves_and_asks_for_nothing(findings, chromium: Path, tmp_path: Path):
     playwright = pytest.importorskip("playwright.sync_api")
+    importlib.import_module("panel")  # which adds itself to what Bokeh calls its resources
     file = tmp_path / "report.html"
     file.write_text(render(findings), encoding="utf-8")
     requests, problems = [], []
