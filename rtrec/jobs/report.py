@@ -65,7 +65,7 @@ def render(findings: Findings) -> str:
 
 
 def _inline_scripts() -> str:
-    """Return Bokeh's own code; ``Resources.render`` adds the files of extensions that others have imported."""
+    """Return Bokeh's own code; ``Resources.render`` adds files of extensions that others have imported."""
     resources = Resources(mode="inline", components=["bokeh"])
     return "".join(f'<script type="text/javascript">\n{text}\n</script>\n' for text in resources.js_raw)
 
