@@ -88,7 +88,7 @@ def test_killed_twenty_times_ends_as_if_undisturbed(tmp_path: Path) -> None:
             assert process.returncode == 0
             break
         kills += 1
-    assert kills >= N_KILLS // 2, "the run was over before it was killed often enough"
+    assert kills == N_KILLS, "the run was over before it was killed often enough: make it longer"
     assert figures(live(script, home)) == expected
 
     one, other = (latest_snapshot(each / "snapshots") for each in (tmp_path / "undisturbed", home))
