@@ -1,13 +1,10 @@
-"""A feed whose first events come at once, and the others a few times a second."""
+"""A feed whose first events come at once, and the others at their pace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from rtrec.events.feeds import Fed, Feed
-
-#: The pace is kept in steps of this length.
-STEP_S = 0.05
 
 
 class HeadStart:
@@ -46,13 +43,9 @@ class HeadStart:
     ) -> Iterator[Fed]:
         """See :class:`rtrec.events.feeds.Feed`."""
 
-        def in_steps(seconds: float) -> object:
-            # One by one, every event would be a commit of its own.
-            return sleep(max(seconds, STEP_S))
-
         def go_on(speed: float | None) -> Iterator[Fed]:
             return self._feed.start(
-                position, speed=speed, n_more=n_more, counts=counts, recent_ids=recent_ids, sleep=in_steps
+                position, speed=speed, n_more=n_more, counts=counts, recent_ids=recent_ids, sleep=sleep
             )
 
         while position < self._until:

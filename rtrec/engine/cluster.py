@@ -1,10 +1,9 @@
 """Where shards and bulk tasks run: worker processes of this machine, or any Dask cluster.
 
 Every shard gets a worker of its own, marked with the resource ``shard<i>``. A resource finds the worker
-again after its
-nanny restarted it; an address does not (its port changes, and a task pinned to it hangs for ever). One more
-worker,
-marked ``bulk``, takes what-if replays, so that they never share a process with a shard.
+again after its nanny restarted it; an address does not (its port changes, and a task pinned to it hangs for
+ever). One more worker, marked ``bulk``, takes what-if replays, so that they never share a process with a
+shard.
 """
 
 from __future__ import annotations

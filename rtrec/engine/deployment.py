@@ -1,6 +1,4 @@
-"""A deployment: one directory with the log, the snapshots, the reports, and what was fixed when it was
-made.
-"""
+"""A deployment: one directory with log, snapshots and reports, and what was fixed when it was made."""
 
 from __future__ import annotations
 

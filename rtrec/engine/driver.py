@@ -1,8 +1,7 @@
 """The driver: apply the log to the shards, cut by cut; snapshot; recover.
 
 There is one way to state: the newest good snapshot, then the cuts journaled behind it, then what the log
-holds that no cut
-covers yet. A new run, a restart after a kill and a lost worker all take it.
+holds that no cut covers yet. A new run, a restart after a kill and a lost worker all take it.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ import structlog
 
 from rtrec.engine.cluster import Workers
 from rtrec.engine.deployment import Deployment
-from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up
+from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.shard import Shard
 from rtrec.errors import ShardError
-from rtrec.evaluation.drift import Alarm
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Cut
 from rtrec.events.schema import shard_of
@@ -41,7 +39,8 @@ from rtrec.settings import Settings
 _log = structlog.get_logger(__name__)
 #: What a lost worker looks like to whoever calls its actor.
 LOST = (OSError, RuntimeError, ShardError, asyncio.TimeoutError)
-_MOST_RECOVERIES = 5
+#: A batch that kills its worker each time ends the run, but only then.
+_MOST_ATTEMPTS = 5
 
 
 class Driver:
@@ -108,18 +107,15 @@ class Driver:
         for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
             await self._apply(cut)
 
-    async def advance(self) -> list[Alarm]:
-        """Cut what the log has beyond the last cut and apply it, until nothing is left; return drift
-        alarms.
-        """
-        alarms: list[Alarm] = []
+    async def advance(self) -> None:
+        """Cut what the log has beyond the last cut and apply it, until nothing is left."""
         while True:
             ends, n_controls = await asyncio.to_thread(self._next_ends)
             if ends == self.ledger.ends and n_controls == self.ledger.n_controls:
-                return alarms
+                return
             cut = await asyncio.to_thread(self.log.cut, ends, n_controls)
             try:
-                alarms += await self._apply(cut)
+                await self._apply(cut)
             except LOST as error:
                 await self._recover(error)
             if self.ledger.n_events - self._snapshot_at >= self._snapshot_every:
@@ -183,15 +179,9 @@ class Driver:
         )
         return ends, self.ledger.n_controls + len(self.log.controls(self.ledger.n_controls))
 
-    def _read(self, cut: Cut) -> list[pa.Table]:
-        return [
-            self.log.read(partition, start, end)
-            for partition, (start, end) in enumerate(zip(self.ledger.ends, cut.ends, strict=True))
-        ]
-
-    async def _apply(self, cut: Cut) -> list[Alarm]:
+    async def _apply(self, cut: Cut) -> None:
         """Let the shards test and learn a cut, and book it."""
-        tables = await asyncio.to_thread(self._read, cut)
+        tables = await asyncio.to_thread(read_cut, self.log, self.ledger.ends, cut)
         controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
         settings = self.ledger.change(controls)
         parts = self.ledger.number(tables)
@@ -204,7 +194,7 @@ class Driver:
             self._agreement = agree(cut.seq, self._ranker, outcomes, order)
             self._ranker = self._agreement.ranker
         ranks = np.concatenate([each.ranks for each in outcomes])[order]
-        return self.ledger.take(cut, ranks, np.concatenate([part.timestamp for part in parts])[order])
+        self.ledger.take(cut, ranks, in_common_order(parts))
 
     def _empty_ledger(self) -> Ledger:
         manifest = self.deployment.manifest
@@ -225,12 +215,8 @@ class Driver:
 
     async def _recover(self, error: BaseException) -> None:
         """Go back to the last snapshot and apply the journal again, on whatever workers there are now."""
-        while True:
+        for _ in range(_MOST_ATTEMPTS):
             self.recoveries += 1
-            if self.recoveries > _MOST_RECOVERIES:
-                raise ShardError(
-                    f"gave up after {_MOST_RECOVERIES} recoveries; the last error: {error}"
-                ) from error
             _log.warning("a shard was lost; going back to the last snapshot", error=str(error))
             try:
                 await self.restore()
@@ -239,6 +225,17 @@ class Driver:
                 await asyncio.sleep(0.2)
             else:
                 return
+        raise ShardError(
+            f"gave up after {_MOST_ATTEMPTS} attempts to recover; the last error: {error}"
+        ) from error
+
+
+def read_cut(log: EmbeddedLog, ends: Sequence[int], cut: Cut) -> list[pa.Table]:
+    """Return each partition's events of a cut, where ``ends`` are those of the cut before."""
+    return [
+        log.read(partition, start, end)
+        for partition, (start, end) in enumerate(zip(ends, cut.ends, strict=True))
+    ]
 
 
 def shard_arrays(snapshot: Snapshot, shard: int) -> dict[str, np.ndarray]:

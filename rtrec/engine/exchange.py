@@ -1,10 +1,9 @@
 """What driver and shards tell each other: a batch, its outcome, and what all shards then agree on.
 
 A shard learns its own users at once. What a batch teaches about *items* it hands back, and so does every
-other shard;
-put in one order (event time, then shard, then place) all of it is the batch's *agreement*, which every shard
-applies before its next batch. All shards so hold the same item tables, bit by bit. With one shard there is
-nobody to agree with: it learns everything at once.
+other shard; put in one order (event time, then shard, then place) all of it is the batch's *agreement*,
+which every shard applies before its next batch. All shards so hold the same item tables, bit by bit. With
+one shard there is nobody to agree with: it learns everything at once.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from rtrec.models.base import Ranks
 from rtrec.models.ranker import Ranker, merge_rankers
 from rtrec.models.tables import Operations
 from rtrec.settings import Settings
-from rtrec.types import Ints, NumberedEvents
+from rtrec.types import Floats, Ints, NumberedEvents
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,12 @@ def batch_order(parts: Sequence[NumberedEvents]) -> Ints:
     if len(parts) == 1:
         return np.arange(n_events)
     return np.argsort(np.concatenate([part.timestamp for part in parts]), kind="stable")
+
+
+def in_common_order(parts: Sequence[NumberedEvents]) -> Floats:
+    """Return the times of a batch's events in the common order."""
+    timestamps: Floats = np.concatenate([part.timestamp for part in parts])[batch_order(parts)]
+    return timestamps
 
 
 def agree(seq: int, base: Ranker, outcomes: Sequence[Outcome], order: Ints) -> Agreement:

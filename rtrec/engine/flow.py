@@ -3,10 +3,8 @@
     feed -> accept (log) -> buffer (bounded: back-pressure) -> learn (cut, shards, metrics)
 
 An exception under a streamz buffer kills its loop and blocks whoever emits next for ever, and most nodes
-lose the
-item. So the functions here never raise through streamz: :class:`guarded_map` awaits them and hands what they
-raise
-to one place, which ends the run visibly.
+lose the item. So the functions here never raise through streamz: :class:`guarded_map` awaits them and hands
+what they raise to one place, which ends the run visibly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What a run knows beside its shards: numbers, place in the log, settings, metrics.
 
 All of it follows from the log alone, in order. So it is written into the same snapshot as the shards, and
-replaying
-the cuts behind a snapshot gives it back bit by bit.
+replaying the cuts behind a snapshot gives it back bit by bit.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from rtrec.engine.status import AppliedChange
-from rtrec.evaluation.drift import Alarm, HitDrift
+from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
 from rtrec.events.log import Control, Cut
 from rtrec.events.numbering import number_events
@@ -74,17 +73,16 @@ class Ledger:
                 )
         return self.settings if controls else None
 
-    def take(self, cut: Cut, ranks: Ranks, timestamps: Floats) -> list[Alarm]:
-        """Book a cut that the shards have learned, its events in their common order; return drift alarms."""
+    def take(self, cut: Cut, ranks: Ranks, timestamps: Floats) -> None:
+        """Book a cut that the shards have learned, its events in their common order."""
         tested = np.flatnonzero(ranks[:, DEFAULT] != UNTESTED)
         offsets = self.n_events + tested
         self.history.add(ranks[tested], timestamps[tested], offsets)
-        alarms = self.drift.update(ranks[tested, DEFAULT] > 0, offsets, timestamps[tested])
+        self.drift.update(ranks[tested, DEFAULT] > 0, offsets, timestamps[tested])
         self.n_events += len(timestamps)
         if len(timestamps):
             self.last_time = float(timestamps[-1])
         self.seq, self.ends, self.n_controls = cut.seq, cut.ends, cut.controls
-        return alarms
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the part of the state that is arrays."""

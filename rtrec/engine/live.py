@@ -168,14 +168,15 @@ class LiveRun:
         return self._ask(lambda session: session.recommend(user_id, k)).result(timeout=60)
 
     def preview(self, changes: Mapping[str, Any], *, n_events: int = 20_000) -> Future[Comparison]:
-        """Replay the last ``n_events`` as settings are and as they would be; compare the two on the same
-        events.
+        """Replay the last ``n_events`` as settings are and as they would be, and compare the two.
 
         Raises
         ------
         InputError
-            If a setting is unknown, out of bounds, or not live.
+            If a setting is unknown, out of bounds, or not live, or there is nothing to replay.
         """
+        if n_events < 1:
+            raise InputError(f"a replay needs at least one event; got n_events={n_events}")
         changed = self._checked(changes)
         return self._ask(lambda session: session.preview(changed, n_events))
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rtrec.engine.cluster import Workers
-from rtrec.engine.driver import Driver, shard_arrays
-from rtrec.engine.exchange import batch_order
+from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
-from rtrec.engine.ledger import Ledger
+from rtrec.engine.gauges import Gauges, model_scores
 from rtrec.engine.status import (
     AppliedChange,
-    ModelScore,
     Notice,
     Phase,
     Reason,
@@ -32,14 +28,11 @@ from rtrec.engine.status import (
     RecommendedItem,
     Status,
 )
-from rtrec.engine.whatif import replay
-from rtrec.errors import InputError
-from rtrec.evaluation.comparison import Comparison, compare
-from rtrec.evaluation.drift import Alarm
+from rtrec.engine.whatif import compare_settings, recent_past
+from rtrec.evaluation.comparison import Comparison
+from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.feeds import Fed, Feed
 from rtrec.events.schema import shard_of
-from rtrec.models.kernel import RACERS, UNTESTED
-from rtrec.models.snapshot import list_snapshots, read_snapshot
 from rtrec.settings import Settings
 from rtrec.types import Columns
 
@@ -48,8 +41,7 @@ if TYPE_CHECKING:
 
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
-_STATUS_S, _COVERAGE_S, _RATE_S = 0.2, 2.0, 5.0
-_RECENT_USERS = 1000
+_STATUS_S, _COVERAGE_S = 0.2, 2.0
 _DEDUP_WINDOW = 1_000_000
 
 
@@ -81,6 +73,7 @@ class Session:
         self._speed = speed
         self._limit = limit
         self._titles = titles
+        self._snapshots = run.deployment.snapshots
         self._log = run.deployment.open_log()
         held.callback(self._log.close)
         self._workers = Workers(self._log.partitions, scheduler=scheduler, processes=processes)
@@ -99,12 +92,8 @@ class Session:
         self._phase, self._message = Phase.STARTING, "starting workers and loading kernels"
         self._began, self._seconds = time.monotonic(), 0.0
         self._at_start = 0
-        self._accepted_at: deque[tuple[int, float]] = deque()
-        self._freshness: deque[float] = deque(maxlen=512)
-        self._rate: deque[tuple[float, int]] = deque()
-        self._recent: dict[str, None] = {}
+        self._gauges = Gauges()
         self._coverage: dict[str, float] = {}
-        self._notices: list[Notice] = []
         self._counts: dict[str, int] = {}
         self._n_dead = 0
 
@@ -134,13 +123,13 @@ class Session:
         )
         async with self._lock:
             await self._driver.restore()
-            self._book(await self._driver.advance())
+            await self._driver.advance()
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._phase, self._message = Phase.RUNNING, "learning"
         ready.set()
         source, self._last_node = build_flow(
-            self._accept, self._learn, self._book, self._fail, n_waiting=_WAITING
+            self._accept, self._learn, lambda _: self._moved.set(), self._fail, n_waiting=_WAITING
         )
         self._source = source
         if self._feed is not None:
@@ -176,7 +165,7 @@ class Session:
                 speed=self._speed,
                 n_more=n_more,
                 counts=log.cleaning_counts(feed.name),
-                recent_ids=log.recent_event_ids(_DEDUP_WINDOW),
+                recent_ids=_recent_ids(log),
                 sleep=self._stop_feed.wait,
             ):
                 if self._stop_feed.is_set() or self._failure is not None:
@@ -208,39 +197,26 @@ class Session:
             counts=fed.counts,
             dead_letters=fed.dead_letters,
         )
-        self._accepted_at.append((sum(ends), time.monotonic()))
+        self._gauges.accept(sum(ends), pc.unique(fed.events[Columns.USER_ID]).to_pylist())
         self._counts, self._n_dead = dict(fed.counts), self._n_dead + len(fed.dead_letters)
-        for user in pc.unique(fed.events[Columns.USER_ID]).to_pylist():
-            self._recent.pop(user, None)
-            self._recent[user] = None
-        while len(self._recent) > _RECENT_USERS:
-            self._recent.pop(next(iter(self._recent)))
         return fed
 
-    async def _learn(self, _: Fed | _Nudge) -> list[Alarm]:
+    async def _learn(self, _: Fed | _Nudge) -> None:
         """Cut and learn all that was accepted; several small chunks become one micro-batch."""
         async with self._lock:
-            alarms = await self._driver.advance()
-        now, n_events = time.monotonic(), self._driver.ledger.n_events
-        while self._accepted_at and self._accepted_at[0][0] <= n_events:
-            self._freshness.append(1000.0 * (now - self._accepted_at.popleft()[1]))
-        self._rate.append((now, n_events))
-        self._moved.set()
-        return alarms
-
-    def _book(self, alarms: list[Alarm]) -> None:
-        self._notices += [Notice(each.offset, each.time, each.kind, each.sentence) for each in alarms]
+            await self._driver.advance()
+        self._gauges.learn(self._driver.ledger.n_events)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._stop_feed.set()
-        self._moved.set()
 
     async def _drained(self) -> None:
-        """Wait until everything accepted is learned."""
+        """Wait until everything accepted is learned, or learning failed."""
         while self._failure is None and sum(self._log.ends()) > self._driver.ledger.n_events:
             self._moved.clear()
-            await asyncio.wait_for(self._moved.wait(), 300)
+            with suppress(TimeoutError):  # what fails does not come out at the end of the flow
+                await asyncio.wait_for(self._moved.wait(), _STATUS_S)
 
     async def _checkpoint(self) -> None:
         async with self._lock:
@@ -271,7 +247,7 @@ class Session:
         cube = ledger.history.to_xarray(smooth=max(1, ledger.history.n_windows // 40))
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
         seconds = now - self._began if running else self._seconds
-        p50, p95 = np.percentile(self._freshness, [50, 95]) if self._freshness else (float("nan"),) * 2
+        p50, p95 = self._gauges.freshness_ms()
         status = Status(
             phase=self._phase,
             message=self._message,
@@ -279,18 +255,20 @@ class Session:
             run_events=ledger.n_events - self._at_start,
             tested=ledger.history.n_tested,
             logged=sum(self._log.ends()),
-            rate_per_s=self._rate_now(now),
-            freshness_p50_ms=float(p50),
-            freshness_p95_ms=float(p95),
+            rate_per_s=self._gauges.rate_per_s() if self._phase is Phase.RUNNING else 0.0,
+            freshness_p50_ms=p50,
+            freshness_p95_ms=p95,
             event_time=datetime.fromtimestamp(ledger.last_time, UTC) if ledger.n_events else None,
             users=ledger.n_users,
             items=len(ledger.items),
             dead_letters=self._n_dead,
             counts=self._counts,
-            scores=self._scores(),
+            scores=model_scores(ledger.history.total(), self._coverage),
             k=ledger.settings.list_length,
             settings=ledger.settings,
-            alarms=tuple(self._notices),
+            alarms=tuple(
+                Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms
+            ),
             snapshot=self._driver.snapshot_name,
             shards=self._log.partitions,
             seconds=seconds,
@@ -299,37 +277,9 @@ class Session:
         )
         self._run._publish(status, cube)
 
-    def _rate_now(self, now: float) -> float:
-        while len(self._rate) > 1 and now - self._rate[0][0] > _RATE_S:
-            self._rate.popleft()
-        if not self._rate or self._phase is not Phase.RUNNING:
-            return 0.0
-        (then, before), (_, after) = self._rate[0], self._rate[-1]
-        return (after - before) / max(now - then, _STATUS_S)
-
-    def _scores(self) -> tuple[ModelScore, ...]:
-        total = self._driver.ledger.history.total()
-        if not total.n_tested:
-            return ()
-        hit_rate, ndcg = total.hit_rate().tolist(), total.ndcg().tolist()
-        (hr_low, hr_high), (ndcg_low, ndcg_high) = (total.interval(each) for each in ("hit_rate", "ndcg"))
-        return tuple(
-            ModelScore(
-                model=racer,
-                hit_rate=hit_rate[i],
-                hit_rate_low=float(hr_low[i]),
-                hit_rate_high=float(hr_high[i]),
-                ndcg=ndcg[i],
-                ndcg_low=float(ndcg_low[i]),
-                ndcg_high=float(ndcg_high[i]),
-                coverage=self._coverage.get(racer, 0.0),
-            )
-            for i, racer in enumerate(RACERS)
-        )
-
     def recent_users(self, limit: int) -> list[str]:
         """See ``LiveRun.recent_users``; called from any thread."""
-        return list(reversed(list(self._recent)))[:limit]
+        return self._gauges.recent_users(limit)
 
     def changes(self) -> list[AppliedChange]:
         """See ``LiveRun.changes``; called from any thread."""
@@ -369,56 +319,11 @@ class Session:
     async def preview(self, changed: Settings, n_events: int) -> Comparison:
         """See ``LiveRun.preview``."""
         async with self._lock:
-            ledger = self._driver.ledger
-            settings, first, seq = ledger.settings, max(ledger.n_events - n_events, 0), ledger.seq
             await self._driver.written()  # what is being pruned must not be read
-            start, states, before, cuts, times = await asyncio.to_thread(self._replay_input, first, seq)
-        if not len(times):
-            raise InputError("nothing to replay yet: no event has been learned")
-        shared = await self._workers.share(cuts)
-        shared_states = None if states is None else await self._workers.share(states)
-        n_shards = self._log.partitions
-        variants = (changed.model_dump(), settings.model_dump())
-        ranks_changed, ranks_now = await asyncio.gather(
-            *(
-                self._workers.run(replay, shared_states, before.model_dump(), variant, shared, n_shards)
-                for variant in variants
+            past = await asyncio.to_thread(
+                recent_past, self._log, self._driver.ledger, self._snapshots, n_events
             )
-        )
-        tested = np.flatnonzero((ranks_now != UNTESTED) & (start + np.arange(len(ranks_now)) >= first))
-        return compare(
-            ranks_changed[tested],
-            ranks_now[tested],
-            settings.list_length,
-            names=("changed", "as it is"),
-            timestamps=times[tested],
-            offsets=start + tested,
-        )
-
-    def _replay_input(self, first: int, seq: int) -> tuple[int, Any, Settings, list[Any], np.ndarray]:
-        """Return state from the newest snapshot not past event ``first``, and all cuts from there to
-        ``seq``.
-        """
-        live, n_shards = self._driver.ledger, self._log.partitions
-        start, after, ends, states, before = 0, 0, (0,) * n_shards, None, live.settings
-        for path in reversed(list_snapshots(self._run.deployment.snapshots)):
-            snapshot = read_snapshot(path)
-            if snapshot.manifest["n_events"] <= first:
-                old = Ledger.from_snapshot(snapshot)
-                start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
-                states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
-                break
-        cuts, times = [], [np.zeros(0)]
-        for cut in self._log.cuts(after):
-            if cut.seq > seq:
-                break
-            parts = live.number(
-                [self._log.read(p, a, b) for p, (a, b) in enumerate(zip(ends, cut.ends, strict=True))]
-            )
-            cuts.append(parts)
-            times.append(np.concatenate([part.timestamp for part in parts])[batch_order(parts)])
-            ends = cut.ends
-        return start, states, before, cuts, np.concatenate(times)
+        return await compare_settings(self._workers, past, changed)
 
     async def apply(self, changes: dict[str, Any]) -> AppliedChange:
         """See ``LiveRun.apply``."""
@@ -431,3 +336,8 @@ class Session:
                 raise self._failure
             await asyncio.sleep(0.01)
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
+
+
+def _recent_ids(log: EmbeddedLog) -> Iterator[str]:
+    """Yield the ids of the last events; they are read only if the feed asks, which few do."""
+    yield from log.recent_event_ids(_DEDUP_WINDOW)

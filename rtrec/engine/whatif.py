@@ -1,23 +1,118 @@
 """What if: replay the last events under other settings, from a snapshot, without touching the live state.
 
 A replay is a pure function of state, settings and events: it runs as a Dask task, one a variant. Both
-variants go through the
-same events with the same cuts, so every difference between them is the change's doing.
+variants go through the same events with the same cuts, so every difference between them is the change's
+doing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rtrec.engine.exchange import Agreement, agree, cut_up
+from rtrec.engine.cluster import Workers
+from rtrec.engine.driver import read_cut, shard_arrays
+from rtrec.engine.exchange import Agreement, agree, cut_up, in_common_order
+from rtrec.engine.ledger import Ledger
 from rtrec.engine.shard import Shard
+from rtrec.errors import InputError
+from rtrec.evaluation.comparison import Comparison, compare
+from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.models.base import Ranks
+from rtrec.models.kernel import UNTESTED
 from rtrec.models.ranker import Ranker, new_ranker
+from rtrec.models.snapshot import list_snapshots, read_snapshot
 from rtrec.settings import Settings
-from rtrec.types import NumberedEvents
+from rtrec.types import Floats, NumberedEvents
+
+
+@dataclass(frozen=True)
+class RecentPast:
+    """The last events, and a state from before them.
+
+    Attributes
+    ----------
+    start
+        Number of the first event in ``cuts``: the state holds all before it.
+    first
+        Number of the first event to be compared; those between warm up the change.
+    states
+        Each shard's arrays; None starts with nothing.
+    learned_under
+        Settings that ``states`` were learned under.
+    settings
+        Settings as they are now.
+    cuts
+        Each cut's events by shard.
+    timestamps
+        Of all events in their common order, shape ``(event,)``.
+    """
+
+    start: int
+    first: int
+    states: list[dict[str, np.ndarray]] | None
+    learned_under: Settings
+    settings: Settings
+    cuts: list[list[NumberedEvents]]
+    timestamps: Floats
+
+
+def recent_past(log: EmbeddedLog, ledger: Ledger, snapshots: Path, n_events: int) -> RecentPast:
+    """Return the last ``n_events`` with the newest state that is older; nothing may be learned meanwhile.
+
+    Raises
+    ------
+    InputError
+        If no event has been learned.
+    """
+    if not ledger.n_events:
+        raise InputError("nothing to replay yet: no event has been learned")
+    first, n_shards = max(ledger.n_events - n_events, 0), log.partitions
+    start, after, ends, states, before = 0, 0, (0,) * n_shards, None, ledger.settings
+    for path in reversed(list_snapshots(snapshots)):
+        snapshot = read_snapshot(path)
+        if snapshot.manifest["n_events"] <= first:
+            old = Ledger.from_snapshot(snapshot)
+            start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
+            states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
+            break
+    cuts, timestamps = [], []
+    for cut in log.cuts(after):
+        if cut.seq > ledger.seq:
+            break
+        parts = ledger.number(read_cut(log, ends, cut))
+        cuts.append(parts)
+        timestamps.append(in_common_order(parts))
+        ends = cut.ends
+    return RecentPast(start, first, states, before, ledger.settings, cuts, np.concatenate(timestamps))
+
+
+async def compare_settings(workers: Workers, past: RecentPast, changed: Settings) -> Comparison:
+    """Replay the past under ``changed`` settings and under those there are, a task each, and compare."""
+    cuts = await workers.share(past.cuts)
+    states = None if past.states is None else await workers.share(past.states)
+    before, n_shards = past.learned_under.model_dump(), len(past.cuts[0])
+    ranks_changed, ranks_now = await asyncio.gather(
+        *(
+            workers.run(replay, states, before, settings.model_dump(), cuts, n_shards)
+            for settings in (changed, past.settings)
+        )
+    )
+    offsets = past.start + np.arange(len(ranks_now))
+    tested = np.flatnonzero((ranks_now != UNTESTED) & (offsets >= past.first))
+    return compare(
+        ranks_changed[tested],
+        ranks_now[tested],
+        past.settings.list_length,
+        names=("changed", "as it is"),
+        timestamps=past.timestamps[tested],
+        offsets=offsets[tested],
+    )
 
 
 def replay(

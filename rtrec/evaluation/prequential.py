@@ -1,13 +1,9 @@
-"""Prequential evaluation: every event is a test before it is a lesson (Dawid 1984; Vinagre, Jorge, Gama
-2014).
+"""Prequential evaluation: every event is a test before it is a lesson (Dawid 1984; Vinagre et al. 2014).
 
 The protocol. Events are sorted by time; ties keep their order. The first ``warmup`` share is only learned.
-After
-it each micro-batch of ``batch`` events is answered with the state before it: the k best of all items known
-so far, less what
-the user had (unless ``repeat``), then learned. Hit rate and NDCG are means over all later events: an unknown
-item is a
-miss, an unknown user is still answered. Nothing is sampled.
+After it each micro-batch of ``batch`` events is answered with the state before it: the k best of all items
+known so far, less what the user had (unless ``repeat``), then learned. Hit rate and NDCG are means over all
+later events: an unknown item is a miss, an unknown user is still answered. Nothing is sampled.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Feeds: what a run is fed with, ready to be appended to the log.
 
 A feed hands out clean events together with the place it has come to. The log stores that place in the same
-transaction as the
-events, so a restarted run goes on exactly behind the last event it accepted.
+transaction as the events, so a restarted run goes on exactly behind the last event it accepted.
 """
 
 from __future__ import annotations
@@ -19,6 +18,9 @@ from rtrec.events.pacing import paced, utc_now
 from rtrec.events.rules import Rule
 from rtrec.events.sources import FileSource
 from rtrec.events.synthetic import SyntheticStream
+
+#: A pace is kept in steps of this length: event by event, each would be a commit of its own.
+STEP_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,8 @@ class Feed(Protocol):
         """Yield what comes after ``position``, at ``speed`` times the recorded pace (None: at once).
 
         It ends after ``n_more`` events exactly, standing right behind the last of them. ``counts`` and
-        ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and
-        ends the feed
-        by returning true.
+        ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and ends the feed by
+        returning true.
         """
         ...
 
@@ -124,7 +125,7 @@ class FileFeed:
         cleaner.counts.update(counts or {})
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
-        for chunk in paced(self.source.chunks(position), speed=speed, sleep=sleep):
+        for chunk in paced(self.source.chunks(position), speed=speed, sleep=_in_steps(sleep)):
             start = 0
             while start < len(chunk.frame):
                 # As many rows as events are wanted can never be too many, however few of them are events.
@@ -169,7 +170,8 @@ class SyntheticFeed:
         sleep: Callable[[float], object] = lambda _: None,
     ) -> Iterator[Fed]:
         """See :class:`Feed`; nothing has to be remembered of the rows before."""
-        for events in paced(self.stream.chunks(self._chunk_rows, position), speed=speed, sleep=sleep):
+        chunks = self.stream.chunks(self._chunk_rows, position)
+        for events in paced(chunks, speed=speed, sleep=_in_steps(sleep)):
             if n_more is not None:
                 events = events.slice(0, n_more)
                 n_more -= events.num_rows
@@ -177,3 +179,7 @@ class SyntheticFeed:
                 return
             position += events.num_rows
             yield Fed(events, position, {"accepted": position})
+
+
+def _in_steps(sleep: Callable[[float], object]) -> Callable[[float], object]:
+    return lambda seconds: sleep(max(seconds, STEP_S))

@@ -13,9 +13,7 @@ _KINDS = pa.array(KINDS)
 
 
 def number_events(events: pa.Table, users: Vocabulary, items: Vocabulary) -> NumberedEvents:
-    """Return the events of a table as arrays; users and items met for the first time join the
-    vocabularies.
-    """
+    """Return the events of a table as arrays; new users and items join the vocabularies."""
     microseconds = events[Columns.TIMESTAMP].cast(pa.int64()).to_numpy()
     kinds = pc.index_in(events[Columns.KIND], _KINDS)
     return NumberedEvents(

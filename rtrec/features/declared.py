@@ -1,11 +1,9 @@
 """The features of a candidate, declared once: name, where it comes from, what it says.
 
 The order is the order of the ranker's weights. The four table sums come twice, as they are and as square
-roots: the
-root keeps one strong neighbour from drowning many weak ones, and the ranker decides which of the two it
-believes.
-Logarithms that would be taken for every candidate are replaced by roots, which processors take eight at a
-time.
+roots: the root keeps one strong neighbour from drowning many weak ones, and the ranker decides which of the
+two it believes. Logarithms that would be taken for every candidate are replaced by roots, which processors
+take eight at a time.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ class Testable(Protocol):
         Returns
         -------
         Array of shape ``(event,)``: the place of the event's item in the list of k, 0 if it was not in it,
-        -1 if the
-        event was not asked for.
+        -1 if the event was not asked for.
         """
         ...
 
@@ -57,9 +56,8 @@ class Recommender(ABC):
     """A model in plain Python: score all items, learn one event.
 
     The base class keeps what each user has had and which items are known, so that every model answers under
-    the same
-    rules: the k best of all items known so far, ties by item number, less what the user had (unless
-    ``repeat``).
+    the same rules: the k best of all items known so far, ties by item number, less what the user had
+    (unless ``repeat``).
     """
 
     def __init__(self, *, repeat: bool = False) -> None:

@@ -25,9 +25,7 @@ _BY_COLUMN = ("heat",)
 
 
 class Learned(NamedTuple):
-    """What a step did: the ranks of its events, shape ``(event, racer)``, and what the item tables must
-    learn.
-    """
+    """What a step did: ranks of shape ``(event, racer)``, and what the item tables must learn."""
 
     ranks: Ranks
     operations: Operations
@@ -80,8 +78,7 @@ class Blend:
         self._work = empty_workspace(_FIRST_ITEMS, self._params, settings.row_length)
 
     def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
-        """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables to the
-        caller.
+        """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables alone.
 
         With ``batch=1`` and no ``defer`` the result does not depend on how a stream is cut into calls.
         """
@@ -142,9 +139,7 @@ class Blend:
         self._work = empty_workspace(len(self._items.total), self._params, settings.row_length)
 
     def make_room(self, n_users: int, n_items: int) -> None:
-        """Grow the arrays for at least so many users and items (one more user row stays empty, for
-        strangers).
-        """
+        """Grow the arrays for so many users and items; one more user row stays empty, for strangers."""
         self.n_users = max(self.n_users, n_users)
         self.n_items = max(self.n_items, n_items)
         capacity = len(self._items.total)
@@ -169,7 +164,7 @@ class Blend:
 
         The workspace holds the candidates with their features until the next step or answer.
         """
-        user = user_num if 0 <= user_num < self.n_users else self.n_users
+        user = self.row_of(user_num)
         scale = np.empty(len(self.ranker.weight))
         fill_scale(self.ranker, scale)
         lists = np.full((len(kernel.RACERS), k), -1, np.int32)
@@ -178,6 +173,10 @@ class Blend:
         n = kernel.answer(work, items, users, self.ranker, self._params, scale, user, now, racing, lists)
         best = lists[kernel.DEFAULT]
         return Best(best[best >= 0], int(n)), items, users, work, self._params
+
+    def row_of(self, user_num: int) -> int:
+        """Return the row of a user's arrays; strangers share one that stays empty."""
+        return user_num if 0 <= user_num < self.n_users else self.n_users
 
     def shown(self) -> tuple[np.ndarray, int]:
         """Return which items each racer has recommended, ``(racer, item)``, and how many are known."""
@@ -204,9 +203,7 @@ class Blend:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], settings: Settings, *, racers: Sequence[str] = kernel.RACERS
     ) -> Blend:
-        """Return a blend that goes on exactly where the one behind :meth:`to_arrays` stood; arrays are
-        copied.
-        """
+        """Return a blend that goes on exactly where the one behind :meth:`to_arrays` stood."""
         blend = cls(settings, racers=racers)
         blend._users = empty_user_tables(_FIRST_USERS, len(arrays["users/pair"]))
         blend.make_room(len(arrays["users/n_events"]), len(arrays["items/total"]))

@@ -1,13 +1,11 @@
 """From a user and a moment to candidates, each with its features.
 
-Candidates are the neighbours of the user's last items in each neighbour table, and the hottest items at each
-half-life, less what the user has had. Gathering one is a few adds into its column: the item's *slot* is
-stamped with
-the number of the request, so that nothing is cleared between requests.
+Candidates are the neighbours of the user's last items in each neighbour table, and the hottest items at
+each half-life, less what the user has had. Gathering one is a few adds into its column: the item's *slot*
+is stamped with the number of the request, so that only the columns of the last request are cleared.
 
-Hot functions take single arrays, not whole tables: numba passes a named tuple field by field with every call
-that it
-does not inline, which cost ten times the work itself.
+Hot functions take single arrays, not whole tables: numba passes a named tuple field by field with every
+call that it does not inline, which cost ten times the work itself.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ TO_HOURS = np.float32(1.0 / HOUR_S)
 class Workspace(NamedTuple):
     """Room for one request at a time; nothing in it outlives the request."""
 
-    request: Ints  # (1,) number of the request
+    request: Ints  # (2,) number of the request, and how many candidates it met
     stamp: Ints  # (item,) the last request that met the item
     slot: Nums  # (item,) its candidate number in that request, -1 if it was taken out
     item: Nums  # (candidate,)
@@ -58,7 +56,7 @@ def empty_workspace(item_capacity: int, params: Params, row_length: int) -> Work
     """Return room for every candidate that ``params`` can bring."""
     n_candidates = params.ring_length * (2 * row_length + 1) + N_HALF_LIVES * params.trending_candidates
     return Workspace(
-        request=np.zeros(1, np.int64),
+        request=np.zeros(2, np.int64),
         stamp=np.zeros(item_capacity, np.int64),
         slot=np.zeros(item_capacity, np.int32),
         item=np.zeros(n_candidates, np.int32),
@@ -142,7 +140,7 @@ def gather(work, tables, users, params, user):
     work.request[0] += 1
     request, stamp, slot, item = work.request[0], work.stamp, work.slot, work.item
     sums = work.features
-    sums[:N_SUMS] = 0.0
+    sums[:N_SUMS, : work.request[1]] = 0.0
     ring = users.ring[user]
     n = 0
     decay = 1.0
@@ -170,6 +168,7 @@ def gather(work, tables, users, params, user):
             trend, size = tables.trend_item[half_life], tables.trend_size[half_life]
             wanted, repeat = params.trending_candidates, params.repeat
             n = add_trending(trend, size, wanted, repeat, users.pair, user, request, stamp, slot, item, n)
+    work.request[1] = n
     return n
 
 

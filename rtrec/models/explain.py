@@ -1,10 +1,8 @@
 """Why an item stands where it stands: the exact parts of its score.
 
-The score is linear, so the parts are weight x feature, relative to the average candidate (a softmax does not
-see what
-all candidates share). They sum to the item's score above the average exactly. For the neighbour tables the
-evidence is
-which of the user's own items brought the opinion.
+The score is linear, so the parts are weight x feature, relative to the average candidate (a softmax does
+not see what all candidates share). They sum to the item's score above the average exactly. For the
+neighbour tables the evidence is which of the user's own items brought the opinion.
 """
 
 from __future__ import annotations
@@ -51,8 +49,7 @@ class Answer:
 def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     """Answer ``user_num`` (-1: a stranger) at time ``now`` with ``k`` items and the parts of their scores."""
     items, tables, users, work, params = blend.answer(user_num, now, k=k)
-    user = blend.n_users if user_num < 0 else user_num
-    ring = users.ring[user]
+    ring = users.ring[blend.row_of(user_num)]
     history = tuple(int(item) for item in ring[ring >= 0])
     n = items.n_candidates
     scale = np.empty(len(FEATURES))
@@ -92,9 +89,7 @@ def _parts(values, tables, params, history, item):
 
 
 def _evidence(source, tables, params, history, item):
-    """Return the user's items with the strongest opinion on ``item`` in a neighbour table, strongest
-    first.
-    """
+    """Return the user's items whose rows in a neighbour table speak most for ``item``, strongest first."""
     if source == "cooccurrence":
         rows, weights, sizes, totals = tables.near_item, tables.near_weight, tables.near_size, tables.total
     elif source == "transitions":

@@ -1,10 +1,8 @@
 """Test, then learn: the loop that answers every event before it learns it.
 
 For each event the racing models each make their list of k from the state before the event; what is returned
-is the rank
-of the event's item in each list (1 to k, 0 for a miss, -1 where nothing was asked). Then the ranker, the
-user and the item tables
-learn. Four models race on the same tables:
+is the rank of the event's item in each list (1 to k, 0 for a miss, -1 where nothing was asked). Then the
+ranker, the user and the item tables learn. Four models race on the same tables:
 
 - ``default``: all candidates, ordered by the ranker;
 - ``popularity``: all items, ordered by decayed popularity at the long half-life;
@@ -52,10 +50,9 @@ def step(
 ):
     """Test, then learn events from ``start`` on; return the number of the first one not taken.
 
-    ``batch`` events at a time are answered with the state before all of them. With ``defer`` the item tables
-    are left
-    alone and ``operations`` holds what they have to learn. It stops early only when the set of (user, item)
-    pairs has to grow before the next batch.
+    ``batch`` events at a time are answered with the state before all of them. With ``defer`` the item
+    tables are left alone and ``operations`` holds what they have to learn. It stops early only when the set
+    of (user, item) pairs has to grow before the next batch.
     """
     n_events = len(events.user_num)
     scale = np.empty(len(ranker.weight))
@@ -113,9 +110,7 @@ def learn_items(tables, params, operations):
 
 @kernel
 def answer(work, tables, users, ranker, params, scale, user, now, racing, lists):
-    """Write each racer's list for ``user`` at ``now`` into ``lists``, -1 past its end; return the number of
-    candidates.
-    """
+    """Write each racer's list for ``user``, -1 past its end; return the number of candidates."""
     n = 0
     if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS]:
         n = gather(work, tables, users, params, user)
@@ -146,9 +141,7 @@ def discount_sums(sums, discount, item, n):
 
 @kernel
 def take_best(scores, item, n, above, best):
-    """Write the items with the highest scores over ``above`` into ``best``, ties by number; return how
-    many.
-    """
+    """Write the items with the highest scores over ``above`` into ``best``; return how many."""
     length = 0
     place_of = np.empty(len(best), np.int32)
     for candidate in range(n):
@@ -169,17 +162,13 @@ def take_best(scores, item, n, above, best):
 
 @kernel
 def ahead(scores, item, one, other):
-    """Say whether candidate ``one`` comes before ``other``: higher score, or the same and the lower
-    number.
-    """
+    """Say whether candidate ``one`` comes first: higher score, or the same and the lower number."""
     return scores[one] > scores[other] or (scores[one] == scores[other] and item[one] < item[other])
 
 
 @kernel
 def fill_up(best, length, trend, size, heat, count, pair, user, repeat):
-    """Fill ``best`` from ``length`` on with the hottest known items that are not in it; -1 when none are
-    left.
-    """
+    """Fill ``best`` from ``length`` on with the hottest items that are not in it; -1 if none are left."""
     own = length
     for rank in range(size):
         if length == len(best):

@@ -4,12 +4,10 @@ For candidates c with features x_c the chance that c is what the user takes next
 
     p_c = exp(w . x_c / s) / sum over d of exp(w . x_d / s)
 
-with s the running standard deviation of each feature among candidates (means cancel in a softmax). After the
-answer the
-ranker steps along the gradient of -log p of what the user really took (listwise softmax, ListNet: Cao, Qin,
-Liu, Tsai,
-Li 2007) with AdaGrad (Duchi, Hazan, Singer 2011), which gives rare features larger steps and needs no
-schedule.
+with s the running standard deviation of each feature among candidates (means cancel in a softmax). After
+the answer the ranker steps along the gradient of -log p of what the user really took (listwise softmax,
+ListNet: Cao, Qin, Liu, Tsai, Li 2007) with AdaGrad (Duchi, Hazan, Singer 2011), which gives rare features
+larger steps and needs no schedule.
 """
 
 from __future__ import annotations
@@ -65,8 +63,7 @@ def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
     """Merge rankers that several shards trained from the same ``base`` on events of their own.
 
     Weights and spreads are averaged by how much each shard learned (local SGD: Stich 2019); squared
-    gradients and counts
-    add up, since they are sums over events.
+    gradients and counts add up, since they are sums over events.
     """
     new = np.array([each.n_seen - base.n_seen for each in learned])  # (shard, 2)
     if not new.any():

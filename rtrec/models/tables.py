@@ -4,17 +4,13 @@ Everything here is a sum over events, so shards that apply the same operations i
 tables. An *operation* is one learned event together with what its user did just before.
 
 A neighbour table keeps at most M neighbours an item. When a row is full the weakest neighbour makes way and
-the
-newcomer inherits part of its weight. Inheriting all is Space-Saving (Metwally, Agrawal, El Abbadi 2005),
-which forgets
-the old quickly; inheriting nothing keeps the past for ever. Films want the first, shop orders the second:
-the shares
-below lose at most 1% of hr@10 against the better of the two on either log.
+the newcomer inherits part of its weight. Inheriting all is Space-Saving (Metwally, Agrawal, El Abbadi
+2005), which forgets the old quickly; inheriting nothing keeps the past for ever. Films want the first, shop
+orders the second: the shares below lose at most 1% of hr@10 against the better of the two on either log.
 
 Popularity decays by half-lives. ``heat`` is ``log2(decayed count) + time / half-life``: both terms fall
-alike for all
-items between events, so the order of items by heat changes only when one of them gets an event, and a list of
-the hottest is kept exact by letting that one item rise.
+alike for all items between events, so the order of items by heat changes only when one of them gets an
+event, and a list of the hottest is kept exact by letting that one item rise.
 """
 
 from __future__ import annotations
@@ -36,8 +32,7 @@ HOUR_S = 3600.0
 NEAR_INHERITED = np.float32(0.9)
 NEXT_INHERITED = np.float32(0.5)
 #: Counts are smoothed and raised to this power before a neighbour's weight is divided by them (first study
-#: of the
-#: design): between 0, which favours the popular, and 1, which favours the rare.
+#: of the design): between 0, which favours the popular, and 1, which favours the rare.
 SMOOTHING = 5.0
 CANDIDATE_POWER = 0.35
 SOURCE_POWER = 0.6

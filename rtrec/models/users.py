@@ -1,11 +1,9 @@
 """What a shard knows about its users: their last events, and everything they have had.
 
 The ring holds a user's last items, newest first. What a user has *had* is a hash set of (user, item) pairs
-with
-open addressing, one for the whole shard: the answer to "has she had it?" costs one look at memory, and
-growing is
-one pass. Growth happens at an exact fill, never at the end of a batch, so that state does not depend on
-batches.
+with open addressing, one for the whole shard: the answer to "has she had it?" costs one look at memory, and
+growing is one pass. Growth happens at an exact fill, never at the end of a batch, so that state does not
+depend on batches.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rtrec.cli.demo import DRIFT_AT, EVENTS_PER_S, WARM_HISTORY, make_stream
-from rtrec.cli.headstart import STEP_S, HeadStart
+from rtrec.cli.headstart import HeadStart
 from rtrec.cli.watch import Page
 from rtrec.errors import InputError
-from rtrec.events.feeds import SyntheticFeed
+from rtrec.events.feeds import STEP_S, SyntheticFeed
 from rtrec.events.synthetic import SyntheticStream
 
 

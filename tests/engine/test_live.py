@@ -181,6 +181,9 @@ def test_drift_of_the_stream_raises_an_alarm(tmp_path: Path) -> None:
         finished(run)
         alarms = [each for each in run.status().alarms if each.kind == "accuracy"]
     assert any(8000 <= each.offset < 11_000 for each in alarms)
+    with start(tmp_path, feed=feed(drift_at=8000), limit=11_000) as again:
+        finished(again)
+        assert [each for each in again.status().alarms if each.kind == "accuracy"] == alarms
 
 
 def test_a_failing_feed_fails_the_run_with_its_error(tmp_path: Path) -> None:
