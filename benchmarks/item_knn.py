@@ -94,7 +94,12 @@ class ItemKNN:
             answer = _first(similar, k, had)
         if len(answer) < k:
             wanted = min(k + len(had) + len(answer), int(np.count_nonzero(self._count)))
-            popular = np.argsort(-self._count, kind="stable")[:wanted]
+            if wanted < len(self._count):  # all that reach the last wanted count, then the order of those
+                least = np.partition(self._count, -wanted)[-wanted]
+                popular = np.flatnonzero(self._count >= max(least, 1))
+            else:
+                popular = np.flatnonzero(self._count)
+            popular = popular[np.argsort(-self._count[popular], kind="stable")][:wanted]
             answer += _first(popular, k - len(answer), had.union(answer))
         return answer
 
@@ -107,7 +112,7 @@ class ItemKNN:
             if kind == DISLIKE:
                 continue
             if item >= len(self._count):
-                self._count = np.pad(self._count, (0, item + 1))
+                self._count = np.pad(self._count, (0, item + 1 - len(self._count) + len(self._count) // 2))
             self._count[item] += 1
             last = self._last[user]
             if item in last:

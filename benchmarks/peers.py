@@ -82,11 +82,11 @@ def _show(terms: str) -> bool:
 def measure(model: str, name: str, data_dir: Path, refit_every: int, limit: int | None) -> Measured:
     """Evaluate one model on one data set in this process."""
     from rtrec.evaluation.prequential import evaluate
-    from rtrec.events.datasets import get_dataset
+    from rtrec.events.datasets import get_dataset, load_source
     from rtrec.events.loading import load_events
 
     dataset = get_dataset(name)
-    loaded = load_events(data_dir / name / dataset.events_file, dataset.mapping, rules=dataset.rules)
+    loaded = load_events(load_source(dataset, data_dir / name))
     peer = ItemKNN(SIMILARITIES.get(model), refit_every)
     models: Any = (model,) if model in BUILT_IN else {model: lambda: peer}
     result = evaluate(loaded, models=models, k=K, limit=limit)[model]

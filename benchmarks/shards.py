@@ -59,7 +59,7 @@ class Turn:
 
 def run_once(dataset: Dataset, folder: Path, home: Path, *, shards: int, limit: int | None) -> Turn:
     """Run a new deployment from start to end."""
-    feed = FileFeed(load_source(dataset, folder), rules=dataset.rules)
+    feed = FileFeed(load_source(dataset, folder))
     with LiveRun.start(home, feed, shards=shards, limit=limit) as run:
         n_warm = Deployment(home).manifest["warmup_events"]
         while run.status().events < n_warm and not run.wait(_POLL_S):

@@ -19,7 +19,7 @@ class InputError(RtrecError):
 
 
 class DeploymentError(RtrecError):
-    """The deployment directory is missing, locked by another run, or of another make."""
+    """The deployment directory is missing, locked by another run, or made for something else."""
 
 
 class CorruptionError(RtrecError):
@@ -27,7 +27,11 @@ class CorruptionError(RtrecError):
 
 
 class ShardError(RtrecError):
-    """A shard refused a batch, or was lost with its worker."""
+    """A shard refused a batch, or could not be brought back."""
+
+
+class WorkerLost(ShardError):
+    """A worker did not answer: it, or the way to it, is gone."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -31,11 +31,15 @@ def publish_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
     An earlier file of that name is replaced.
     """
     beside = path.with_name(UNFINISHED + path.name)
-    with beside.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with beside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 

@@ -103,7 +103,7 @@ class Declaration(NamedTuple):
     """What is declared about one setting."""
 
     name: str
-    kind: Any
+    type: Any
     default: Any
     low: float | None
     high: float | None
@@ -122,7 +122,7 @@ def declarations() -> list[Declaration]:
         declared.append(
             Declaration(
                 name=name,
-                kind=field.annotation,
+                type=field.annotation,
                 default=field.default,
                 low=getattr(bounds.get("Ge"), "ge", None),
                 high=getattr(bounds.get("Le"), "le", None),
@@ -191,6 +191,12 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise InputError(f"settings file {file}: cannot be read: {error}") from error
     if values is None:
         return {}
+    if isinstance(values, dict) and not all(isinstance(name, str) for name in values):
+        odd = next(name for name in values if not isinstance(name, str))
+        raise InputError(
+            f"settings file {file}: expected names of settings; got {odd!r} (YAML reads on, off, yes and no "
+            "as truth values: put them in quotes)"
+        )
     if not isinstance(values, dict):
         raise InputError(f"settings file {file}: expected 'name: value' lines, got {type(values).__name__}")
     return values

@@ -39,7 +39,7 @@ def settings(chosen: SettingsOptions, json: Json = False) -> None:
     in_force = read_settings(chosen).model_dump()
     if json:
         for each in declarations():
-            declared = each._asdict() | {"kind": each.kind.__name__, "value": in_force[each.name]}
+            declared = each._asdict() | {"type": each.type.__name__, "value": in_force[each.name]}
             print_json(declared | {"environment": ENVIRONMENT_PREFIX + each.name.upper()})
         return
     rows = []

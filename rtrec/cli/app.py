@@ -71,7 +71,7 @@ def root(
 ) -> None:
     """Real-time recommendation: event log in, live and honestly measured recommender out.
 
-    Example, with a made stream of events, to see it move: `rtrec demo`
+    Example, with a synthetic stream of events, to see it move: `rtrec demo`
     """
     _log_to_stderr(debug=debug)
 

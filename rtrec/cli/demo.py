@@ -1,4 +1,4 @@
-"""`rtrec demo`: the dashboard on a made stream, which drifts after some minutes."""
+"""`rtrec demo`: the dashboard on a synthetic stream, which drifts after some minutes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def demo(
     open_browser: Open = False,
     json: Json = False,
 ) -> None:
-    """See it move: a made stream of events, a live recommender, and the dashboard.
+    """See it move: a synthetic stream of events, a live recommender, and the dashboard.
 
     Nothing has to be there and nothing is fetched. About three minutes in, all tastes change at once: watch
     the recommender notice and recover. Ctrl-C stops it, and the next start goes on.
@@ -60,8 +60,7 @@ def make_stream() -> tuple[Feed, dict[str, str], float]:
     """Return the demo's feed, the titles of its items, and how many times recorded speed it runs."""
     from datetime import UTC, datetime
 
-    from rtrec.cli.headstart import HeadStart
-    from rtrec.events.feeds import SyntheticFeed
+    from rtrec.events.feeds import HeadStart, SyntheticFeed
     from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 
     # Time in the stream must not overtake the wall clock, or the replay would lose its pace: begin years ago.

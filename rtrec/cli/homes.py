@@ -21,7 +21,7 @@ def find_deployment(home: Path | None) -> Deployment:
     """
     if home is not None:
         deployment = Deployment(home)
-        _ = deployment.manifest  # there, and of this make
+        _ = deployment.manifest  # there, and of this version
         return deployment
     found = sorted(path for path in HOMES.iterdir() if Deployment(path).exists) if HOMES.is_dir() else []
     if len(found) != 1:

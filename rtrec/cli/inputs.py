@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from rtrec.cli.bars import download_bar
 from rtrec.cli.console import say
 from rtrec.cli.options import InputOptions
 from rtrec.errors import InputError
@@ -19,12 +20,10 @@ from rtrec.events.feeds import FileFeed
 from rtrec.events.fetching import fetch
 from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.progress import download_bar
 from rtrec.events.rules import Rule
 from rtrec.events.sources import FileSource
+from rtrec.types import Columns
 
-#: Where a file's columns are if nothing is said: the names of an event table.
-_USER, _ITEM, _TIME = "user_id", "item_id", "timestamp"
 _SHOWN_DEAD_LETTERS = 5
 
 
@@ -42,18 +41,21 @@ class Input:
 
     def load(self) -> LoadedEvents:
         """Read and clean all of it."""
-        return load_events(self.path, self.mapping, rules=self.rules, encoding=self.encoding)
+        return load_events(self._source(sort=not self.sorted_by_time, chunk_rows=65_536))
 
     def feed(self, *, sort: bool = True) -> FileFeed:
         """Return it as the feed of a run, in order of time unless ``sort`` is false."""
-        source = FileSource(
+        return FileFeed(self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000))
+
+    def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
+        return FileSource(
             self.path,
             self.mapping,
-            sort=sort and not self.sorted_by_time,
+            sort=sort,
+            chunk_rows=chunk_rows,
             encoding=self.encoding,
             rules=self.rules,
         )
-        return FileFeed(source, rules=self.rules)
 
 
 def find_input(options: InputOptions) -> Input:
@@ -75,9 +77,9 @@ def find_input(options: InputOptions) -> Input:
         raise InputError("--from says where the copy of a --dataset is; a file is named without it")
     assert options.file is not None
     mapping = ColumnMapping(
-        user=options.user or _USER,
-        item=options.item or _ITEM,
-        time=options.time or _TIME,
+        user=options.user or Columns.USER_ID,
+        item=options.item or Columns.ITEM_ID,
+        time=options.time or Columns.TIMESTAMP,
         kind=options.kind,
         value=options.value,
         event_id=options.event_id,
@@ -134,7 +136,7 @@ def fetch_dataset(dataset: Dataset, *, data_dir: Path, copy: Path | None, yes: b
 
 
 def tell_rejected(name: str, counts: Mapping[str, int], dead_letters: Sequence[DeadLetter]) -> None:
-    """Say on stderr what became of the rows, and where the first rows stood that could be no events."""
+    """Say on stderr what became of the rows, and where the first rows stood that could not become events."""
     rest = {reason: n_rows for reason, n_rows in counts.items() if reason != ACCEPTED}
     if not rest:
         return

@@ -52,7 +52,7 @@ def dead_letters(
     limit: Annotated[int, typer.Option(min=1, help="How many of the last ones.")] = 100,
     json: Json = False,
 ) -> None:
-    """List the rows that could be no events, with where they stood and why.
+    """List the rows that could not become events, with where they stood and why.
 
     Example: `rtrec log dead-letters --home .rtrec/demo --reason 'unparsable time'`
     """

@@ -111,15 +111,15 @@ def run(
 
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
-    if given.file is None and given.dataset is None and home is not None:
+    if given.file is None and given.dataset is None and home is not None and not fresh:
         find_deployment(home)
         feed, titles, n_rows = None, {}, None
     else:
         read = find_input(given)
         feed, titles = read.feed(sort=sort), dict(read.titles)
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
-        if not fresh:
-            _tell_what_is_fixed(home, settings)
+    if not fresh:
+        _tell_what_is_fixed(home, settings)
 
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun

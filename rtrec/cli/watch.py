@@ -104,7 +104,7 @@ def conduct(start: Callable[[], LiveRun], *, page: Page | None, n_rows: int | No
     summary = run.summary()
     if summary["dead_letters"]:
         n_letters, home = summary["dead_letters"], run.deployment.home
-        say(f"{n_letters:,} rows could be no events; see them: rtrec log dead-letters --home {home}")
+        say(f"{n_letters:,} rows could not become events; see them: rtrec log dead-letters --home {home}")
     if json:
         print_json(summary)
     else:
@@ -189,7 +189,7 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
 
 
 def _free_port(host: str, port: int, *, or_next_free: bool) -> int:
-    for candidate in range(port, port + _PORTS_TRIED) if or_next_free and port else (port,):
+    for candidate in range(port, min(port + _PORTS_TRIED, 65_536)) if or_next_free and port else (port,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

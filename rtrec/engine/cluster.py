@@ -8,16 +8,30 @@ shard.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import Any
 
-from dask.distributed import Client, Nanny, Scheduler, SpecCluster, Worker
+from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
+
+from rtrec.errors import WorkerLost
 
 BULK = "bulk"
+#: A shard that has not answered by then is taken for lost: a batch is a matter of milliseconds.
+_TIMEOUT_S = 120.0
+#: What a lost worker looks like: no connection or no answer, a future nobody will fulfil, a task that took
+#: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
+_LOST = (OSError, CancelledError, KilledWorker)
+_LOST_ACTOR = "Worker holding Actor was lost"
 
 
 class Workers:
     """A client with shards placed on its workers.
+
+    Whatever a lost worker looks like, the methods below raise it as :class:`rtrec.errors.WorkerLost`.
 
     Parameters
     ----------
@@ -69,17 +83,24 @@ class Workers:
 
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         """Make a shard an actor on its worker and return the handle."""
-        return await self.client.submit(
-            shard, index, *arguments, actor=True, pure=False, **self._on(f"shard{index}")
-        )
+        options = {"actor": True, "pure": False, **self._on(f"shard{index}")}
+        return await _answer(self.client.submit(shard, index, *arguments, **options))
+
+    async def ask(self, handle: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of a shard."""
+        with _losses_named():
+            return await _answer(getattr(handle, method)(*arguments, **options))
 
     async def run(self, function: Any, *arguments: Any) -> Any:
-        """Run a bulk task and return its result."""
-        return await self.client.submit(function, *arguments, pure=False, **self._on(BULK))
+        """Run a bulk task, however long it takes, and return its result."""
+        with _losses_named():
+            return await self.client.submit(function, *arguments, pure=False, **self._on(BULK))
 
     async def share(self, value: Any) -> Any:
         """Send a large value to the workers once; tasks take what comes back as an argument."""
-        return await self.client.scatter(value, hash=False)
+        # In a list: the keys of a dict would become the names by which all the cluster knows its values.
+        [shared] = await _answer(self.client.scatter([value], hash=False))
+        return shared
 
     async def close(self) -> None:
         """Let go of the client, and of the workers if they are ours."""
@@ -91,3 +112,23 @@ class Workers:
     def _on(self, resource: str) -> dict[str, Any]:
         # A cluster that is not ours has workers without our marks: its scheduler decides.
         return {"resources": {resource: 1}} if self.scheduler is None else {}
+
+
+async def _answer(awaited: Awaitable[Any]) -> Any:
+    async def result() -> Any:
+        return await awaited
+
+    with _losses_named():
+        return await asyncio.wait_for(result(), _TIMEOUT_S)
+
+
+@contextmanager
+def _losses_named() -> Iterator[None]:
+    try:
+        yield
+    except _LOST as error:
+        raise WorkerLost(f"a worker does not answer: {error!r}") from error
+    except RuntimeError as error:
+        if _LOST_ACTOR not in str(error):
+            raise  # an error of the code that ran there
+        raise WorkerLost(str(error)) from error

@@ -15,10 +15,11 @@ from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.files import make_folder, publish_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST, _LOCK = "deployment.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
-_OURS = ("log", "snapshots", _MANIFEST)
+#: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
+_OURS = (_MANIFEST, "log", "snapshots")
 
 
 class Deployment:
@@ -40,12 +41,12 @@ class Deployment:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Return what was fixed when the deployment was made: shards, source, warmup_events, settings.
+        """Return what was fixed when the deployment was made: shards, source, feed, warmup_events, settings.
 
         Raises
         ------
         DeploymentError
-            If there is no deployment, or it is of a later make.
+            If there is no deployment, or another version of rtrec made it.
         CorruptionError
             If the manifest cannot be read.
         """
@@ -61,7 +62,7 @@ class Deployment:
         if manifest.get("format") != FORMAT_VERSION:
             raise DeploymentError(
                 f"{path}: expected format {FORMAT_VERSION}, got {manifest.get('format')!r}: "
-                "made by another rtrec"
+                "made by another version of rtrec"
             )
         return manifest
 

@@ -7,8 +7,8 @@ holds that no cut covers yet. A new run, a restart after a kill and a lost worke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,8 @@ from rtrec.engine.deployment import Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.shard import Shard
-from rtrec.errors import ShardError
-from rtrec.events.embedded_log import EmbeddedLog
-from rtrec.events.log import Cut
+from rtrec.errors import ShardError, WorkerLost
+from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.models.explain import Answer
 from rtrec.models.kernel import RACERS
@@ -35,10 +34,10 @@ from rtrec.models.snapshot import (
     write_snapshot,
 )
 from rtrec.settings import Settings
+from rtrec.types import Columns
 
 _log = structlog.get_logger(__name__)
-#: What a lost worker looks like to whoever calls its actor.
-LOST = (OSError, RuntimeError, ShardError, asyncio.TimeoutError)
+_Result = TypeVar("_Result")
 #: A batch that kills its worker each time ends the run, but only then.
 _MOST_ATTEMPTS = 5
 
@@ -63,13 +62,12 @@ class Driver:
     def __init__(
         self,
         deployment: Deployment,
-        log: EmbeddedLog,
+        log: EventLog,
         workers: Workers,
         *,
         batch_events: int = 1000,
         snapshot_every: int = 20_000,
         keep: int = 4,
-        timeout_s: float = 120.0,
     ) -> None:
         self.deployment = deployment
         self.log = log
@@ -80,14 +78,20 @@ class Driver:
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
         self._keep = keep
-        self._timeout_s = timeout_s
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
         self._snapshot_at = 0
         self._writing: asyncio.Task[str] | None = None
 
-    async def restore(self) -> None:
+    async def start(self) -> None:
+        """Come to the state that the log has, for the first time."""
+        try:
+            await self._restore()
+        except WorkerLost as error:
+            await self._recover(error)
+
+    async def _restore(self) -> None:
         """Load the newest good snapshot and apply all cuts behind it."""
         await self.written()
         snapshot = await asyncio.to_thread(latest_snapshot, self.deployment.snapshots)
@@ -116,8 +120,8 @@ class Driver:
             cut = await asyncio.to_thread(self.log.cut, ends, n_controls)
             try:
                 await self._apply(cut)
-            except LOST as error:
-                await self._recover(error)
+            except WorkerLost as error:
+                await self._recover(error)  # the cut is in the journal, so it is applied on the way
             if self.ledger.n_events - self._snapshot_at >= self._snapshot_every:
                 await self.snapshot()
 
@@ -127,8 +131,10 @@ class Driver:
         One snapshot is written at a time: this waits for the one before, and raises what that raised.
         """
         await self.written()
-        states = await asyncio.gather(
-            *(self._call(i, "arrays", self._agreement, items=i == 0) for i in range(len(self._shards)))
+        states = await self._surely(
+            lambda: asyncio.gather(
+                *(self._call(i, "arrays", self._agreement, items=i == 0) for i in range(len(self._shards)))
+            )
         )
         arrays = self.ledger.to_arrays()
         for shard, state in enumerate(states):
@@ -158,13 +164,14 @@ class Driver:
         shard = int(shard_of([user_id], len(self._shards))[0])
         user = int(self.ledger.users[shard].lookup([user_id])[0])
         now = self.ledger.last_time if self.ledger.n_events else 0.0
-        return await self._call(shard, "answer", self._agreement, user, now, k), user >= 0
+        answer = await self._surely(lambda: self._call(shard, "answer", self._agreement, user, now, k))
+        return answer, user >= 0
 
     async def coverage(self) -> dict[str, float]:
         """Return for each racer the share of known items it has recommended to anybody."""
-        if not self._shards:
-            return dict.fromkeys(RACERS, 0.0)
-        seen = await asyncio.gather(*(self._call(i, "coverage") for i in range(len(self._shards))))
+        seen = await self._surely(
+            lambda: asyncio.gather(*(self._call(i, "coverage") for i in range(len(self._shards))))
+        )
         width = max(shown.shape[1] for shown, _ in seen)
         union = np.zeros((len(RACERS), width), np.bool_)
         for shown, _ in seen:
@@ -173,10 +180,13 @@ class Driver:
         return {racer: float(union[place].sum() / known) for place, racer in enumerate(RACERS)}
 
     def _next_ends(self) -> tuple[tuple[int, ...], int]:
+        """Return where the next cut ends, in each partition and among the controls."""
+        logged = self.log.ends()
         ends = tuple(
-            min(end, start + self._batch_events)
-            for start, end in zip(self.ledger.ends, self.log.ends(), strict=True)
+            min(end, start + self._batch_events) for start, end in zip(self.ledger.ends, logged, strict=True)
         )
+        if len(ends) > 1 and ends != logged:
+            ends = in_step(self.log, self.ledger.ends, ends, logged)
         return ends, self.ledger.n_controls + len(self.log.controls(self.ledger.n_controls))
 
     async def _apply(self, cut: Cut) -> None:
@@ -202,8 +212,15 @@ class Driver:
         return Ledger(manifest["shards"], settings, n_warm=manifest["warmup_events"])
 
     async def _call(self, shard: int, method: str, *arguments: Any, **options: Any) -> Any:
-        handle = self._shards[shard]
-        return await asyncio.wait_for(getattr(handle, method)(*arguments, **options), self._timeout_s)
+        return await self._workers.ask(self._shards[shard], method, *arguments, **options)
+
+    async def _surely(self, ask: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what ``ask`` returns; if a worker was lost, bring its shard back and ask again."""
+        try:
+            return await ask()
+        except WorkerLost as error:
+            await self._recover(error)
+            return await ask()
 
     async def _place(self, index: int, snapshot: Snapshot | None) -> Any:
         arrays = None
@@ -219,8 +236,8 @@ class Driver:
             self.recoveries += 1
             _log.warning("a shard was lost; going back to the last snapshot", error=str(error))
             try:
-                await self.restore()
-            except LOST as again:
+                await self._restore()
+            except WorkerLost as again:
                 error = again
                 await asyncio.sleep(0.2)
             else:
@@ -230,7 +247,28 @@ class Driver:
         ) from error
 
 
-def read_cut(log: EmbeddedLog, ends: Sequence[int], cut: Cut) -> list[pa.Table]:
+def in_step(
+    log: EventLog, starts: Sequence[int], ends: Sequence[int], logged: Sequence[int]
+) -> tuple[int, ...]:
+    """Shorten the ends of a cut so that no partition runs ahead of the others in event time.
+
+    Where events wait, a partition with fewer of them would otherwise come to later ones in the same cut, and
+    teach all shards about items before the others have answered what happened earlier.
+    """
+    times = [
+        log.read(partition, start, end)[Columns.TIMESTAMP].cast(pa.int64()).to_numpy()
+        for partition, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+    latest = [np.maximum.accumulate(each) for each in times]  # events may come late
+    # Some partition ends before what is logged, or there would be nothing to shorten.
+    moment = min(each[-1] for each, end, last in zip(latest, ends, logged, strict=True) if end < last)
+    return tuple(
+        start + int(np.searchsorted(each, moment, side="right"))
+        for each, start in zip(latest, starts, strict=True)
+    )
+
+
+def read_cut(log: EventLog, ends: Sequence[int], cut: Cut) -> list[pa.Table]:
     """Return each partition's events of a cut, where ``ends`` are those of the cut before."""
     return [
         log.read(partition, start, end)

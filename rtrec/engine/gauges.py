@@ -29,7 +29,7 @@ class Gauges:
         self._users: dict[str, None] = {}
 
     def accept(self, n_logged: int, users: Iterable[str]) -> None:
-        """Note that the log now holds ``n_logged`` events, the last of them by ``users``."""
+        """Note that the log now holds ``n_logged`` events, the last of them by ``users``, newest last."""
         self._accepted.append((n_logged, self._clock()))
         for user in users:
             self._users.pop(user, None)
@@ -81,7 +81,7 @@ def model_scores(total: RankCounts, coverage: Mapping[str, float]) -> tuple[Mode
             ndcg=ndcg[i],
             ndcg_low=float(ndcg_low[i]),
             ndcg_high=float(ndcg_high[i]),
-            coverage=coverage.get(racer, 0.0),
+            coverage=coverage.get(racer, float("nan")),
         )
         for i, racer in enumerate(RACERS)
     )

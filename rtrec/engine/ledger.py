@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from rtrec.engine.status import AppliedChange
+from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
 from rtrec.events.log import Control, Cut
@@ -34,6 +35,8 @@ class Ledger:
     ----------
     seq, ends, n_controls, n_events
         Where in the log the state stands: last cut, its ends and controls, and events learned.
+    last_time
+        Latest event time so far, in seconds since 1970; NaN before any event.
     """
 
     def __init__(self, n_shards: int, settings: Settings, *, n_warm: int) -> None:
@@ -64,13 +67,15 @@ class Ledger:
     def change(self, controls: Sequence[Control]) -> Settings | None:
         """Take the controls of a cut; return the settings they leave, None if there were none."""
         for control in controls:
-            if control.body.get("control") == "settings":
-                before, changes = self.settings.model_dump(), control.body["changes"]
-                self.settings = self.settings.changed(**changes)
-                previous = {name: before[name] for name in changes}
-                self.changes.append(
-                    AppliedChange(control.offset, control.time, changes, previous, self.n_events)
+            if control.body.get("control") != "settings":
+                raise CorruptionError(
+                    f"control {control.offset}: expected 'settings', got {control.body.get('control')!r}: "
+                    "written by another version of rtrec"
                 )
+            before, changes = self.settings.model_dump(), control.body["changes"]
+            self.settings = self.settings.changed(**changes)
+            previous = {name: before[name] for name in changes}
+            self.changes.append(AppliedChange(control.offset, control.time, changes, previous, self.n_events))
         return self.settings if controls else None
 
     def take(self, cut: Cut, ranks: Ranks, timestamps: Floats) -> None:
@@ -81,7 +86,7 @@ class Ledger:
         self.drift.update(ranks[tested, DEFAULT] > 0, offsets, timestamps[tested])
         self.n_events += len(timestamps)
         if len(timestamps):
-            self.last_time = float(timestamps[-1])
+            self.last_time = float(np.fmax(self.last_time, timestamps.max()))
         self.seq, self.ends, self.n_controls = cut.seq, cut.ends, cut.controls
 
     def to_arrays(self) -> dict[str, np.ndarray]:

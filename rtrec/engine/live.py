@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from rtrec.events.feeds import Feed
 
 _Result = TypeVar("_Result")
+_MOST_PLACES = 1000
 
 
 class LiveRun:
@@ -37,8 +40,11 @@ class LiveRun:
             run.recommend("user-7")
     """
 
-    def __init__(self, deployment: Deployment, session: Callable[[LiveRun], Session]) -> None:
+    def __init__(
+        self, deployment: Deployment, held: ExitStack, session: Callable[[LiveRun], Session]
+    ) -> None:
         self.deployment = deployment
+        self._held = held
         self.error: BaseException | None = None
         self._status = Status(Phase.STARTING, "starting workers and loading kernels")
         self._cube: xr.Dataset | None = None
@@ -66,7 +72,9 @@ class LiveRun:
         fresh: bool = False,
         processes: bool = True,
     ) -> LiveRun:
-        """Start, or go on with, the deployment in ``home``; return at once.
+        """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
+
+        Where a share of a file warms up a new deployment, the events of the file are counted first.
 
         Parameters
         ----------
@@ -98,9 +106,9 @@ class LiveRun:
         Raises
         ------
         DeploymentError
-            If another run is active there, or the deployment is of another make (shards, source).
+            If another run is active there, or the deployment was made for other shards or another feed.
         InputError
-            If the feed cannot be used.
+            If the feed cannot be used, or there is none to start afresh with.
         """
         from rtrec.engine.session import Session
 
@@ -108,9 +116,13 @@ class LiveRun:
         held = ExitStack()
         held.enter_context(deployment.lock())
         try:
-            if fresh:
+            if fresh or (feed is not None and not deployment.exists):
+                # All that can be refused is refused before anything is removed.
+                manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
                 deployment.clear()
-            _make(deployment, feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+                deployment.create(manifest)
+            else:
+                _check(deployment, feed, shards=shards)
         except BaseException:
             held.close()
             raise
@@ -129,7 +141,7 @@ class LiveRun:
                 processes=processes,
             )
 
-        run = cls(deployment, session)
+        run = cls(deployment, held, session)
         run._thread.start()
         return run
 
@@ -164,7 +176,15 @@ class LiveRun:
         return session.recent_users(limit) if session is not None else []
 
     def recommend(self, user_id: str, k: int = 10) -> Recommendation:
-        """Return a user's last items and the ``k`` best now, each with its reasons."""
+        """Return a user's last items and the ``k`` best now, each with its reasons.
+
+        Raises
+        ------
+        InputError
+            If ``k`` is not between 1 and 1,000.
+        """
+        if not 1 <= k <= _MOST_PLACES:
+            raise InputError(f"a list has 1 to {_MOST_PLACES:,} places; got k={k}")
         return self._ask(lambda session: session.recommend(user_id, k)).result(timeout=60)
 
     def preview(self, changes: Mapping[str, Any], *, n_events: int = 20_000) -> Future[Comparison]:
@@ -177,12 +197,12 @@ class LiveRun:
         """
         if n_events < 1:
             raise InputError(f"a replay needs at least one event; got n_events={n_events}")
-        changed = self._checked(changes)
-        return self._ask(lambda session: session.preview(changed, n_events))
+        self._check_changes(changes)
+        return self._ask(lambda session: session.preview(dict(changes), n_events))
 
     def apply(self, changes: Mapping[str, Any]) -> AppliedChange:
         """Change settings: a control record in the log, live from the next micro-batch on."""
-        self._checked(changes)
+        self._check_changes(changes)
         return self._ask(lambda session: session.apply(dict(changes))).result(timeout=60)
 
     def undo(self, offset: int) -> AppliedChange:
@@ -208,6 +228,20 @@ class LiveRun:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the feed is finished and all of it learned, or the run has stopped or failed."""
         return self._quiet.wait(timeout)
+
+    def result(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for the end and return :meth:`summary`; raise what ended the run, if anything did.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer than ``timeout`` seconds.
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(f"{self!r}: not finished within {timeout:g} s")
+        if self.error is not None:
+            raise self.error
+        return self.summary()
 
     def stop(self, timeout: float = 60.0) -> None:
         """Stop feeding, learn what was accepted, write a snapshot, end the workers."""
@@ -262,12 +296,12 @@ class LiveRun:
         if status.phase in (Phase.FINISHED, Phase.STOPPED, Phase.FAILED):
             self._quiet.set()
 
-    def _checked(self, changes: Mapping[str, Any]) -> Settings:
+    def _check_changes(self, changes: Mapping[str, Any]) -> None:
         fixed = {each.name for each in declarations() if not each.live}
         for name in changes:
             if name in fixed:
                 raise InputError(f"setting {name!r} is fixed for the life of a deployment")
-        return self.status().settings.changed(**changes)
+        self.status().settings.changed(**changes)
 
     def _ask(self, question: Callable[[Session], Coroutine[Any, Any, _Result]]) -> Future[_Result]:
         if not self._ready.wait(60) or self._loop is None or self._session is None or self._ended.is_set():
@@ -277,51 +311,62 @@ class LiveRun:
     def _main(self) -> None:
         async def live() -> None:
             self._loop = asyncio.get_running_loop()
-            self._session = self._make_session(self)
-            await self._session.run(self._ready)
+            with self._held:  # a log that cannot be opened lets go of the deployment as well
+                self._session = self._make_session(self)
+                await self._session.run(self._ready)
 
         try:
             asyncio.run(live())
         except BaseException as error:
             self.error = error
-            self._publish(Status(Phase.FAILED, f"{type(error).__name__}: {error}"))
+            self._publish(
+                replace(self._status, phase=Phase.FAILED, message=f"{type(error).__name__}: {error}")
+            )
         finally:
             self._ended.set()
             self._ready.set()
             self._quiet.set()
 
 
-def _make(
-    deployment: Deployment, feed: Feed | None, *, settings: Settings, shards: int, warmup: float | int
-) -> None:
-    """Make a deployment for ``feed``, or check that the one there is for it."""
-    if deployment.exists:
-        manifest = deployment.manifest
-        if manifest["shards"] != shards and feed is not None:
-            raise DeploymentError(
-                f"{deployment.home}: made with {manifest['shards']} shards, asked for {shards}; "
-                f"their number is fixed: --shards {manifest['shards']}, or start afresh with --fresh"
-            )
-        if feed is not None and manifest["source"] != feed.name:
-            raise DeploymentError(
-                f"{deployment.home}: made for source {manifest['source']!r}, got {feed.name!r}; "
-                "give another --home, or start afresh with --fresh"
-            )
-        return
+def _manifest(feed: Feed | None, *, settings: Settings, shards: int, warmup: float | int) -> dict[str, Any]:
+    """Return what a new deployment for ``feed`` fixes for its life."""
     if feed is None:
-        _ = deployment.manifest  # says that there is none
-    assert feed is not None
+        raise InputError("to start afresh, say what to read: a fresh deployment has nothing to look at")
     if shards < 1:
         raise InputError(f"shards must be at least 1; got {shards}")
+    if not warmup >= 0 or not math.isfinite(warmup):
+        raise InputError(f"warmup is a share from 0 to below 1, or a number of events; got {warmup}")
     n_warm = int(warmup)
     if warmup < 1:
         n_events = feed.n_events() if warmup > 0 else 0
         n_warm = int((n_events or 0) * warmup)
-    deployment.create(
-        {
-            "shards": shards,
-            "source": feed.name,
-            "warmup_events": n_warm,
-            "settings": settings.model_dump(),
-        }
-    )
+    return {
+        "shards": shards,
+        "source": feed.name,
+        "feed": feed.identity(),
+        "warmup_events": n_warm,
+        "settings": settings.model_dump(),
+    }
+
+
+def _check(deployment: Deployment, feed: Feed | None, *, shards: int) -> None:
+    """Raise if the deployment is not there, or cannot go on with ``feed``."""
+    manifest = deployment.manifest
+    if feed is None:
+        return
+    if manifest["shards"] != shards:
+        raise DeploymentError(
+            f"{deployment.home}: made with {manifest['shards']} shards, asked for {shards}; "
+            f"their number is fixed: --shards {manifest['shards']}, or start afresh with --fresh"
+        )
+    if manifest["source"] != feed.name:
+        raise DeploymentError(
+            f"{deployment.home}: made for source {manifest['source']!r}, got {feed.name!r}; "
+            "give another --home, or start afresh with --fresh"
+        )
+    difference = feed.difference(manifest["feed"])
+    if difference is not None:
+        raise DeploymentError(
+            f"{deployment.home}: made for another {feed.name!r}: {difference}; "
+            "give another --home, or start afresh with --fresh"
+        )

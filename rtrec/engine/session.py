@@ -13,27 +13,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from rtrec.engine.answers import named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
-from rtrec.engine.status import (
-    AppliedChange,
-    Notice,
-    Phase,
-    Reason,
-    Recommendation,
-    RecommendedItem,
-    Status,
-)
+from rtrec.engine.status import AppliedChange, Notice, Phase, Recommendation, Status
 from rtrec.engine.whatif import compare_settings, recent_past
+from rtrec.errors import WorkerLost
 from rtrec.evaluation.comparison import Comparison
-from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.cleaning import DEDUP_WINDOW
 from rtrec.events.feeds import Fed, Feed
+from rtrec.events.log import EventLog
 from rtrec.events.schema import shard_of
-from rtrec.settings import Settings
 from rtrec.types import Columns
 
 if TYPE_CHECKING:
@@ -42,7 +35,8 @@ if TYPE_CHECKING:
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
-_DEDUP_WINDOW = 1_000_000
+_FINISHED = "all events that were asked for are learned"
+_LOOKING = "no source was given: this only looks at what is there"
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,6 @@ class Session:
         processes: bool,
     ) -> None:
         self._run = run
-        self._held = held
         self._feed = feed
         self._speed = speed
         self._limit = limit
@@ -91,7 +84,7 @@ class Session:
         self._failure: BaseException | None = None
         self._phase, self._message = Phase.STARTING, "starting workers and loading kernels"
         self._began, self._seconds = time.monotonic(), 0.0
-        self._at_start = 0
+        self._at_start = self._n_logged = 0
         self._gauges = Gauges()
         self._coverage: dict[str, float] = {}
         self._counts: dict[str, int] = {}
@@ -99,15 +92,12 @@ class Session:
 
     async def run(self, ready: threading.Event) -> None:
         """Run from start to stop; ``ready`` is set once questions can be asked."""
+        ticker = asyncio.create_task(self._tick())
         try:
-            with self._held:
-                ticker = asyncio.create_task(self._tick())
-                try:
-                    await self._live(ready)
-                finally:
-                    ticker.cancel()
-                    await self._workers.close()
+            await self._live(ready)
         finally:
+            ticker.cancel()
+            await self._workers.close()
             ready.set()
 
     def request_stop(self) -> None:
@@ -122,8 +112,9 @@ class Session:
             "loading the last snapshot and replaying the log behind it",
         )
         async with self._lock:
-            await self._driver.restore()
+            await self._driver.start()
             await self._driver.advance()
+        self._n_logged = sum(self._log.ends())
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._phase, self._message = Phase.RUNNING, "learning"
@@ -133,16 +124,18 @@ class Session:
         )
         self._source = source
         if self._feed is not None:
-            await asyncio.to_thread(self._feed_all, asyncio.get_running_loop())
-            await self._drained()
+            error = await asyncio.to_thread(self._feed_all, asyncio.get_running_loop())
+            await self._drained()  # what was accepted is learned even if the feed failed
+            self._failure = self._failure or error
         self._seconds = time.monotonic() - self._began
         if self._failure is None and not self._stop.is_set():
             await self._checkpoint()
-            self._phase, self._message = Phase.FINISHED, "all events of the source are learned"
+            self._phase, self._message = Phase.FINISHED, _FINISHED if self._feed else _LOOKING
             await self._publish()
             while not self._stop.is_set() and self._failure is None:
                 await asyncio.sleep(0.05)
         if self._failure is not None:
+            await self._publish()
             raise self._failure
         await self._checkpoint()
         finished = self._phase is Phase.FINISHED
@@ -150,15 +143,18 @@ class Session:
         self._message = self._message if finished else "stopped; the next run goes on from here"
         await self._publish()
 
-    def _feed_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand the feed to the flow; runs in a thread, and waits whenever the flow is full."""
+    def _feed_all(self, loop: asyncio.AbstractEventLoop) -> Exception | None:
+        """Hand the feed to the flow, and return what ended it before its time.
+
+        Runs in a thread, and waits whenever the flow is full.
+        """
         feed, log = self._feed, self._log
         assert feed is not None
         n_more = None
         if self._limit is not None:
-            n_more = max(self._driver.ledger.n_warm + self._limit - sum(log.ends()), 0)
+            n_more = max(self._driver.ledger.n_warm + self._limit - self._n_logged, 0)
             if n_more == 0:
-                return
+                return None
         try:
             for fed in feed.start(
                 log.position(feed.name),
@@ -169,12 +165,13 @@ class Session:
                 sleep=self._stop_feed.wait,
             ):
                 if self._stop_feed.is_set() or self._failure is not None:
-                    return
+                    return None
                 asyncio.run_coroutine_threadsafe(self._emit(fed), loop).result()
-        except CancelledError:
-            return
+        except CancelledError:  # the loop has ended
+            return None
         except Exception as error:
-            self._failure = error
+            return error
+        return None
 
     async def _emit(self, fed: Fed | _Nudge) -> None:
         await self._source.emit(fed, asynchronous=True)
@@ -197,12 +194,15 @@ class Session:
             counts=fed.counts,
             dead_letters=fed.dead_letters,
         )
-        self._gauges.accept(sum(ends), pc.unique(fed.events[Columns.USER_ID]).to_pylist())
+        self._n_logged = sum(ends)
+        self._gauges.accept(self._n_logged, fed.events[Columns.USER_ID].to_pylist())
         self._counts, self._n_dead = dict(fed.counts), self._n_dead + len(fed.dead_letters)
         return fed
 
     async def _learn(self, _: Fed | _Nudge) -> None:
         """Cut and learn all that was accepted; several small chunks become one micro-batch."""
+        if self._failure is not None:
+            return
         async with self._lock:
             await self._driver.advance()
         self._gauges.learn(self._driver.ledger.n_events)
@@ -213,7 +213,7 @@ class Session:
 
     async def _drained(self) -> None:
         """Wait until everything accepted is learned, or learning failed."""
-        while self._failure is None and sum(self._log.ends()) > self._driver.ledger.n_events:
+        while self._failure is None and self._n_logged > self._driver.ledger.n_events:
             self._moved.clear()
             with suppress(TimeoutError):  # what fails does not come out at the end of the flow
                 await asyncio.wait_for(self._moved.wait(), _STATUS_S)
@@ -236,8 +236,11 @@ class Session:
                 and time.monotonic() - asked > _COVERAGE_S
                 and not self._lock.locked()
             ):
-                async with self._lock:
-                    self._coverage = await self._driver.coverage()
+                try:
+                    async with self._lock:
+                        self._coverage = await self._driver.coverage()
+                except Exception as error:  # else the status would stand still without a word
+                    self._fail(error)
                 asked = time.monotonic()
             await self._publish()
             await asyncio.sleep(_STATUS_S)
@@ -254,7 +257,7 @@ class Session:
             events=ledger.n_events,
             run_events=ledger.n_events - self._at_start,
             tested=ledger.history.n_tested,
-            logged=sum(self._log.ends()),
+            logged=self._n_logged,
             rate_per_s=self._gauges.rate_per_s() if self._phase is Phase.RUNNING else 0.0,
             freshness_p50_ms=p50,
             freshness_p95_ms=p95,
@@ -290,40 +293,27 @@ class Session:
         async with self._lock:
             answer, known = await self._driver.answer(user_id, k)
             ledger = self._driver.ledger
-            name = ledger.items.id_of
-
-            def title(item: int) -> str:
-                return self._titles.get(name(item), name(item))
-
-            return Recommendation(
-                user_id=user_id,
+            return named(
+                answer,
+                user_id,
                 known=known,
-                history=tuple((name(item), title(item)) for item in answer.history),
-                items=tuple(
-                    RecommendedItem(
-                        name(place.item_num),
-                        title(place.item_num),
-                        place.score,
-                        tuple(
-                            Reason(
-                                part.feature, part.sentence, part.value, tuple(map(title, part.because_of))
-                            )
-                            for part in place.parts
-                        ),
-                    )
-                    for place in answer.places
-                ),
+                items=ledger.items,
+                titles=self._titles,
                 offset=ledger.n_events,
             )
 
-    async def preview(self, changed: Settings, n_events: int) -> Comparison:
+    async def preview(self, changes: Mapping[str, Any], n_events: int) -> Comparison:
         """See ``LiveRun.preview``."""
         async with self._lock:
             await self._driver.written()  # what is being pruned must not be read
             past = await asyncio.to_thread(
                 recent_past, self._log, self._driver.ledger, self._snapshots, n_events
             )
-        return await compare_settings(self._workers, past, changed)
+        changed = past.settings.changed(**changes)
+        try:
+            return await compare_settings(self._workers, past, changed)
+        except WorkerLost:  # with what had been sent there; its nanny has started another
+            return await compare_settings(self._workers, past, changed)
 
     async def apply(self, changes: dict[str, Any]) -> AppliedChange:
         """See ``LiveRun.apply``."""
@@ -338,6 +328,6 @@ class Session:
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
 
 
-def _recent_ids(log: EmbeddedLog) -> Iterator[str]:
+def _recent_ids(log: EventLog) -> Iterator[str]:
     """Yield the ids of the last events; they are read only if the feed asks, which few do."""
-    yield from log.recent_event_ids(_DEDUP_WINDOW)
+    yield from log.recent_event_ids(DEDUP_WINDOW)

@@ -11,6 +11,7 @@ from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
 from rtrec.errors import ShardError
 from rtrec.models.blend import Blend
 from rtrec.models.explain import Answer, explain
+from rtrec.models.kernel import UNTESTED
 from rtrec.settings import Settings
 
 
@@ -67,7 +68,7 @@ class Shard:
         rest = self._blend.step(batch.events.part(n_warm, batch.events.n_events), defer=defer)
         ranks, operations = rest.ranks, rest.operations
         if warm is not None:
-            ranks = np.concatenate([np.full_like(warm.ranks, -1), ranks])
+            ranks = np.concatenate([np.full_like(warm.ranks, UNTESTED), ranks])
             operations = concatenate([warm.operations, operations])
         # The ranker goes on changing in place; what is handed out must not.
         ranker = type(self._blend.ranker)(*(array.copy() for array in self._blend.ranker))

@@ -23,7 +23,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ModelScore:
-    """Prequential figures of one racing model, with 95% intervals."""
+    """Prequential figures of one racing model, with 95% intervals; NaN for coverage until it is known."""
 
     model: str
     hit_rate: float
@@ -37,7 +37,7 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alarm with its moment: a drift detector spoke, a guard acted, a shard was recovered."""
+    """An alarm of the drift watch, with its moment."""
 
     offset: int
     time: datetime
@@ -49,7 +49,7 @@ class Notice:
 class AppliedChange:
     """A change of settings: a control record in the log, live from ``live_from`` on.
 
-    ``live_from`` is the number of events learned before it, -1 while it waits for the next micro-batch.
+    ``live_from`` is the number of events learned before it.
     """
 
     offset: int
@@ -83,7 +83,6 @@ class Status:
     snapshot: str = ""
     shards: int = 1
     seconds: float = 0.0
-    dask_dashboard: str = ""
     source: str = ""
     run_events: int = 0
     recoveries: int = 0
@@ -106,7 +105,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class RecommendedItem:
-    """One place of a list, with its reasons, strongest first."""
+    """One place of a list, with its reasons, strongest first.
+
+    What only fills up the list has NaN for a score, and no reasons.
+    """
 
     item_id: str
     title: str

@@ -22,11 +22,11 @@ from rtrec.engine.ledger import Ledger
 from rtrec.engine.shard import Shard
 from rtrec.errors import InputError
 from rtrec.evaluation.comparison import Comparison, compare
-from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.log import EventLog
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.ranker import Ranker, new_ranker
-from rtrec.models.snapshot import list_snapshots, read_snapshot
+from rtrec.models.snapshot import latest_snapshot
 from rtrec.settings import Settings
 from rtrec.types import Floats, NumberedEvents
 
@@ -51,6 +51,8 @@ class RecentPast:
         Each cut's events by shard.
     timestamps
         Of all events in their common order, shape ``(event,)``.
+    n_warm
+        How many of the first events only warm up: they were never tested.
     """
 
     start: int
@@ -60,9 +62,10 @@ class RecentPast:
     settings: Settings
     cuts: list[list[NumberedEvents]]
     timestamps: Floats
+    n_warm: int
 
 
-def recent_past(log: EmbeddedLog, ledger: Ledger, snapshots: Path, n_events: int) -> RecentPast:
+def recent_past(log: EventLog, ledger: Ledger, snapshots: Path, n_events: int) -> RecentPast:
     """Return the last ``n_events`` with the newest state that is older; nothing may be learned meanwhile.
 
     Raises
@@ -74,13 +77,11 @@ def recent_past(log: EmbeddedLog, ledger: Ledger, snapshots: Path, n_events: int
         raise InputError("nothing to replay yet: no event has been learned")
     first, n_shards = max(ledger.n_events - n_events, 0), log.partitions
     start, after, ends, states, before = 0, 0, (0,) * n_shards, None, ledger.settings
-    for path in reversed(list_snapshots(snapshots)):
-        snapshot = read_snapshot(path)
-        if snapshot.manifest["n_events"] <= first:
-            old = Ledger.from_snapshot(snapshot)
-            start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
-            states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
-            break
+    snapshot = latest_snapshot(snapshots, accept=lambda manifest: manifest["n_events"] <= first)
+    if snapshot is not None:
+        old = Ledger.from_snapshot(snapshot)
+        start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
+        states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
     cuts, timestamps = [], []
     for cut in log.cuts(after):
         if cut.seq > ledger.seq:
@@ -89,7 +90,8 @@ def recent_past(log: EmbeddedLog, ledger: Ledger, snapshots: Path, n_events: int
         cuts.append(parts)
         timestamps.append(in_common_order(parts))
         ends = cut.ends
-    return RecentPast(start, first, states, before, ledger.settings, cuts, np.concatenate(timestamps))
+    n_warm = max(ledger.n_warm - start, 0)
+    return RecentPast(start, first, states, before, ledger.settings, cuts, np.concatenate(timestamps), n_warm)
 
 
 async def compare_settings(workers: Workers, past: RecentPast, changed: Settings) -> Comparison:
@@ -99,7 +101,7 @@ async def compare_settings(workers: Workers, past: RecentPast, changed: Settings
     before, n_shards = past.learned_under.model_dump(), len(past.cuts[0])
     ranks_changed, ranks_now = await asyncio.gather(
         *(
-            workers.run(replay, states, before, settings.model_dump(), cuts, n_shards)
+            workers.run(replay, states, before, settings.model_dump(), cuts, n_shards, past.n_warm)
             for settings in (changed, past.settings)
         )
     )
@@ -121,6 +123,7 @@ def replay(
     settings: Mapping[str, Any],
     cuts: Sequence[Sequence[NumberedEvents]],
     n_shards: int,
+    n_warm: int = 0,
 ) -> Ranks:
     """Return the default model's rank of every event, in the common order, shape ``(event,)``.
 
@@ -134,6 +137,8 @@ def replay(
         The settings to go on under, from the first event on.
     cuts
         Each cut's events by shard.
+    n_warm
+        How many of the first events are learned and not tested.
     """
     shards = [Shard(i, n_shards, before, states[i] if states is not None else None) for i in range(n_shards)]
     ranker = new_ranker()
@@ -143,9 +148,9 @@ def replay(
     agreement: Agreement | None = None
     ranks = []
     for seq, parts in enumerate(cuts, start=1):
-        batches, order = cut_up(seq, parts, 0, settings=changed, agreement=agreement)
+        batches, order = cut_up(seq, parts, n_warm, settings=changed, agreement=agreement)
         outcomes = [shard.step(batch) for shard, batch in zip(shards, batches, strict=True)]
-        changed = None
+        changed, n_warm = None, max(n_warm - len(order), 0)
         if n_shards > 1:
             agreement = agree(seq, ranker, outcomes, order)
             ranker = agreement.ranker

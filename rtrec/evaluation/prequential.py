@@ -27,11 +27,11 @@ from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
-from rtrec.models.base import Testable
+from rtrec.models.base import Compiled, Recommender, Testable
 from rtrec.models.kernel import UNTESTED
-from rtrec.models.registry import MODELS, make_model
+from rtrec.models.registry import make_model
 from rtrec.settings import Settings
-from rtrec.types import KINDS, NumberedEvents
+from rtrec.types import NumberedEvents
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def evaluate(
     time: str = "timestamp",
     kind: str | None = None,
     value: str | None = None,
-    models: Sequence[str] | Mapping[str, Callable[[], Testable]] = ("default", "popularity"),
+    models: Sequence[str] | Mapping[str, Callable[[], Testable] | None] = ("default", "popularity"),
     settings: Settings | None = None,
     warmup: float = 0.2,
     batch: int = 1,
@@ -71,7 +71,8 @@ def evaluate(
         Columns of a file or frame, and the least value an event must have; ``mapping`` says more, where it
         has to be said.
     models
-        Names from the registry, or a mapping of names to functions that make a model of your own.
+        Names from the registry, or a mapping of names to functions that make a model of your own; None for
+        one of the registry: ``{"mine": MyModel, "popularity": None}``.
     warmup
         Share of the events that is only learned.
     batch
@@ -79,7 +80,7 @@ def evaluate(
     limit
         Test and learn only so many events after the warm part.
     repeat
-        Recommend what the user has had before; None takes it from ``settings``.
+        Recommend what the user has had before; None takes it from ``settings``. Holds for all models.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def evaluate(
 
     makers = _makers(models, chosen)
     results = [
-        _test(name, make, events, n_warm, k=k, batch=batch, progress=progress)
+        _test(name, make, events, n_warm, chosen, batch=batch, progress=progress)
         for name, make in makers.items()
     ]
     about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": len(items)}
@@ -116,14 +117,16 @@ def evaluate(
 
 
 def _makers(
-    models: Sequence[str] | Mapping[str, Callable[[], Testable]], settings: Settings
+    models: Sequence[str] | Mapping[str, Callable[[], Testable] | None], settings: Settings
 ) -> dict[str, Callable[[], Testable]]:
-    if isinstance(models, Mapping):
-        return dict(models)
     makers: dict[str, Callable[[], Testable]] = {}
     for name in models:
-        make_model(name, settings)  # an unknown name is an error now, not after the models before it
-        makers[name] = partial(make_model, name, settings)
+        own = models[name] if isinstance(models, Mapping) else None
+        if own is None:
+            make_model(name, settings)  # an unknown name is an error now, not after the models before it
+        makers[name] = partial(make_model, name, settings) if own is None else own
+    if not makers:
+        raise InputError("name at least one model to test")
     return makers
 
 
@@ -132,13 +135,18 @@ def _test(
     make: Callable[[], Testable],
     events: NumberedEvents,
     n_warm: int,
+    settings: Settings,
     *,
-    k: int,
     batch: int,
     progress: Progress | None,
 ) -> ModelResult:
-    compile_seconds = _compile(make, k=k, batch=batch) if name in MODELS else 0.0
-    model = make()
+    model, k = make(), settings.list_length
+    if isinstance(model, Recommender):
+        model.repeat = settings.repeat
+    began = time.perf_counter()
+    if isinstance(model, Compiled):
+        model.compile()
+    compile_seconds = time.perf_counter() - began
     step = max(_CHUNK // batch, 1) * batch
     n_events = events.n_events
     for start in range(0, n_warm, step):
@@ -173,21 +181,6 @@ def _test(
         ranks=ranks[tested],
         windows=windows,
     )
-
-
-def _compile(make: Callable[[], Testable], *, k: int, batch: int) -> float:
-    """Run a new model over a handful of events, so that compilation is over before anything is timed."""
-    n_events = 64
-    few = NumberedEvents(
-        user_num=np.arange(n_events, dtype=np.int32) % 4,
-        item_num=np.arange(n_events, dtype=np.int32) % 7,
-        timestamp=np.arange(n_events, dtype=np.float64),
-        kind=np.full(n_events, KINDS.index("view"), np.uint8),
-        value=np.full(n_events, np.nan, np.float32),
-    )
-    began = time.perf_counter()
-    make().test_then_learn(few, k=k, batch=batch)
-    return time.perf_counter() - began
 
 
 def _report(progress: Progress | None, name: str, done: int, n_events: int) -> None:

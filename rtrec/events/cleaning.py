@@ -25,22 +25,16 @@ from rtrec.errors import InputError
 from rtrec.events.mapping import ColumnMapping, require_columns
 from rtrec.events.packing import json_objects, json_row
 from rtrec.events.parsing import RawColumn, null_mask
+from rtrec.events.rawrows import ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
 from rtrec.events.recent import RecentIds
-from rtrec.events.rules import Rule, missing, not_positive
+from rtrec.events.rules import Rule
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.types import KINDS, Floats, Ints
 
-__all__ = ["CleanBatch", "Cleaner", "ColumnMapping", "DeadLetter", "Rule", "missing", "not_positive"]
-
 ACCEPTED = "accepted"
-PAYLOAD_CHARACTERS = 2_000
 
-#: Columns by which a source marks a row it could not read: the reason, and the row as it stood, already cut.
-UNREADABLE_REASON = "rtrec: reason"
-UNREADABLE_TEXT = "rtrec: text"
-
-#: Name of a frame's index that carries each row's number in its file.
-ROW = "row"
+#: So many of the last event ids are remembered.
+DEDUP_WINDOW = 1_000_000
 
 #: What other systems call the kinds of :data:`rtrec.types.KINDS`.
 KIND_SYNONYMS = {
@@ -76,7 +70,7 @@ class DeadLetter:
 
 
 class CleanBatch(NamedTuple):
-    """Events of some raw rows (an event table, in row order), and the rows that could be none."""
+    """Events of some raw rows (an event table, in row order), and the rows that could not become events."""
 
     events: pa.Table
     dead_letters: list[DeadLetter]
@@ -149,7 +143,7 @@ class Cleaner:
         clock: Callable[[], datetime],
         max_field_bytes: int = 65_536,
         future_tolerance: timedelta = timedelta(minutes=5),
-        dedup_window: int = 1_000_000,
+        dedup_window: int = DEDUP_WINDOW,
         rules: Sequence[Rule] = (),
     ) -> None:
         self.mapping = mapping
@@ -188,9 +182,8 @@ class Cleaner:
         InputError
             If a column of the mapping or of a rule does not exist at all.
         """
-        if isinstance(frame, pa.Table):
-            frame = frame.to_pandas(types_mapper=pd.ArrowDtype)
-        require_columns(self.columns, [str(name) for name in frame.columns], where=self.source)
+        frame = with_names(frame)
+        require_columns(self.columns, list(frame.columns), where=self.source)
         numbered = frame.index.name == ROW
         rows = (
             np.asarray(frame.index, np.int64)
@@ -334,16 +327,11 @@ class Cleaner:
         return letters
 
 
-def cut(payload: str, size: int | None = None) -> str:
-    """Return at most 2,000 characters of ``payload``, with its full size (``size``, if cut before) when cut.
-
-    >>> cut("x" * 3000)[1998:]
-    'xx... (3,000 characters in all)'
-    """
-    size = len(payload) if size is None else size
-    if size <= PAYLOAD_CHARACTERS:
-        return payload
-    return f"{payload[:PAYLOAD_CHARACTERS]}... ({size:,} characters in all)"
+def with_names(frame: pd.DataFrame | pa.Table) -> pd.DataFrame:
+    """Return raw rows as a frame whose columns are named by texts, as a mapping names them."""
+    if isinstance(frame, pa.Table):
+        frame = frame.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame.set_axis([str(name) for name in frame.columns], axis="columns")
 
 
 def _advice(reason: str) -> str:

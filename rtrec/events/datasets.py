@@ -100,10 +100,7 @@ def get_dataset(name: str) -> Dataset:
 
 
 def load_source(dataset: Dataset, folder: Path, *, chunk_rows: int = 2000) -> FileSource:
-    """Return the events of a data set that :func:`rtrec.events.fetching.fetch` made ready in ``folder``.
-
-    Give :attr:`Dataset.rules` to the cleaner as well: the source only sees to it that their columns are read.
-    """
+    """Return the events of a data set that :func:`rtrec.events.fetching.fetch` made ready in ``folder``."""
     return FileSource(
         Path(folder) / dataset.events_file,
         dataset.mapping,
@@ -201,7 +198,7 @@ _DATASETS = (
         mapping=ColumnMapping(
             user="userID", item="artistID", time="date", context=("tagIDs",), default_kind="like"
         ),
-        # Five events are dated 1956 to 1979; Last.fm began in 2002.
+        # Five tags, four events, are dated 1956 to 1979; Last.fm began in 2002.
         rules=(Rule("impossible year", ("date",), partial(_before, column="date", first="2002")),),
     ),
     Dataset(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from rtrec.clock import utc_now
 from rtrec.errors import DeploymentError
 from rtrec.events import history, journal, records
 from rtrec.events.database import Database, Mode
@@ -30,13 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
-#: A history file gets this many events: writing one holds up appends, for about a tenth of a second.
+#: A history file gets about as many events: writing one holds up appends, for about a tenth of a second.
 _HISTORY_FILE_EVENTS = 100_000
-
-
-def utc_now() -> datetime:
-    """Return the time on the wall, in UTC."""
-    return datetime.now(UTC)
 
 
 class EmbeddedLog:
@@ -198,7 +194,11 @@ class EmbeddedLog:
         return self._head().sources.get(source, Source()).counts
 
     def recent_event_ids(self, n: int) -> list[str]:
-        """Return the ids of the last ``n`` events, oldest first (in the history, file by file)."""
+        """Return the ids of about the last ``n`` events, oldest first.
+
+        How appends to several partitions took turns is not kept in the history: there each partition gives
+        its last ones, in proportion to how many it has.
+        """
         newest_first: list[list[str]] = []
         missing = n
         with self._database.reading() as connection:
@@ -208,13 +208,17 @@ class EmbeddedLog:
                 newest_first.append(record.events(str(self.path)).column(Columns.EVENT_ID).to_pylist())
                 missing -= record.n
             files = history.load_newest_history(connection, self.history_folder)
+        held = [0] * self.partitions
         for file in files:
-            if missing <= 0:
-                break
-            self._verify(file)
-            ids = read_history(file, max(file.first, file.stop - missing), file.stop, [Columns.EVENT_ID])
-            newest_first.append(ids.column(0).to_pylist())
-            missing -= ids.num_rows
+            held[file.partition] += file.stop - file.first
+        shares = [-(-max(missing, 0) * each // max(sum(held), 1)) for each in held]
+        for file in files:
+            share = shares[file.partition]
+            if share > 0:
+                self._verify(file)
+                ids = read_history(file, max(file.first, file.stop - share), file.stop, [Columns.EVENT_ID])
+                newest_first.append(ids.column(0).to_pylist())
+                shares[file.partition] -= ids.num_rows
         oldest_first = [event_id for ids in reversed(newest_first) for event_id in ids]
         return oldest_first[max(0, len(oldest_first) - n) :]
 

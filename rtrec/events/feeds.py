@@ -6,16 +6,17 @@ transaction as the events, so a restarted run goes on exactly behind the last ev
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
+from rtrec.clock import utc_now
 from rtrec.events.cleaning import Cleaner, DeadLetter
-from rtrec.events.pacing import paced, utc_now
-from rtrec.events.rules import Rule
+from rtrec.events.pacing import paced
 from rtrec.events.sources import FileSource
 from rtrec.events.synthetic import SyntheticStream
 
@@ -25,7 +26,7 @@ STEP_S = 0.05
 
 @dataclass(frozen=True)
 class Fed:
-    """Clean events, the rows that could be none, the counts so far, and where the feed stands behind them."""
+    """Clean events, dead letters, the counts so far, and how many rows the feed has handed out in all."""
 
     events: pa.Table
     position: int
@@ -39,6 +40,14 @@ class Feed(Protocol):
     @property
     def name(self) -> str:
         """Return the name the log knows the source by."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this feed from any other, as a JSON object."""
+        ...
+
+    def difference(self, identity: Mapping[str, Any]) -> str | None:
+        """Return why a position in the feed of ``identity`` means nothing in this one; None if it does."""
         ...
 
     def n_events(self) -> int | None:
@@ -55,9 +64,10 @@ class Feed(Protocol):
         recent_ids: Iterable[str],
         sleep: Callable[[float], object],
     ) -> Iterator[Fed]:
-        """Yield what comes after ``position``, at ``speed`` times the recorded pace (None: at once).
+        """Yield what comes after the first ``position`` rows, at ``speed`` times the recorded pace.
 
-        It ends after ``n_more`` events exactly, standing right behind the last of them. ``counts`` and
+        A ``speed`` of None is as fast as it goes. It ends after ``n_more`` events exactly, at once, standing
+        right behind the last of them. ``counts`` and
         ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and ends the feed by
         returning true.
         """
@@ -71,23 +81,26 @@ class FileFeed:
     ----------
     source
         The file.
-    rules
-        What the data set leaves out.
     clock
         Returns the present; events from the future are dead letters.
     """
 
-    def __init__(
-        self, source: FileSource, *, rules: tuple[Rule, ...] = (), clock: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, source: FileSource, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.source = source
-        self._rules = rules
         self._clock = clock
 
     @property
     def name(self) -> str:
         """Return the file's name."""
         return self.source.name
+
+    def identity(self) -> dict[str, Any]:
+        """See :meth:`rtrec.events.sources.FileSource.identity`."""
+        return self.source.identity()
+
+    def difference(self, identity: Mapping[str, Any]) -> str | None:
+        """See :meth:`rtrec.events.sources.FileSource.difference`."""
+        return self.source.difference(identity)
 
     def n_events(self) -> int:
         """Return how many events the file has, found by cleaning it once for nothing else.
@@ -130,21 +143,22 @@ class FileFeed:
             while start < len(chunk.frame):
                 # As many rows as events are wanted can never be too many, however few of them are events.
                 stop = len(chunk.frame) if n_more is None else min(start + n_more, len(chunk.frame))
-                if stop == start:
-                    return
                 part = chunk.part(start, stop)
                 batch = cleaner.clean(part.frame, part.first_row)
                 yield Fed(batch.events, part.position, dict(cleaner.counts), batch.dead_letters)
-                n_more = None if n_more is None else n_more - batch.events.num_rows
+                if n_more is not None:
+                    n_more -= batch.events.num_rows
+                    if n_more <= 0:
+                        return  # before the next row is waited for
                 start = stop
         cleaner.require_accepted()
 
     def _cleaner(self) -> Cleaner:
-        return Cleaner(self.source.mapping, source=self.name, clock=self._clock, rules=self._rules)
+        return Cleaner(self.source.mapping, source=self.name, clock=self._clock, rules=self.source.rules)
 
 
 class SyntheticFeed:
-    """The made stream, which never ends and needs no cleaning."""
+    """The synthetic stream, which never ends and needs no cleaning."""
 
     def __init__(self, stream: SyntheticStream, *, chunk_rows: int = 500) -> None:
         self.stream = stream
@@ -152,8 +166,20 @@ class SyntheticFeed:
 
     @property
     def name(self) -> str:
-        """Return the stream's name, which tells one made world from another."""
+        """Return the stream's name."""
         return self.stream.name
+
+    def identity(self) -> dict[str, Any]:
+        """Return the name and every property of the synthetic world."""
+        return {"stream": self.stream.name, **json.loads(json.dumps(asdict(self.stream.config), default=str))}
+
+    def difference(self, identity: Mapping[str, Any]) -> str | None:
+        """Name the property of the world that differs."""
+        mine = self.identity()
+        for name in sorted(mine.keys() | identity.keys()):
+            if mine.get(name) != identity.get(name):
+                return f"its {name} was {identity.get(name)!r}, now {mine.get(name)!r}"
+        return None
 
     def n_events(self) -> None:
         """Return None: it never ends."""
@@ -172,13 +198,76 @@ class SyntheticFeed:
         """See :class:`Feed`; nothing has to be remembered of the rows before."""
         chunks = self.stream.chunks(self._chunk_rows, position)
         for events in paced(chunks, speed=speed, sleep=_in_steps(sleep)):
-            if n_more is not None:
-                events = events.slice(0, n_more)
-                n_more -= events.num_rows
-            if not events.num_rows:
-                return
+            events = events.slice(0, n_more)
             position += events.num_rows
             yield Fed(events, position, {"accepted": position})
+            if n_more is not None:
+                n_more -= events.num_rows
+                if n_more <= 0:
+                    return
+
+
+class HeadStart:
+    """Another feed with everything before a position handed out as fast as it is taken.
+
+    Parameters
+    ----------
+    feed
+        The feed.
+    until
+        Position from which on it keeps its pace.
+    """
+
+    def __init__(self, feed: Feed, until: int) -> None:
+        self._feed = feed
+        self._until = until
+
+    @property
+    def name(self) -> str:
+        """Return the feed's name."""
+        return self._feed.name
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the feed from any other."""
+        return self._feed.identity()
+
+    def difference(self, identity: Mapping[str, Any]) -> str | None:
+        """Return why a position in the feed of ``identity`` means nothing in this one."""
+        return self._feed.difference(identity)
+
+    def n_events(self) -> int | None:
+        """Return how many events there will be in all, None if it never ends."""
+        return self._feed.n_events()
+
+    def start(
+        self,
+        position: int,
+        *,
+        speed: float | None,
+        n_more: int | None,
+        counts: Mapping[str, int],
+        recent_ids: Iterable[str],
+        sleep: Callable[[float], object],
+    ) -> Iterator[Fed]:
+        """See :class:`Feed`."""
+
+        def go_on(speed: float | None) -> Iterator[Fed]:
+            return self._feed.start(
+                position, speed=speed, n_more=n_more, counts=counts, recent_ids=recent_ids, sleep=sleep
+            )
+
+        if position < self._until:
+            for fed in go_on(None):
+                yield fed
+                position, counts = fed.position, fed.counts
+                if n_more is not None:
+                    n_more -= fed.events.num_rows
+                if position >= self._until:
+                    break
+            else:
+                return  # the feed ended within its head start
+        if n_more is None or n_more > 0:
+            yield from go_on(speed)
 
 
 def _in_steps(sleep: Callable[[float], object]) -> Callable[[float], object]:

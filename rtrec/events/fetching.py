@@ -18,7 +18,7 @@ from rtrec.errors import CorruptionError, InputError
 from rtrec.events.datasets import Dataset
 from rtrec.events.preparing import TITLES
 from rtrec.events.published import Published, PublishedArchive, PublishedFolder, checksum, verify_checksum
-from rtrec.files import UNFINISHED, make_folder, publish_file
+from rtrec.files import publish_file, publish_text
 
 #: Called with bytes done and bytes in all (None if the server does not say).
 Progress = Callable[[int, int | None], None]
@@ -67,12 +67,12 @@ def fetch(
     if source is None and is_ready(dataset, folder):
         return folder
     published = _download(dataset, folder, progress) if source is None else _find(dataset, Path(source))
-    origin = json.dumps(published.origin(), indent=1, sort_keys=True).encode()
-    if not (is_ready(dataset, folder) and (folder / _ORIGIN).read_bytes() == origin):
+    origin = json.dumps(published.origin(), indent=1, sort_keys=True)
+    if not (is_ready(dataset, folder) and (folder / _ORIGIN).read_text(encoding="utf-8") == origin):
         # The origin goes first and comes last: without it the folder does not count as ready.
         (folder / _ORIGIN).unlink(missing_ok=True)
         dataset.prepare(published, folder)
-        _write(folder / _ORIGIN, origin)
+        publish_text(folder / _ORIGIN, origin)
     return folder
 
 
@@ -88,8 +88,7 @@ def _agree(dataset: Dataset, folder: Path, accept_licence: Callable[[str], bool]
         return
     if not accept_licence(terms):
         raise InputError(f"data set {dataset.name}: its terms were not accepted, so nothing was fetched")
-    make_folder(folder)
-    _write(accepted, terms.encode())
+    publish_text(accepted, terms)
 
 
 def _find(dataset: Dataset, source: Path) -> Published:
@@ -126,13 +125,17 @@ def _download(dataset: Dataset, folder: Path, progress: Progress | None) -> Publ
         _retrieve(dataset, archive, progress)
     if expected is None:
         # The publisher names none: what came first is what later downloads are compared with.
-        _write(noted, checksum(archive).encode())
+        publish_text(noted, checksum(archive))
     else:
         try:
             verify_checksum(archive, expected)
-        except CorruptionError:
+        except CorruptionError as error:
             archive.unlink()
-            raise
+            if dataset.checksum:
+                raise
+            raise CorruptionError(
+                f"{error}; if the publisher has replaced it since the first download, delete {noted}"
+            ) from error
     published = PublishedArchive(archive)
     lacking = _lacking(dataset, published)
     if lacking:
@@ -161,15 +164,7 @@ def _retrieve(dataset: Dataset, target: Path, progress: Progress | None) -> None
     try:
         publish_file(target, write)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        (target.with_name(UNFINISHED + target.name)).unlink(missing_ok=True)
         raise InputError(
             f"data set {dataset.name}: cannot download {dataset.address}: {error}; "
             f"with a copy from elsewhere: rtrec data get {dataset.name} --from FOLDER"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    def write(out: BinaryIO) -> None:
-        out.write(content)
-
-    publish_file(path, write)

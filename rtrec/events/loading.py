@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rtrec.events.cleaning import Cleaner, DeadLetter
-from rtrec.events.mapping import ColumnMapping
-from rtrec.events.pacing import utc_now
+from rtrec.clock import utc_now
+from rtrec.errors import InputError
+from rtrec.events.cleaning import Cleaner, DeadLetter, with_names
+from rtrec.events.mapping import ColumnMapping, require_columns
+from rtrec.events.parsing import RawColumn
+from rtrec.events.rawrows import ROW
 from rtrec.events.rules import Rule
-from rtrec.events.schema import EVENT_SCHEMA
+from rtrec.events.schema import EVENT_SCHEMA, unknown_kinds
 from rtrec.events.sources import FileSource
-from rtrec.types import Columns
+from rtrec.types import KINDS, Columns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -32,21 +38,13 @@ class LoadedEvents:
     dead_letters: list[DeadLetter]
 
 
-class RawRows(NamedTuple):
-    """Rows as they came, and the number of the first."""
-
-    frame: Any
-    first_row: int
-
-
 def load_events(
-    data: Path | str | pd.DataFrame | pa.Table,
-    mapping: ColumnMapping | None = None,
-    *,
-    rules: tuple[Rule, ...] = (),
-    encoding: str = "utf-8",
+    data: Path | str | FileSource | pd.DataFrame | pa.Table, mapping: ColumnMapping | None = None
 ) -> LoadedEvents:
-    """Read and clean a file or a frame; an event table that is clean already is only sorted.
+    """Read and clean a file, a source or a frame; an event table that is clean already is only sorted.
+
+    Rows are put in order of time before they are cleaned, as a run replays them, so that of events with the
+    same id both keep the same one. A source keeps the order it was made with.
 
     Raises
     ------
@@ -54,25 +52,45 @@ def load_events(
         If the file or frame cannot be used, or no row of it is an event.
     """
     if isinstance(data, pa.Table) and data.schema.equals(EVENT_SCHEMA):
-        return LoadedEvents("events", _sorted(data), {"accepted": data.num_rows}, [])
+        return _load_table(data)
+    if isinstance(data, FileSource):
+        return _load(data.name, data.mapping, data.rules, (chunk.frame for chunk in data.chunks()))
     if mapping is None:
         raise TypeError("say which columns are the user, the item and the time: mapping=ColumnMapping(...)")
     if isinstance(data, str | Path):
-        chunks: Iterator[RawRows]
-        source = FileSource(Path(data), mapping, chunk_rows=65_536, encoding=encoding, rules=rules)
-        name, chunks = source.name, (RawRows(chunk.frame, chunk.first_row) for chunk in source.chunks())
-    else:
-        name, chunks = "frame", iter([RawRows(data, 1)])
+        return load_events(FileSource(Path(data), mapping, chunk_rows=_CHUNK_ROWS, sort=True))
+    return _load("frame", mapping, (), iter([_sorted(data, mapping)]))
+
+
+def _load(name: str, mapping: ColumnMapping, rules: tuple[Rule, ...], frames: Iterator[Any]) -> LoadedEvents:
     cleaner = Cleaner(mapping, source=name, clock=utc_now, rules=rules)
     tables, dead_letters = [EVENT_SCHEMA.empty_table()], []
-    for frame, first_row in chunks:
-        batch = cleaner.clean(frame, first_row)
+    for frame in frames:
+        batch = cleaner.clean(frame, 1)  # each row brings its own number
         tables.append(batch.events)
         dead_letters += batch.dead_letters
     cleaner.require_accepted()
-    return LoadedEvents(name, _sorted(pa.concat_tables(tables)), dict(cleaner.counts), dead_letters)
+    events = pa.concat_tables(tables).combine_chunks()
+    in_file_order = sorted(dead_letters, key=lambda letter: letter.row)
+    return LoadedEvents(name, events, dict(cleaner.counts), in_file_order)
 
 
-def _sorted(events: pa.Table) -> pa.Table:
+def _load_table(events: pa.Table) -> LoadedEvents:
+    unknown = unknown_kinds(events)
+    if unknown:
+        raise InputError(
+            f"events: unknown kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}; "
+            "an event table is taken as it is: clean it first, with a ColumnMapping"
+        )
     order = pc.sort_indices(events[Columns.TIMESTAMP])  # stable: ties keep their order
-    return events.take(order).combine_chunks()
+    return LoadedEvents("events", events.take(order).combine_chunks(), {"accepted": events.num_rows}, [])
+
+
+def _sorted(data: pd.DataFrame | pa.Table, mapping: ColumnMapping) -> pd.DataFrame:
+    """Return a frame in order of time, rows without a readable one last; each row keeps its number."""
+    frame = with_names(data)
+    require_columns(mapping.columns, list(frame.columns), where="frame")
+    order = np.argsort(RawColumn(frame[mapping.time]).microseconds(mapping), kind="stable")
+    frame = frame.iloc[order]
+    frame.index = (order + 1).astype(np.int64)
+    return frame.rename_axis(ROW)

@@ -134,7 +134,7 @@ class EventLog(Protocol):
         """Return how many dead letters there are for each reason."""
 
     def recent_event_ids(self, n: int) -> list[str]:
-        """Return the ids of the last ``n`` events appended, oldest first."""
+        """Return the ids of about the last ``n`` events appended to all partitions, oldest first."""
 
     def compact(self, ends: Sequence[int], cut_seq: int) -> list[Path]:
         """Move events below ``ends`` to the history; they can be read as before."""

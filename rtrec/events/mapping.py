@@ -48,7 +48,7 @@ class ColumnMapping:
     Raises
     ------
     InputError
-        If a kind, a unit or a time zone is unknown.
+        If a kind, a unit, a format or a time zone is unknown.
     """
 
     user: str
@@ -75,6 +75,8 @@ class ColumnMapping:
             raise InputError(
                 f"time unit {self.time_unit!r} is unknown; expected one of {', '.join(TIME_UNITS)}"
             )
+        if self.time_format is not None:
+            _check_format(self.time_format)
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -92,6 +94,17 @@ class ColumnMapping:
     def columns(self) -> tuple[str, ...]:
         """Return the names of all columns this mapping reads, each once."""
         return tuple(dict.fromkeys((*self.fields, *self.context)))
+
+
+def _check_format(time_format: str) -> None:
+    import pandas as pd
+
+    try:
+        pd.to_datetime(pd.Series(["?"]), format=time_format, errors="coerce")
+    except ValueError as error:
+        raise InputError(
+            f"time format {time_format!r}: {error}; expected the signs of strptime, such as '%d.%m.%Y %H:%M'"
+        ) from error
 
 
 def require_columns(wanted: Iterable[str], existing: Sequence[str], *, where: str) -> None:

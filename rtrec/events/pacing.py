@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from rtrec.clock import utc_now
 from rtrec.types import Columns, Floats
 
 
@@ -26,11 +27,6 @@ class Timed(Protocol):
 
 
 Chunk = TypeVar("Chunk", bound="pa.Table | Timed")
-
-
-def utc_now() -> datetime:
-    """Return the present, timezone-aware."""
-    return datetime.now(UTC)
 
 
 def paced(

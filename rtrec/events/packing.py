@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from rtrec.events.parsing import RawColumn, as_arrow
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
 
 
 def json_objects(frame: pd.DataFrame, names: Sequence[str]) -> pa.StringArray:
@@ -41,7 +41,7 @@ def json_row(record: dict[Any, Any]) -> str:
     >>> json_row({"userId": 7.5, "movieId": float("nan")})
     '{"userId": 7.5, "movieId": null}'
     """
-    return _encoded({str(name): None if _is_empty(cell) else cell for name, cell in record.items()})
+    return _encoded({name: None if _is_empty(cell) else cell for name, cell in record.items()})
 
 
 def _json_cells(column: pd.Series) -> pa.StringArray:
@@ -62,12 +62,23 @@ def _json_cells(column: pd.Series) -> pa.StringArray:
 
 def _encoded(cell: object) -> str:
     # A lone surrogate, which JSON may spell, has no UTF-8 form.
-    return _ENCODER.encode(cell).encode("utf-8", "backslashreplace").decode()
+    return _ENCODER.encode(_spelt(cell)).encode("utf-8", "backslashreplace").decode()
+
+
+def _spelt(cell: Any) -> Any:
+    """Return a cell with NaN as null and infinities as texts, however deep: JSON has neither."""
+    if isinstance(cell, dict):
+        return {str(name): _spelt(each) for name, each in cell.items()}
+    if isinstance(cell, list | tuple | np.ndarray):
+        return [_spelt(each) for each in cell]
+    if isinstance(cell, float | np.floating) and not np.isfinite(cell):
+        return None if np.isnan(cell) else str(float(cell))
+    return cell
 
 
 def _is_empty(cell: object) -> bool:
     return (
-        cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and not np.isfinite(cell))
+        cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and bool(np.isnan(cell)))
     )
 
 

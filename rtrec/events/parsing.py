@@ -24,9 +24,12 @@ Mask = npt.NDArray[np.bool_]
 #: Texts that mean "nothing here" in files written by pandas, R and databases.
 MISSING_TEXTS = ("", "NaN", "nan", "NA", "N/A", "<NA>", "NULL", "null", "None")
 
-# An offset or Z after a time of day; "2024-05-01" ends in "-01" too, so the hour's colon must come before.
-_WITH_OFFSET = re.compile(r":\d\d(?:[.,]\d+)?\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")
+# An offset or Z after a time of day; "2024-05-01" ends in "-01" too, so the day must end before.
+_WITH_OFFSET = re.compile(r"[Tt\s]\d[\d:.,]*\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")
 _EXACT_INTEGER = 2.0**53
+# Units of a timestamp that reach further than microseconds do; a day is left for time zones.
+_UNIT_S = {"s": 1.0, "ms": 1e-3}
+_MOST_MICROSECONDS = 2.0**63 - 86_400e6
 _ODD = object()
 _PLAIN = ("string", "integer", "floating")
 
@@ -103,7 +106,7 @@ class RawColumn:
     def _text_and_odd(self) -> tuple[pa.StringArray, Mask]:
         array = as_arrow(self._cells)
         if array is not None and pa.types.is_floating(array.type):
-            return _float_text(array), np.zeros(len(array), np.bool_)
+            return _float_text(array), np.isinf(array.cast(pa.float64()).to_numpy(zero_copy_only=False))
         if array is not None and _casts_to_text(array.type):
             return _tidy(array.cast(pa.string())), np.zeros(len(array), np.bool_)
         cells = [_cell_text(cell) for cell in self._cells]
@@ -146,7 +149,7 @@ def _cell_text(cell: object) -> object:
         return None
     if isinstance(cell, float | np.floating):
         if not np.isfinite(cell):
-            return None
+            return None if np.isnan(cell) else _ODD
         return str(int(cell)) if float(cell).is_integer() else repr(float(cell))
     if isinstance(cell, Decimal):
         if not cell.is_finite():
@@ -221,13 +224,32 @@ def _written_times(cells: pd.Series, time_format: str, timezone: str) -> Floats:
     for with_offset in (True, False):
         chosen = np.flatnonzero(aware == with_offset)
         if len(chosen):
-            read = pd.to_datetime(cells.iloc[chosen], format=time_format, errors="coerce", utc=with_offset)
-            times[chosen] = _moments(read, timezone)
+            times[chosen] = _alike_times(cells.iloc[chosen], time_format, timezone, with_offset=with_offset)
     return times
+
+
+def _alike_times(cells: pd.Series, time_format: str, timezone: str, *, with_offset: bool) -> Floats:
+    """Read times that all have an offset, or all have none; one that belies this is read alone."""
+    try:
+        return _moments(pd.to_datetime(cells, format=time_format, errors="coerce", utc=with_offset), timezone)
+    except ValueError:
+        if len(cells) == 1:
+            aware = pd.to_datetime(cells, format=time_format, errors="coerce", utc=True)
+            return _moments(aware, timezone)
+        alone = [
+            _alike_times(cells.iloc[row : row + 1], time_format, timezone, with_offset=with_offset)
+            for row in range(len(cells))
+        ]
+        return np.concatenate(alone)
 
 
 def _moments(times: pd.Series, timezone: str) -> Floats:
     moments: pa.Array = as_arrow(times)
+    if pa.types.is_timestamp(moments.type) and moments.type.unit in _UNIT_S:
+        # Years that microseconds cannot hold would wrap around into dates like any other.
+        size = pc.abs_checked(pc.fill_null(moments.cast(pa.int64()), 0))
+        too_far = pc.greater(size, int(_MOST_MICROSECONDS / 1e6 / _UNIT_S[moments.type.unit]))
+        moments = pc.if_else(too_far, pa.scalar(None, moments.type), moments)
     if pa.types.is_date(moments.type) or moments.type.tz is None:
         local = moments.cast(pa.timestamp("us"), safe=False)
         moments = pc.assume_timezone(local, timezone, ambiguous="earliest", nonexistent="latest")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -84,12 +84,8 @@ def prepare_lastfm(published: Published, folder: Path) -> None:
     ):
         events.setdefault((user, artist, f"{year}-{int(month):02d}-{int(day):02d}"), []).append(tag)
 
-    def write(rows: io.TextIOWrapper) -> None:
-        writer = csv.writer(rows, lineterminator="\n")
-        writer.writerow(["userID", "artistID", "date", "tagIDs"])
-        writer.writerows([*event, " ".join(tags)] for event, tags in events.items())
-
-    _publish_text(folder / "tagged_artists.csv", write)
+    rows = ([*event, " ".join(tags)] for event, tags in events.items())
+    _write_csv(folder / "tagged_artists.csv", ["userID", "artistID", "date", "tagIDs"], rows)
     artists = _split(published, "artists.dat", "\t", n_fields=4, header=True, encoding="utf-8")
     _write_titles(folder, (fields[:2] for fields in artists))
 
@@ -101,20 +97,24 @@ def read_titles(folder: Path) -> dict[str, str]:
 
 
 def _write_ratings(published: Published, name: str, delimiter: str, folder: Path) -> None:
-    def write(rows: io.TextIOWrapper) -> None:
-        rows.write("userId,movieId,rating,timestamp\n")
-        rows.writelines(f"{','.join(each)}\n" for each in _split(published, name, delimiter, n_fields=4))
-
-    _publish_text(folder / "ratings.csv", write)
+    rows = _split(published, name, delimiter, n_fields=4)
+    _write_csv(folder / "ratings.csv", ["userId", "movieId", "rating", "timestamp"], rows)
 
 
 def _write_titles(folder: Path, titles: Iterable[Iterable[str]]) -> None:
-    def write(rows: io.TextIOWrapper) -> None:
-        writer = csv.writer(rows, lineterminator="\n")
-        writer.writerow(["item_id", "title"])
-        writer.writerows(titles)
+    _write_csv(folder / TITLES, ["item_id", "title"], titles)
 
-    _publish_text(folder / TITLES, write)
+
+def _write_csv(target: Path, header: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    def write(out: BinaryIO) -> None:
+        text = io.TextIOWrapper(out, "utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.flush()
+        text.detach()
+
+    publish_file(target, write)
 
 
 def _split(
@@ -158,13 +158,3 @@ def _copy(published: Published, name: str, target: Path) -> None:
 
     with damage_named(published.where):
         publish_file(target, write)
-
-
-def _publish_text(target: Path, write: Callable[[io.TextIOWrapper], None]) -> None:
-    def write_bytes(out: BinaryIO) -> None:
-        rows = io.TextIOWrapper(out, "utf-8", newline="")
-        write(rows)
-        rows.flush()
-        rows.detach()
-
-    publish_file(target, write_bytes)

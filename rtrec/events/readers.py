@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rtrec.errors import InputError, nearest
-from rtrec.events.cleaning import ROW
 from rtrec.events.mapping import require_columns
+from rtrec.events.rawrows import ROW
 from rtrec.events.textreaders import DelimitedReader, JsonLinesReader
 
 DELIMITED = (".csv", ".tsv", ".txt", ".dat")

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from rtrec.errors import CorruptionError
 from rtrec.events.database import seal
-from rtrec.events.schema import EVENT_SCHEMA
+from rtrec.events.schema import EVENT_SCHEMA, unknown_kinds
+from rtrec.types import KINDS
 
 # A batch is a few kilobytes: handing its columns to other threads takes ten times as long as the work.
 _WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -90,7 +91,7 @@ def encode(partition: int, events: pa.Table) -> bytes:
     Raises
     ------
     ValueError
-        If ``events`` is no event table, or lacks a value that every event has.
+        If ``events`` is no event table, lacks a value that every event has, or has an unknown kind.
     """
     if not events.schema.equals(EVENT_SCHEMA):
         raise ValueError(
@@ -101,6 +102,11 @@ def encode(partition: int, events: pa.Table) -> bytes:
             raise ValueError(
                 f"partition {partition}: {column.null_count} events without {field.name}; clean them"
             )
+    unknown = unknown_kinds(events)
+    if unknown:
+        raise ValueError(
+            f"partition {partition}: unknown kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}"
+        )
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_stream(buffer, EVENT_SCHEMA, options=_WRITE) as writer:
         writer.write_table(events.combine_chunks())

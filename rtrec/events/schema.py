@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from rtrec.types import Columns, Ints
+from rtrec.types import KINDS, Columns, Ints
 
 EVENT_SCHEMA: pa.Schema = pa.schema(
     [
@@ -35,6 +36,12 @@ def empty_events() -> pa.Table:
     0
     """
     return EVENT_SCHEMA.empty_table()
+
+
+def unknown_kinds(events: pa.Table) -> list[str | None]:
+    """Return the kinds in an event table that are none of :data:`rtrec.types.KINDS`, each once."""
+    kinds: list[str | None] = pc.unique(events[Columns.KIND]).to_pylist()
+    return [kind for kind in kinds if kind not in KINDS]
 
 
 def shard_of(user_ids: pa.Array | pa.ChunkedArray | Sequence[str], n_shards: int) -> Ints:

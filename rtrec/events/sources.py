@@ -7,22 +7,25 @@ together with the events, so that a restart goes on exactly where the last durab
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import structlog
 
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.pacing import paced
 from rtrec.events.parsing import RawColumn
 from rtrec.events.readers import open_reader
 from rtrec.events.rules import Rule
+from rtrec.files import new_hash
 from rtrec.types import Floats
 
-__all__ = ["FileSource", "RawChunk", "paced"]
+#: So much of a file that is read in its own order tells it from others.
+_HEAD_BYTES = 1 << 20
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +76,7 @@ class FileSource:
     encoding
         Of the text formats.
     rules
-        Rules whose columns are wanted too.
+        What the data set leaves out; the columns of these rules are read too.
 
     Attributes
     ----------
@@ -103,6 +106,8 @@ class FileSource:
         self.path = Path(path)
         self.name = self.path.name
         self.mapping = mapping
+        self.rules = tuple(rules)
+        self._encoding = encoding
         self._chunk_rows = chunk_rows
         self._sort = sort
         of_rules = (name for rule in rules for name in rule.columns)
@@ -115,6 +120,38 @@ class FileSource:
                 "no line end after the last row: the file may be cut, and its last field short",
                 file=str(path),
             )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this replay from any other, as a JSON object: the file's content and its reading.
+
+        In file order a row keeps its number while the file grows, so its beginning is enough. In order of
+        time any row may come between two others, so the whole file counts.
+        """
+        size = self.path.stat().st_size
+        checked = size if self._sort else min(size, _HEAD_BYTES)
+        identity = {
+            "file": self.name,
+            "columns": asdict(self.mapping),
+            "left out": [rule.reason for rule in self.rules],
+            "encoding": self._encoding,
+            "order": "time" if self._sort else "file",
+            "bytes": checked,
+            "checksum": _checksum(self.path, checked),
+        }
+        return json.loads(json.dumps(identity))
+
+    def difference(self, identity: Mapping[str, Any]) -> str | None:
+        """Return why row numbers of the replay of ``identity`` mean nothing in this one; None if they do."""
+        mine = self.identity()
+        for name in ("file", "columns", "left out", "encoding", "order"):
+            if mine[name] != identity.get(name):
+                return f"its {name} was {identity.get(name)!r}, now {mine[name]!r}"
+        checked = int(identity["bytes"])
+        if self._sort and mine["bytes"] != checked:
+            return f"the file had {checked:,} bytes, now {mine['bytes']:,}: rows in order of time have moved"
+        if _checksum(self.path, checked) != identity["checksum"]:
+            return f"the first {checked:,} bytes of the file are not what they were"
+        return None
 
     def chunks(self, start_row: int = 0) -> Iterator[RawChunk]:
         """Yield the rows after the first ``start_row`` of the replay.
@@ -143,3 +180,13 @@ class FileSource:
         frames.clear()
         for start in range(start_row, len(whole), self._chunk_rows):
             yield whole.iloc[order[start : start + self._chunk_rows]]
+
+
+def _checksum(path: Path, size: int) -> str:
+    """Return the checksum of a file's first ``size`` bytes."""
+    digest = new_hash()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, 1 << 20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()

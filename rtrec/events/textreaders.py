@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from rtrec.errors import InputError
-from rtrec.events.cleaning import ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
 from rtrec.events.mapping import require_columns
+from rtrec.events.rawrows import ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
 from rtrec.events.textfile import Lines, LongLine, check_text, open_lines
 
 # The delimiter is whichever of these the header has most of; a comma if it has none.

@@ -35,10 +35,11 @@ FEATURES: tuple[Feature, ...] = (
     Feature("age", "catalogue", "has been in the catalogue for long"),
     Feature("idle", "catalogue", "has not been touched for long"),
     Feature("had", "user", "is something this user had before"),
-    Feature("had_idle", "user", "is something this user has not had for long"),
+    Feature("had_idle", "user", "was had by this user long ago"),
 )
 N_FEATURES = len(FEATURES)
-_NUMBERS = {feature.name: number for number, feature in enumerate(FEATURES)}
+FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
+_NUMBERS = {name: number for number, name in enumerate(FEATURE_NAMES)}
 
 NEAR_RING = _NUMBERS["near_ring"]
 NEAR_LAST = _NUMBERS["near_last"]

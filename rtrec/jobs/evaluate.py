@@ -12,13 +12,14 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from dask.distributed import Client, LocalCluster, as_completed
 
+from rtrec.clock import utc_now
 from rtrec.errors import InputError
 from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
@@ -31,11 +32,6 @@ from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import MODELS, make_model
 from rtrec.settings import Settings
-
-
-def utc_now() -> datetime:
-    """Return the time on the wall, in UTC."""
-    return datetime.now(UTC)
 
 
 def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] = utc_now) -> Path:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,17 +52,27 @@ class Testable(Protocol):
         ...
 
 
+@runtime_checkable
+class Compiled(Protocol):
+    """A model whose code has to be compiled before it is timed."""
+
+    def compile(self) -> None:
+        """Compile it."""
+        ...
+
+
 class Recommender(ABC):
     """A model in plain Python: score all items, learn one event.
 
     The base class keeps what each user has had and which items are known, so that every model answers under
     the same rules: the k best of all items known so far, ties by item number, less what the user had
-    (unless ``repeat``).
+    (with ``repeat``, less what they dislike).
     """
 
     def __init__(self, *, repeat: bool = False) -> None:
         self.repeat = repeat
         self._had: defaultdict[int, set[int]] = defaultdict(set)
+        self._disliked: defaultdict[int, set[int]] = defaultdict(set)
         self._known: set[int] = set()
         self._shown: set[int] = set()
 
@@ -79,8 +89,8 @@ class Recommender(ABC):
         scores = np.asarray(self.score(user_num, timestamp), np.float64)
         allowed = np.full(len(scores), False)
         allowed[[item for item in self._known if item < len(scores)]] = True
-        if not self.repeat:
-            allowed[[item for item in self._had[user_num] if item < len(scores)]] = False
+        barred = self._disliked if self.repeat else self._had
+        allowed[[item for item in barred[user_num] if item < len(scores)]] = False
         items = np.flatnonzero(allowed & ~np.isnan(scores))
         if len(items) > 4 * k:  # all that reach the k-th best score, ties too
             items = items[scores[items] >= np.partition(scores[items], -k)[-k]]
@@ -99,8 +109,11 @@ class Recommender(ABC):
             for user, item, now, kind, value in zip(*part, strict=True):
                 self.learn_one(int(user), int(item), float(now), int(kind), float(value))
                 self._had[int(user)].add(int(item))
-                if kind != DISLIKE:
+                if kind == DISLIKE:
+                    self._disliked[int(user)].add(int(item))
+                else:
                     self._known.add(int(item))
+                    self._disliked[int(user)].discard(int(item))
         return ranks
 
     def start_testing(self) -> None:

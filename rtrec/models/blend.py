@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from rtrec.errors import CorruptionError
+from rtrec.features.declared import FEATURE_NAMES
 from rtrec.models import kernel
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
@@ -115,6 +117,20 @@ class Blend:
                 return Learned(ranks, operations)
             self._grow_pairs(batch)
 
+    def compile(self) -> None:
+        """Compile all that a stream may call on: until then the first call of each kernel takes seconds."""
+        n_events = 64
+        few = NumberedEvents(
+            user_num=np.arange(n_events, dtype=np.int32) % 4,
+            item_num=np.arange(n_events, dtype=np.int32) % 7,
+            timestamp=np.arange(n_events, dtype=np.float64),
+            kind=np.zeros(n_events, np.uint8),
+            value=np.full(n_events, np.nan, np.float32),
+        )
+        other = Blend(self.settings, racers=self.racers)
+        other.learn_items(other.step(few, defer=True).operations)
+        other._grow_pairs(len(other._users.pair))
+
     def learn_items(self, operations: Operations) -> None:
         """Teach the item tables what steps deferred, in the order given."""
         if len(operations.item_num):
@@ -163,7 +179,14 @@ class Blend:
         """Answer a user (-1: a stranger) without learning; also return what the answer was made from.
 
         The workspace holds the candidates with their features until the next step or answer.
+
+        Raises
+        ------
+        ValueError
+            If ``k`` is below one.
         """
+        if k < 1:
+            raise ValueError(f"a list has at least one place; got k={k}")
         user = self.row_of(user_num)
         scale = np.empty(len(self.ranker.weight))
         fill_scale(self.ranker, scale)
@@ -197,13 +220,25 @@ class Blend:
         arrays = {f"items/{name}": _used(name, array, self.n_items) for name, array in _fields(self._items)}
         arrays |= {f"users/{name}": _used(name, array, self.n_users) for name, array in _fields(self._users)}
         arrays |= {f"ranker/{name}": array for name, array in _fields(self.ranker)}
-        return arrays | {"shown": self._shown[:, : self.n_items]}
+        return arrays | {"shown": self._shown[:, : self.n_items], "features": np.array(FEATURE_NAMES)}
 
     @classmethod
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], settings: Settings, *, racers: Sequence[str] = kernel.RACERS
     ) -> Blend:
-        """Return a blend that goes on exactly where the one behind :meth:`to_arrays` stood."""
+        """Return a blend that goes on exactly where the one behind :meth:`to_arrays` stood.
+
+        Raises
+        ------
+        CorruptionError
+            If the arrays were written with other features or racing models than there are now.
+        """
+        written, n_racers = tuple(arrays["features"].tolist()), len(arrays["shown"])
+        if written != FEATURE_NAMES or n_racers != len(kernel.RACERS):
+            raise CorruptionError(
+                f"state with features {', '.join(written)} and {n_racers} racing models; expected "
+                f"{', '.join(FEATURE_NAMES)} and {len(kernel.RACERS)}: made by another version of rtrec"
+            )
         blend = cls(settings, racers=racers)
         blend._users = empty_user_tables(_FIRST_USERS, len(arrays["users/pair"]))
         blend.make_room(len(arrays["users/n_events"]), len(arrays["items/total"]))

@@ -1,7 +1,7 @@
 """From a user and a moment to candidates, each with its features.
 
 Candidates are the neighbours of the user's last items in each neighbour table, and the hottest items at
-each half-life, less what the user has had. Gathering one is a few adds into its column: the item's *slot*
+each half-life, less what the user may not get. Gathering one is a few adds into its column: the item's *slot*
 is stamped with the number of the request, so that only the columns of the last request are cleared.
 
 Hot functions take single arrays, not whole tables: numba passes a named tuple field by field with every
@@ -32,7 +32,7 @@ from rtrec.features.declared import (
 from rtrec.models.jit import kernel
 from rtrec.models.params import Params
 from rtrec.models.tables import HOUR_S, LONG, N_HALF_LIVES, SHORT, SMOOTHING, SOURCE_POWER
-from rtrec.models.users import RING_CAPACITY, has_had, pair_slot
+from rtrec.models.users import RING_CAPACITY, may_get, pair_slot
 from rtrec.types import Ints, Nums
 
 #: Below one sixteenth of an event left, an item counts as cold as any: log2 of a decayed count stops here.
@@ -96,12 +96,12 @@ def add_item(item_num, request, stamp, slot, item, n):
 
 
 @kernel
-def drop_had(pair, user, slot, item, features, n):
-    """Take out what the user has had, closing the gaps; return how many candidates are left."""
+def drop_barred(pair, pair_count, repeat, user, slot, item, features, n):
+    """Take out what the user may not get, closing the gaps; return how many candidates are left."""
     kept = 0
     for candidate in range(n):
         item_num = item[candidate]
-        if has_had(pair, user, item_num):
+        if not may_get(pair, pair_count, repeat, user, item_num):
             slot[item_num] = -1
             continue
         slot[item_num] = kept
@@ -114,15 +114,15 @@ def drop_had(pair, user, slot, item, features, n):
 
 
 @kernel
-def add_trending(trend, size, wanted, repeat, pair, user, request, stamp, slot, item, n):
-    """Make the ``wanted`` hottest items candidates that the user has not had (or, with ``repeat``, any)."""
+def add_trending(trend, size, wanted, pair, pair_count, repeat, user, request, stamp, slot, item, n):
+    """Make the ``wanted`` hottest items that the user may get candidates."""
     taken = 0
     for rank in range(size):
         if taken == wanted:
             break
         item_num = trend[rank]
         if stamp[item_num] != request:
-            if not repeat and has_had(pair, user, item_num):
+            if not may_get(pair, pair_count, repeat, user, item_num):
                 continue
             stamp[item_num] = request
             slot[item_num] = n
@@ -161,13 +161,13 @@ def gather(work, tables, users, params, user):
             ring_sum, last_sum = sums[NEXT_RING], sums[NEXT_LAST]
             n = add_row(row, weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, age == 0, n)
         decay *= params.ring_decay
-    if not params.repeat:
-        n = drop_had(users.pair, user, slot, item, sums, n)
+    pair, count, repeat = users.pair, users.pair_count, params.repeat
+    n = drop_barred(pair, count, repeat, user, slot, item, sums, n)
     if params.use_trending:
         for half_life in range(N_HALF_LIVES):
             trend, size = tables.trend_item[half_life], tables.trend_size[half_life]
-            wanted, repeat = params.trending_candidates, params.repeat
-            n = add_trending(trend, size, wanted, repeat, users.pair, user, request, stamp, slot, item, n)
+            wanted = params.trending_candidates
+            n = add_trending(trend, size, wanted, pair, count, repeat, user, request, stamp, slot, item, n)
     work.request[1] = n
     return n
 

@@ -31,7 +31,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Place:
-    """One item of an answer; ``score`` is above the average candidate, ``parts`` sum to it, largest first."""
+    """One item of an answer; ``score`` is above the average candidate, ``parts`` sum to it, largest first.
+
+    An item that only filled up the list was no candidate: its score is NaN, and it has no parts.
+    """
 
     item_num: int
     score: float

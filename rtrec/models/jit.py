@@ -25,7 +25,8 @@ def _cache_folder() -> Path:
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rtrec"
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
     package = Path(__file__).parent.parent
-    for file in sorted([*package.glob("models/*.py"), *package.glob("features/*.py")]):
+    layers = [package / "types.py", *package.glob("models/**/*.py"), *package.glob("features/**/*.py")]
+    for file in sorted(layers):
         digest.update(file.read_bytes())
     return base / f"kernels-{digest.hexdigest()}"
 

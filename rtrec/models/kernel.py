@@ -21,7 +21,7 @@ from rtrec.models.candidates import fill_features, gather
 from rtrec.models.jit import kernel
 from rtrec.models.ranker import fill_scale, learn_ranker, score, see_spread, take_gradient
 from rtrec.models.tables import LONG, hotter, learn_item
-from rtrec.models.users import has_had, has_room_for, learn_user
+from rtrec.models.users import has_room_for, learn_user, may_get
 from rtrec.types import KINDS
 
 RACERS: tuple[str, ...] = ("default", "popularity", "cooccurrence", "transitions")
@@ -115,20 +115,20 @@ def answer(work, tables, users, ranker, params, scale, user, now, racing, lists)
     if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS]:
         n = gather(work, tables, users, params, user)
     trend, size, heat = tables.trend_item[LONG], tables.trend_size[LONG], tables.heat[LONG]
-    pair, repeat = users.pair, params.repeat
+    pair, count, repeat = users.pair, users.pair_count, params.repeat
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
         score(ranker.weight, scale, work.features, work.score, n)
         length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
-        fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, user, repeat)
+        fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, count, repeat, user)
     if racing[POPULARITY]:
-        fill_up(lists[POPULARITY], 0, trend, size, heat, tables.total, pair, user, repeat)
+        fill_up(lists[POPULARITY], 0, trend, size, heat, tables.total, pair, count, repeat, user)
     for racer, feature in ((COOCCURRENCE, NEAR_RING), (TRANSITIONS, NEXT_RING)):
         if racing[racer]:
             if not racing[DEFAULT]:
                 discount_sums(work.features[feature], tables.discount, work.item, n)
             length = take_best(work.features[feature], work.item, n, 0.0, lists[racer])
-            fill_up(lists[racer], length, trend, size, heat, tables.total, pair, user, repeat)
+            fill_up(lists[racer], length, trend, size, heat, tables.total, pair, count, repeat, user)
     return n
 
 
@@ -167,25 +167,25 @@ def ahead(scores, item, one, other):
 
 
 @kernel
-def fill_up(best, length, trend, size, heat, count, pair, user, repeat):
+def fill_up(best, length, trend, size, heat, total, pair, pair_count, repeat, user):
     """Fill ``best`` from ``length`` on with the hottest items that are not in it; -1 if none are left."""
     own = length
     for rank in range(size):
         if length == len(best):
             return
         item = trend[rank]
-        if not is_among(item, best, own) and (repeat or not has_had(pair, user, item)):
+        if not is_among(item, best, own) and may_get(pair, pair_count, repeat, user, item):
             best[length] = item
             length += 1
     if length < len(best):
         # Everything in the list of the hottest is taken: only now look at every item there is.
         length = own
-        for item in range(len(count)):
-            if count[item] == 0.0 or is_among(item, best, own):
+        for item in range(len(total)):
+            if total[item] == 0.0 or is_among(item, best, own):
                 continue
             if length == len(best) and not hotter(heat, item, best[length - 1]):
                 continue
-            if not repeat and has_had(pair, user, item):
+            if not may_get(pair, pair_count, repeat, user, item):
                 continue
             place = min(length, len(best) - 1)
             while place > own and hotter(heat, item, best[place - 1]):

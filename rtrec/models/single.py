@@ -29,6 +29,10 @@ class BuiltIn:
         self.blend = Blend(settings, racers=(name,))
         self._place = RACERS.index(name)
 
+    def compile(self) -> None:
+        """Compile the kernels, so that no event waits for it."""
+        self.blend.compile()
+
     def test_then_learn(self, events: NumberedEvents, *, k: int, batch: int = 1) -> Ranks:
         """See :class:`rtrec.models.base.Testable`."""
         if k != self.blend.settings.list_length:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -161,11 +161,17 @@ def read_snapshot(path: Path, *, mmap: bool = False, verify: bool = True) -> Sna
     return Snapshot(path, content["manifest"], entries, mmap)
 
 
-def latest_snapshot(root: Path, *, mmap: bool = False) -> Snapshot | None:
-    """Open the newest snapshot that is good; pass over damaged ones with a warning; None if there is none."""
+def latest_snapshot(
+    root: Path, *, mmap: bool = False, accept: Callable[[Mapping[str, Any]], bool] = lambda _: True
+) -> Snapshot | None:
+    """Open the newest snapshot that is good and whose manifest ``accept`` takes; None if there is none.
+
+    Damaged ones are passed over with a warning.
+    """
     for path in reversed(list_snapshots(root)):
         try:
-            return read_snapshot(path, mmap=mmap)
+            if accept(read_snapshot(path, verify=False).manifest):
+                return read_snapshot(path, mmap=mmap)
         except CorruptionError as error:
             log.warning("snapshot is damaged and was passed over", snapshot=str(path), error=str(error))
     return None

@@ -1,7 +1,7 @@
 """What is known about items: decayed popularity, and two neighbour tables, learned event by event.
 
-Everything here is a sum over events, so shards that apply the same operations in the same order hold the same
-tables. An *operation* is one learned event together with what its user did just before.
+Everything here follows from operations in order, so shards that apply the same ones in the same order hold
+the same tables, bit by bit. An *operation* is one event together with what its user did just before.
 
 A neighbour table keeps at most M neighbours an item. When a row is full the weakest neighbour makes way and
 the newcomer inherits part of its weight. Inheriting all is Space-Saving (Metwally, Agrawal, El Abbadi
@@ -46,8 +46,8 @@ class ItemTables(NamedTuple):
     """
 
     total: Floats  # (item,) summed weights of its events
-    log_count: np.ndarray  # (item,) float32, log(1 + count), kept so that no candidate takes a logarithm
-    discount: np.ndarray  # (item,) float32, (count + SMOOTHING) ** -CANDIDATE_POWER, likewise
+    log_count: np.ndarray  # (item,) float32, log(1 + total), kept so that no candidate takes a logarithm
+    discount: np.ndarray  # (item,) float32, (total + SMOOTHING) ** -CANDIDATE_POWER, likewise
     first_time: Floats  # (item,)
     last_time: Floats  # (item,)
     heat: Floats  # (half-life, item)
@@ -63,11 +63,11 @@ class ItemTables(NamedTuple):
 
 
 class Operations(NamedTuple):
-    """Learned events with their users' last items: all that the item tables need to learn them."""
+    """Events with their users' last items: all that the item tables need to learn them."""
 
     timestamp: Floats  # (event,)
     item_num: Nums  # (event,)
-    weight: Floats  # (event,) above zero
+    weight: Floats  # (event,) only those above zero teach anything
     before: Nums  # (event, age) the user's items just before, newest first, -1 where there are none
 
 
@@ -152,8 +152,8 @@ def learn_item(tables, params, timestamp, item, weight, before):
     tables.total[item] += weight
     tables.log_count[item] = np.log1p(tables.total[item])
     tables.discount[item] = (tables.total[item] + SMOOTHING) ** -CANDIDATE_POWER
-    if timestamp > tables.last_time[item]:
-        tables.last_time[item] = timestamp
+    tables.first_time[item] = min(tables.first_time[item], timestamp)  # events may come late
+    tables.last_time[item] = max(tables.last_time[item], timestamp)
     for half_life in range(N_HALF_LIVES):
         add_heat(tables.heat[half_life], item, weight, timestamp / params.half_life_s[half_life])
         let_rise(tables, half_life, item)

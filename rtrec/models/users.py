@@ -26,8 +26,8 @@ class UserTables(NamedTuple):
     ring: Nums  # (user, age) last items, newest first, -1 where there are none
     n_events: Floats  # (user,) events so far, of any weight
     pair: Ints  # (slot,) user_num << 32 | item_num, or -1
-    pair_count: np.ndarray  # (slot,) float32: events of that user with that item
-    pair_time: Floats  # (slot,) time of the last of them
+    pair_count: np.ndarray  # (slot,) float32: events of that user with that item, negative if hidden
+    pair_time: Floats  # (slot,) latest time of one of them
     n_pairs: Ints  # (1,)
 
 
@@ -56,9 +56,10 @@ def pair_slot(pair, user, item):
 
 
 @kernel
-def has_had(pair, user, item):
-    """Say whether ``user`` had ``item`` before."""
-    return pair[pair_slot(pair, user, item)] != NO_PAIR
+def may_get(pair, pair_count, repeat, user, item):
+    """Say whether ``item`` may be recommended: it is new to ``user``, or with ``repeat`` not hidden."""
+    slot = pair_slot(pair, user, item)
+    return pair[slot] == NO_PAIR or (repeat and pair_count[slot] > 0.0)
 
 
 @kernel
@@ -82,14 +83,19 @@ def move_pairs(old, new):
 
 @kernel
 def learn_user(users, timestamp, user, item, weight):
-    """Remember that ``user`` had ``item``; an event of positive weight enters the ring."""
+    """Remember that ``user`` had ``item``; an event of positive weight enters the ring.
+
+    An event of zero or negative weight hides the item from the user until one of positive weight.
+    """
     users.n_events[user] += 1.0
     slot = pair_slot(users.pair, user, item)
     if users.pair[slot] == NO_PAIR:
         users.pair[slot] = (np.int64(user) << 32) | np.int64(item)
+        users.pair_time[slot] = timestamp
         users.n_pairs[0] += 1
-    users.pair_count[slot] += np.float32(1.0)
-    users.pair_time[slot] = timestamp
+    count = abs(users.pair_count[slot]) + np.float32(1.0)
+    users.pair_count[slot] = count if weight > 0.0 else -count
+    users.pair_time[slot] = max(users.pair_time[slot], timestamp)
     if weight > 0.0:
         ring = users.ring[user]
         for age in range(RING_CAPACITY - 1, 0, -1):

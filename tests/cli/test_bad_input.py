@@ -175,7 +175,7 @@ def test_a_run_goes_on_past_bad_rows_and_keeps_them_with_their_reasons(rtrec, so
     assert result.exit_code == 0, result.stderr
     summary = json.loads(result.stdout.splitlines()[-1])
     assert (summary["events"], summary["dead_letters"]) == (191, 10)
-    assert "10 rows could be no events; see them: rtrec log dead-letters --home home" in result.stderr
+    assert "10 rows could not become events; see them: rtrec log dead-letters --home home" in result.stderr
 
     letters = json_lines(rtrec("log", "dead-letters", "--home", "home", "--json").stdout)
     found = {(each["row"], each["reason"], each["column"]) for each in letters}

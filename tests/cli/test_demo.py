@@ -1,4 +1,4 @@
-"""The demo's stream: warm history at once, then a pace, then a drift; and its port."""
+"""The demo's stream: warm history, a pace, then a drift; and its port."""
 
 from __future__ import annotations
 
@@ -8,55 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rtrec.cli.demo import DRIFT_AT, EVENTS_PER_S, WARM_HISTORY, make_stream
-from rtrec.cli.headstart import HeadStart
 from rtrec.cli.watch import Page
 from rtrec.errors import InputError
-from rtrec.events.feeds import STEP_S, SyntheticFeed
-from rtrec.events.synthetic import SyntheticStream
-
-
-class Clock:
-    """Remember how long was slept, and end the feed after some sleeps."""
-
-    def __init__(self, n_sleeps: int) -> None:
-        self.slept: list[float] = []
-        self._n_sleeps = n_sleeps
-
-    def sleep(self, seconds: float) -> bool:
-        self.slept.append(seconds)
-        return len(self.slept) >= self._n_sleeps
-
-
-def start(feed, position, clock, *, n_more=None):
-    return feed.start(position, speed=1e-6, n_more=n_more, counts={}, recent_ids=(), sleep=clock.sleep)
-
-
-def test_a_head_start_comes_at_once_and_the_rest_is_paced():
-    clock = Clock(3)
-    feed = HeadStart(SyntheticFeed(SyntheticStream(), chunk_rows=100), 300)
-    positions = [fed.position for fed in start(feed, 0, clock)]
-    # The first row behind the head start is due when the pace begins; the next is years away.
-    assert positions == [100, 200, 300, 301]
-    assert len(clock.slept) == 3
-    assert min(clock.slept) >= STEP_S
-
-
-def test_started_again_behind_the_head_start_it_is_paced_from_the_first_row():
-    clock = Clock(1)
-    feed = HeadStart(SyntheticFeed(SyntheticStream(), chunk_rows=100), 300)
-    assert [fed.position for fed in start(feed, 500, clock)] == [501]
-
-
-def test_started_again_within_it_the_rest_of_it_comes_at_once():
-    feed = HeadStart(SyntheticFeed(SyntheticStream(), chunk_rows=100), 300)
-    assert [fed.position for fed in start(feed, 150, Clock(1))] == [250, 350, 351]
-
-
-def test_a_limit_ends_it_within_the_head_start():
-    clock = Clock(1)
-    feed = HeadStart(SyntheticFeed(SyntheticStream(), chunk_rows=100), 300)
-    assert [fed.position for fed in start(feed, 0, clock, n_more=150)] == [100, 150]
-    assert clock.slept == []
 
 
 def test_the_demo_has_titles_a_pace_and_a_drift_behind_its_warm_history():

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from dask.distributed import LocalCluster
 
 from rtrec.engine.cluster import Workers
 from rtrec.engine.live import LiveRun
+from rtrec.engine.status import Phase
 from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.models.snapshot import latest_snapshot, list_snapshots
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -41,11 +45,14 @@ def feed() -> SyntheticFeed:
     return SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
 
 
+def kill_workers() -> None:
+    for process in psutil.Process().children(recursive=True):
+        if "spawn_main" in " ".join(process.cmdline()):
+            process.kill()
+
+
 def finished(run: LiveRun) -> dict[str, Any]:
-    assert run.wait(150), run.status()
-    if run.error is not None:
-        raise run.error
-    summary = run.summary()
+    summary = run.result(150)
     return {name: summary[name] for name in ("events", "tested", "hr@10", "ndcg@10", "coverage@10", "models")}
 
 
@@ -59,11 +66,39 @@ def test_a_run_goes_on_after_all_its_workers_are_killed(tmp_path: Path) -> None:
         while run.status().events < 3000:
             assert time.monotonic() < deadline, run.status()
             time.sleep(0.01)
-        for process in psutil.Process().children(recursive=True):
-            if "spawn_main" in " ".join(process.cmdline()):
-                process.kill()
+        kill_workers()
         assert finished(run) == expected
         assert run.status().recoveries >= 1
+        kill_workers()  # and again when nothing is left to learn
+        assert len(run.recommend(run.recent_users(1)[0]).items) == 10
+        kill_workers()
+    assert finished(run) == expected
+    assert run.status().phase is Phase.FINISHED
+
+
+@pytest.mark.timeout(300)
+def test_two_shards_come_back_after_their_workers_are_killed(tmp_path: Path) -> None:
+    """Where cuts fall depends on the moment, so the run is compared with what its own journal gives."""
+    options: dict[str, Any] = {"shards": 2, "warmup": 500, "snapshot_every": 2000, "batch_events": 100}
+    with LiveRun.start(tmp_path, feed(), limit=8000, **options) as run:
+        deadline = time.monotonic() + 120
+        while run.status().events < 3000:
+            assert time.monotonic() < deadline, run.status()
+            time.sleep(0.01)
+        kill_workers()
+        expected = finished(run)
+        assert run.status().recoveries >= 1
+    last = latest_snapshot(tmp_path / "snapshots")
+    assert last is not None
+    before = last.arrays()
+    for snapshot in list_snapshots(tmp_path / "snapshots")[1:]:
+        shutil.rmtree(snapshot)
+    with LiveRun.start(tmp_path, feed(), limit=8000, processes=False, **options) as again:
+        assert finished(again) == expected
+    after = latest_snapshot(tmp_path / "snapshots")
+    assert after is not None
+    for name, array in after.arrays().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 @pytest.mark.timeout(300)

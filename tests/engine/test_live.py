@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 
 from rtrec.engine.live import LiveRun
 from rtrec.engine.status import Phase
-from rtrec.errors import DeploymentError, InputError
+from rtrec.errors import CorruptionError, DeploymentError, InputError
 from rtrec.evaluation.prequential import evaluate
+from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.events.vocabulary import Vocabulary
-from rtrec.models.snapshot import latest_snapshot
+from rtrec.models.snapshot import latest_snapshot, list_snapshots
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 N_WARM, N_TESTED = 1000, 3000
@@ -33,9 +35,7 @@ def start(home: Path, **options: Any) -> LiveRun:
 
 
 def finished(run: LiveRun) -> LiveRun:
-    assert run.wait(120), run.status()
-    if run.error is not None:
-        raise run.error
+    run.result(120)
     return run
 
 
@@ -109,10 +109,28 @@ def test_two_shards_agree_on_the_same_item_counts_as_one(tmp_path: Path, undistu
     )
 
 
+def test_two_shards_come_back_to_the_same_state_from_an_older_snapshot(tmp_path: Path) -> None:
+    """Share the shards' arrays under the same names, and each comes back as the other."""
+    with start(tmp_path, shards=2, batch_events=200) as run:
+        expected = finished(run).summary()
+    before = state(tmp_path)
+    for newest in list_snapshots(tmp_path / "snapshots")[-2:]:
+        shutil.rmtree(newest)
+    with start(tmp_path, shards=2) as again:
+        summary = finished(again).summary()
+    assert_same(before, state(tmp_path))
+    assert [summary[name] for name in ("events", "hr@10", "models")] == [
+        expected[name] for name in ("events", "hr@10", "models")
+    ]
+
+
 def test_a_change_is_live_at_its_offset_and_can_be_undone(tmp_path: Path) -> None:
     with start(tmp_path) as run:
         finished(run)
         change = run.apply({"ring_length": 20})
+        # At once, before the next status: what is compared with must be what is live now.
+        same = run.preview({"ring_length": 20}, n_events=500).result(60)
+        assert same.difference("hit_rate").value == 0.0
         assert (change.live_from, change.previous) == (N_WARM + N_TESTED, {"ring_length": 10})
         until(lambda: run.status().settings.ring_length == 20)
         undone = run.undo(change.offset)
@@ -133,6 +151,27 @@ def test_preview_compares_on_the_same_events_and_changes_nothing(undisturbed: Li
     )
     assert worse.difference("hit_rate").high < 0.0
     assert undisturbed.summary()["hr@10"] == before["hr@10"]
+
+
+def test_preview_passes_over_a_damaged_snapshot(tmp_path: Path) -> None:
+    with start(tmp_path) as run:
+        finished(run)
+        second_newest = list_snapshots(run.deployment.snapshots)[-2]
+        array = second_newest / "items" / "total.npy"
+        array.write_bytes(array.read_bytes()[:-1] + b"?")
+        assert run.preview({"ring_length": 5}, n_events=1000).result(60).n_tested == 1000
+
+
+def test_preview_leaves_out_what_only_warmed_up(tmp_path: Path) -> None:
+    with start(tmp_path, limit=500, snapshot_every=100_000) as run:
+        finished(run)
+        assert run.preview({"ring_length": 5}, n_events=1200).result(60).n_tested == 500
+
+
+@pytest.mark.parametrize("k", [0, -1, 1001])
+def test_a_list_without_places_is_refused(undisturbed: LiveRun, k: int) -> None:
+    with pytest.raises(InputError, match=f"1 to 1,000 places; got k={k}"):
+        undisturbed.recommend("user-00001", k=k)
 
 
 def test_recommendation_has_reasons_that_sum_to_the_score(undisturbed: LiveRun) -> None:
@@ -193,7 +232,43 @@ def test_a_failing_feed_fails_the_run_with_its_error(tmp_path: Path) -> None:
             raise InputError("the source went away")
 
     run = start(tmp_path, feed=Failing(SyntheticStream(SyntheticConfig(n_users=300, n_items=200))))
-    assert run.wait(60)
     until(lambda: run.error is not None)
-    assert "the source went away" in str(run.error)
+    with pytest.raises(InputError, match="the source went away"):
+        run.result()
     assert run.status().phase is Phase.FAILED
+    assert run.summary()["events"] == 500  # what was accepted before is learned, and still said
+
+
+def test_a_log_that_cannot_be_opened_lets_go_of_the_deployment(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    log = tmp_path / "log" / "events.sqlite"
+    whole = log.read_bytes()
+    log.write_bytes(b"no log" + whole[6:])
+    with pytest.raises(CorruptionError), start(tmp_path, limit=10) as run:
+        run.result(60)
+    log.write_bytes(whole)
+    with start(tmp_path, limit=20) as run:
+        assert finished(run).summary()["tested"] == 20
+
+
+def test_a_deployment_that_was_only_half_made_is_made_anew(tmp_path: Path) -> None:
+    EmbeddedLog(tmp_path / "log" / "events.sqlite", partitions=3).close()  # and then the power went
+    with start(tmp_path, limit=10) as run:
+        assert finished(run).summary()["tested"] == 10
+
+
+def test_to_start_afresh_without_a_source_removes_nothing(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    with pytest.raises(InputError, match="say what to read"):
+        start(tmp_path, feed=None, fresh=True)
+    with start(tmp_path, feed=None) as run:
+        assert finished(run).summary()["tested"] == 10
+
+
+def test_a_feed_that_is_another_is_refused(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    with pytest.raises(DeploymentError, match="its n_items was 200, now 201"):
+        start(tmp_path, feed=SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=201))))

@@ -24,7 +24,7 @@ def test_default_reaches_the_first_study(
     dataset = get_dataset(name)
     folder = fetch(dataset, data_dir=tmp_path, source=shared_datasets, accept_licence=lambda _: True)
     source = load_source(dataset, folder)
-    loaded = load_events(source.path, dataset.mapping, rules=dataset.rules)
+    loaded = load_events(source)
     result = evaluate(loaded, models=["default"])["default"]
     assert result.events == n_tested
     assert result.hit_rate >= hit_rate

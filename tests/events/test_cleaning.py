@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtrec.errors import InputError
-from rtrec.events.cleaning import Cleaner, ColumnMapping, missing, not_positive
+from rtrec.events.cleaning import Cleaner
+from rtrec.events.mapping import ColumnMapping
+from rtrec.events.rules import missing, not_positive
 from rtrec.events.schema import EVENT_SCHEMA
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from rtrec.cli.bars import download_bar
 from rtrec.errors import CorruptionError, InputError
 from rtrec.events.cleaning import Cleaner
 from rtrec.events.datasets import get_dataset, item_titles, list_datasets, load_source
 from rtrec.events.fetching import fetch
 from rtrec.events.preparing import RETAIL_COLUMNS
-from rtrec.events.progress import download_bar
 
 RATINGS = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,10,4.0,835355493\n"
 MOVIES = 'movieId,title,genres\n10,GoldenEye (1995),Action\n31,"Cable Guy, The (1996)",Comedy\n'
@@ -399,9 +399,7 @@ def test_a_damaged_archive_is_named(tmp_path):
 def test_the_bar_shows_in_a_terminal_and_nowhere_else():
     for is_terminal in (True, False):
         out = io.StringIO()
-        with download_bar(
-            "ml-1m.zip", console=Console(file=out, force_terminal=is_terminal, width=100)
-        ) as show:
+        with download_bar("ml-1m.zip", err=Console(file=out, force_terminal=is_terminal, width=100)) as show:
             show(512, 1024)
         assert ("ml-1m.zip" in out.getvalue()) == is_terminal
 

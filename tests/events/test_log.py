@@ -201,6 +201,15 @@ def test_recent_event_ids_are_the_last_ones_even_from_the_history(open_log):
     assert log.recent_event_ids(0) == []
 
 
+def test_recent_event_ids_come_from_all_partitions_of_the_history(open_log):
+    log = open_log()
+    for first in range(0, 12, 4):
+        log.append([events(first, 2), events(first + 2, 2)])
+    log.compact((6, 6), log.cut((6, 6), 0).seq)
+
+    assert sorted(log.recent_event_ids(4)) == ["e10", "e11", "e8", "e9"]
+
+
 # ------------------------------------------------------------------------------------- controls and cuts
 
 

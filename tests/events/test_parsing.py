@@ -112,6 +112,15 @@ def test_iso_times_are_utc_unless_they_say_otherwise(cell: object):
     assert seconds(pd.Series([cell, "x"], dtype=object))[0] == MAY_FIRST_TEN
 
 
+def test_compact_times_with_and_without_offset_are_read_as_if_alone():
+    cells = ["20240501T100000Z", "2024-05-01T10+02", "2024-05-01 10:00", "20240501T120000+0200"]
+    # Ten o'clock where clocks are two hours ahead is eight in UTC.
+    expected = [MAY_FIRST_TEN, MAY_FIRST_TEN - 2 * 3_600, MAY_FIRST_TEN, MAY_FIRST_TEN]
+    assert seconds(cells) == expected
+    assert [seconds([cell])[0] for cell in cells] == expected
+    assert seconds(cells[::-1]) == expected[::-1]
+
+
 def test_times_without_offset_are_read_in_the_mapping_zone():
     # British summer time is an hour ahead of UTC.
     naive = ["2024-05-01 11:00", "2024-05-01T11:00:00+01:00"]
@@ -141,8 +150,43 @@ def test_what_is_no_time_is_nan(cell: object):
     assert np.isnan(seconds(pd.Series(["2024-05-01T10:00Z", cell], dtype=object))).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms"])
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_a_typed_time_beyond_microseconds_is_nan_and_no_wrapped_date(unit: str, zone: str | None):
+    per_s = {"s": 1, "ms": 1_000}[unit]
+    # 2**64 microseconds, some 585,000 years, are what would wrap around to May again.
+    wrapping = (MAY_FIRST_TEN + 2**64 // 10**6) * per_s
+    counts = [MAY_FIRST_TEN * per_s, wrapping, -wrapping, 2**63 - 1, -(2**63) + 1, None]
+    cells = pd.Series(
+        pa.array(counts, pa.timestamp(unit, zone)), dtype=pd.ArrowDtype(pa.timestamp(unit, zone))
+    )
+    first, *others = seconds(cells)
+    assert first == MAY_FIRST_TEN
+    assert np.isnan(others).all()
+    assert np.isnan(seconds(cells, timezone="America/Los_Angeles")[1:]).all()
+
+
+def test_an_infinity_is_odd_and_not_missing_whatever_its_neighbours():
+    for neighbour in ("x", 7, None):
+        column = RawColumn(pd.Series([neighbour, np.inf, -np.inf, np.nan], dtype=object))
+        assert column.odd.tolist()[1:] == [True, True, False]
+        assert column.given.tolist()[1:] == [True, True, False]
+        assert column.text.to_pylist()[1:] == [None, None, None]
+
+
+# As files spell times: with and without separators and offset, in any year, to the nanosecond.
+ISO_TIMES = st.builds(
+    lambda year, day, between, clock, fraction, offset: f"{year}{day}{between}{clock}{fraction}{offset}",
+    st.sampled_from(["2024", "1970", "0001", "1677", "2262", "9999"]),
+    st.sampled_from(["-05-01", "0501", "-02-30", "-05"]),
+    st.sampled_from(["T", " ", "t", "  "]),
+    st.sampled_from(["10:00:00", "100000", "10:00", "1000", "10", "24:00", "99:00"]),
+    st.sampled_from(["", ".5", ".123456", ".123456789", ",5"]),
+    st.sampled_from(["", "Z", "z", "+02:00", "-0500", "+02", " +02:00", "+99:00", " UTC"]),
+)
 # Excluded as cells: nothing. Whatever a file may hold has to be read as something.
 CELLS = st.one_of(
+    ISO_TIMES,
     st.none(),
     st.booleans(),
     st.integers(),
@@ -185,6 +229,7 @@ def test_missing_column_is_named_with_those_that_exist_and_the_nearest():
         ({"default_kind": "veiw"}, "'veiw' is unknown.*did you mean 'view'"),
         ({"time_unit": "seconds"}, "'seconds' is unknown; expected one of s, ms, us, ns"),
         ({"timezone": "Europe/Lodon"}, "'Europe/Lodon' is unknown"),
+        ({"time_format": "%d.%m.%Q"}, r"time format '%d\.%m\.%Q': .*expected the signs of strptime"),
     ],
 )
 def test_mapping_that_no_row_can_satisfy_is_refused(options: dict[str, str], words: str):

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from rtrec.errors import InputError
-from rtrec.events.cleaning import CleanBatch, Cleaner, ColumnMapping, DeadLetter, missing, not_positive
+from rtrec.events.cleaning import CleanBatch, Cleaner, DeadLetter
+from rtrec.events.mapping import ColumnMapping
+from rtrec.events.rules import missing, not_positive
 from rtrec.events.sources import FileSource
 
 MAPPING = ColumnMapping("user", "item", "time")

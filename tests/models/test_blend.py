@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtrec.errors import CorruptionError
 from rtrec.models.base import Recommender
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
@@ -90,6 +91,63 @@ def test_a_dislike_is_not_asked_for_and_teaches_no_table() -> None:
     blend = Blend(Settings())
     assert (blend.step(events).ranks == -1).all()
     assert blend.to_arrays()["items/total"].sum() == 0
+
+
+def one_event(user: int, item: int, time: float, kind: str = "view") -> NumberedEvents:
+    return NumberedEvents(
+        user_num=np.array([user], np.int32),
+        item_num=np.array([item], np.int32),
+        timestamp=np.array([time]),
+        kind=np.array([KINDS.index(kind)], np.uint8),
+        value=np.array([np.nan], np.float32),
+    )
+
+
+@pytest.mark.parametrize("racer", [0, 1, 2, 3], ids=RACERS)
+def test_a_disliked_item_is_hidden_even_where_repeats_are_not(racer: int) -> None:
+    blend = Blend(Settings(repeat=True))
+    for user in (0, 1):
+        for item in (0, 1):
+            blend.step(one_event(user, item, 10.0 * user + item))
+    blend.step(one_event(0, 1, 30.0, "dislike"))
+    other = blend.step(one_event(1, 1, 40.0)).ranks[0, racer]
+    own = blend.step(one_event(0, 1, 50.0)).ranks[0, racer]  # which takes the dislike back
+    back = blend.step(one_event(0, 1, 60.0)).ranks[0, racer]
+    assert other > 0
+    assert own == 0
+    assert back > 0
+
+
+def test_an_event_that_came_late_sets_no_clock_back() -> None:
+    blend = Blend(Settings(repeat=True))
+    for time in (500.0, 100.0):
+        blend.step(one_event(0, 0, time))
+    arrays = blend.to_arrays()
+    assert arrays["items/first_time"][0] == 100.0
+    assert arrays["items/last_time"][0] == 500.0
+    assert arrays["users/pair_time"].max() == 500.0
+
+
+def test_a_new_half_life_holds_from_now_on() -> None:
+    hour = 3600.0
+    blend = Blend(Settings(half_life_long_h=1.0))
+    for time in (0.0, hour):
+        blend.step(one_event(0, 0, time))
+    blend.change(Settings(half_life_long_h=2.0))
+    heat = blend.to_arrays()["items/heat"][1, 0]
+    # 1/2 + 1 at the last event under the old half-life; two hours later half of that under the new one.
+    assert 2.0 ** (heat - 3 * hour / (2 * hour)) == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_state_written_with_other_features_is_refused() -> None:
+    arrays = Blend(Settings()).to_arrays()
+    with pytest.raises(CorruptionError, match="made by another version of rtrec"):
+        Blend.from_arrays(arrays | {"features": arrays["features"][:-1]}, Settings())
+
+
+def test_an_answer_has_at_least_one_place() -> None:
+    with pytest.raises(ValueError, match="got k=0"):
+        Blend(Settings()).answer(0, 0.0, k=0)
 
 
 class _ByHeat(Recommender):

@@ -54,7 +54,7 @@ class Knob:
         self._steps = _steps(declaration)
         self._text = MarkupPane(sizing_mode=None, styles={"flex": "1 1 0", "min-width": "0"})
         self._unit = MarkupPane(sizing_mode=None, styles={"flex": "0 0 112px"})
-        self._controls = self._make_switch() if declaration.kind is bool else self._make_slider()
+        self._controls = self._make_switch() if declaration.type is bool else self._make_slider()
         self.panel = row(
             self._text,
             *self._controls,
@@ -103,7 +103,7 @@ class Knob:
 
     def _make_slider(self) -> list[Any]:
         declared = self.declaration
-        whole = declared.kind is int
+        whole = declared.type is int
         name = words.setting_name(declared.name)
         look = {"label": name, "margin": 0, "size": "small", "stylesheets": [_QUIET], "sizing_mode": None}
         if self._steps:
@@ -135,7 +135,7 @@ class Knob:
 
     def _slide(self, event: Any) -> None:
         value = self._steps[event.new] if self._steps else event.new
-        self._take(value if self.declaration.kind is int else round(float(value), 6))
+        self._take(value if self.declaration.type is int else round(float(value), 6))
 
     def _type(self, event: Any) -> None:
         declared, value = self.declaration, event.new
@@ -163,7 +163,7 @@ class Knob:
     def _draw(self) -> None:
         self._is_drawing = True
         try:
-            if self.declaration.kind is bool:
+            if self.declaration.type is bool:
                 self._controls[0].value = bool(self.value)
             else:
                 slider, field = self._controls
@@ -181,7 +181,7 @@ class Knob:
         if self._refused:
             return tag("div", self._refused, css="refused", role="alert")
         unit = declared.unit
-        if declared.kind is bool:
+        if declared.type is bool:
             unit = words.setting_value(self.value)
         elif unit == "hours" and self.value >= 48:
             unit = f"hours ({words.duration(self.value * 3600)})"
@@ -202,13 +202,13 @@ def steps_between(low: float, high: float, *also: float) -> list[float]:
 
 def _steps(declared: Declaration) -> list[float]:
     low, high = declared.low, declared.high
-    if declared.kind is bool or low is None or high is None or low <= 0 or high / low <= _WIDE:
+    if declared.type is bool or low is None or high is None or low <= 0 or high / low <= _WIDE:
         return []
     return steps_between(low, high, float(declared.default))
 
 
 def _step(declared: Declaration) -> float:
-    if declared.kind is int:
+    if declared.type is int:
         return 1
     return 0.01 if declared.high is not None and declared.high <= 1 else 0.1
 

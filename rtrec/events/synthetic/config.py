@@ -38,6 +38,8 @@ class SyntheticConfig:
         Time of the first event, the mean rate, and how far it swings from morning to evening (0 to 1).
     kinds
         Kinds of event and their shares; a ``buy`` carries its price as value, a ``rating`` one to five stars.
+    seed
+        Of all chance: one seed, one stream.
     """
 
     n_users: int = 2000

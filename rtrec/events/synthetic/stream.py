@@ -48,7 +48,8 @@ class SyntheticStream:
         Raises
         ------
         ValueError
-            If ``chunk_rows`` is less than one or ``start_row`` is negative.
+            If ``chunk_rows`` is less than one or ``start_row`` is negative, or once everybody in a small
+            world has had everything.
         """
         if chunk_rows < 1 or start_row < 0:
             raise ValueError(

@@ -22,6 +22,7 @@ _PAUSE_S = 90.0  # mean time between two events of a sitting
 _BURST_WEIGHT = 0.5  # the most popular item of a group weighs 1, so a burst lifts any item to the top few
 _BURST_DAYS = 5  # a burst lasts 1 to 5 days
 _MAIN_TASTE_SHARE = 0.85
+_FRUITLESS = 1_000  # sittings in a row in which nobody found anything new: nobody will
 _PATIENCE = 30  # draws of things already had, or of users already here, before giving up
 _FOLLOWER_ENDS = tuple(accumulate(FOLLOWER_SHARES))
 
@@ -80,6 +81,7 @@ class World:
         The world is as it was before the event until the next one is asked for.
         """
         queue: list[tuple[float, int, Sitting]] = []
+        fruitless = 0
         arrival, serial = self._next_arrival(0.0), 0
         while True:
             if not queue or arrival <= queue[0][0]:
@@ -92,7 +94,14 @@ class World:
             item = self._choose(sitting)
             if item is None:
                 sitting.left = 0
+                fruitless += 1
+                if fruitless == _FRUITLESS:
+                    raise ValueError(
+                        f"row {self.row}: everybody has had everything they can think of; this world needs "
+                        "more items or users, new ones at a higher rate, or a repeat_share above 0"
+                    )
             else:
+                fruitless = 0
                 kind = bisect(self._kind_ends, self._random() * self._kind_ends[-1])
                 yield Happening(time, sitting.user, item, kind), sitting
                 self._take(sitting, item)
@@ -121,7 +130,9 @@ class World:
         if past is None:
             return by_item / by_item.sum()
         by_item[past.items] = 0.0
-        by_item *= (1.0 - config.repeat_share) / by_item.sum()
+        unseen = by_item.sum()
+        if unseen > 0.0:
+            by_item *= (1.0 - config.repeat_share) / unseen
         np.add.at(by_item, past.items, config.repeat_share / len(past.items))
         return by_item
 
