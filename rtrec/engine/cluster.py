@@ -10,22 +10,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
 
 from rtrec.errors import WorkerLost
 
 BULK = "bulk"
-#: A shard that has not answered by then is taken for lost: a batch is a matter of milliseconds.
+#: A shard that has not answered by then is taken for lost: a batch is a matter of milliseconds, but the first
+#: one on a machine compiles the kernels.
 _TIMEOUT_S = 120.0
+#: While a shard is silent, its state is looked at this often: to connect to a dead worker is tried for 30 s.
+_LOOK_EVERY_S = 0.1
+#: A nanny brings its worker back in two or three seconds, or not at all.
+_GIVEN_UP_S = 10.0
 #: What a lost worker looks like: no connection or no answer, a future nobody will fulfil, a task that took
 #: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
 _LOST = (OSError, CancelledError, KilledWorker)
 _LOST_ACTOR = "Worker holding Actor was lost"
+
+
+class Placed(NamedTuple):
+    """A shard on its worker: the future says whether it is alive, the actor takes calls."""
+
+    future: Any
+    actor: Any
 
 
 class Workers:
@@ -64,6 +77,13 @@ class Workers:
             )
         self.client = await Client(self.scheduler or self._cluster, asynchronous=True)
 
+    async def restart(self) -> None:
+        """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none."""
+        with suppress(Exception):  # whatever is left of it
+            await asyncio.wait_for(self.close(), _GIVEN_UP_S)
+        self._cluster = None
+        await self.start()
+
     def _worker_specs(self) -> dict[str, Any]:
         marks = {f"shard{index}": (1, 1) for index in range(self.n_shards)} | {BULK: (2, 2)}
         quiet = {"silence_logs": logging.CRITICAL} if self.processes else {}
@@ -82,24 +102,33 @@ class Workers:
         return {"protocol": "inproc://", "dashboard": False}
 
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
-        """Make a shard an actor on its worker and return the handle."""
+        """Make a shard an actor on its worker and return where it is, for :meth:`ask`."""
         options = {"actor": True, "pure": False, **self._on(f"shard{index}")}
-        return await _answer(self.client.submit(shard, index, *arguments, **options))
+        future = self.client.submit(shard, index, *arguments, **options)
+        return Placed(future, await _answer(future))
 
-    async def ask(self, handle: Any, method: str, *arguments: Any, **options: Any) -> Any:
+    async def ask(self, placed: Placed, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of a shard."""
         with _losses_named():
-            return await _answer(getattr(handle, method)(*arguments, **options))
+            return await _answer(getattr(placed.actor, method)(*arguments, **options), placed.future)
 
     async def run(self, function: Any, *arguments: Any) -> Any:
         """Run a bulk task, however long it takes, and return its result."""
+        future = self.client.submit(function, *arguments, pure=False, **self._on(BULK))
         with _losses_named():
-            return await self.client.submit(function, *arguments, pure=False, **self._on(BULK))
+            answer, missed_at = asyncio.ensure_future(_result(future)), None
+            while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
+                now = time.monotonic()
+                missed_at = None if self._has_bulk_worker() else missed_at or now
+                if missed_at is not None and now - missed_at > _GIVEN_UP_S:
+                    answer.cancel()
+                    raise WorkerLost("no worker is left for bulk tasks")
+            return answer.result()
 
     async def share(self, value: Any) -> Any:
         """Send a large value to the workers once; tasks take what comes back as an argument."""
         # In a list: the keys of a dict would become the names by which all the cluster knows its values.
-        [shared] = await _answer(self.client.scatter([value], hash=False))
+        [shared] = await _answer(self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S))
         return shared
 
     async def close(self) -> None:
@@ -109,17 +138,31 @@ class Workers:
         if self._cluster is not None:
             await self._cluster.close()
 
+    def _has_bulk_worker(self) -> bool:
+        if self._cluster is None:
+            return True  # somebody else's cluster looks after itself
+        return any(BULK in worker.resources for worker in self._cluster.scheduler.workers.values())
+
     def _on(self, resource: str) -> dict[str, Any]:
         # A cluster that is not ours has workers without our marks: its scheduler decides.
         return {"resources": {resource: 1}} if self.scheduler is None else {}
 
 
-async def _answer(awaited: Awaitable[Any]) -> Any:
-    async def result() -> Any:
-        return await awaited
-
+async def _answer(awaited: Awaitable[Any], alive: Any = None) -> Any:
+    """Await something of a worker, for as long as ``alive`` (a future) does not say that it is gone."""
     with _losses_named():
-        return await asyncio.wait_for(result(), _TIMEOUT_S)
+        answer = asyncio.ensure_future(_result(awaited))
+        began = time.monotonic()
+        while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
+            lost = alive is not None and alive.status not in ("pending", "finished")
+            if lost or time.monotonic() - began > _TIMEOUT_S:
+                answer.cancel()
+                raise WorkerLost("a worker is gone" if lost else f"no answer within {_TIMEOUT_S:g} s")
+        return answer.result()
+
+
+async def _result(awaited: Awaitable[Any]) -> Any:
+    return await awaited
 
 
 @contextmanager

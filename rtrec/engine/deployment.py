@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events.embedded_log import EmbeddedLog
-from rtrec.files import make_folder, publish_text
+from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 2
-_MANIFEST, _LOCK = "deployment.json", "lock"
+_MANIFEST, _TITLES, _LOCK = "deployment.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
-_OURS = (_MANIFEST, "log", "snapshots")
+_OURS = (_MANIFEST, "log", "snapshots", _TITLES)
 
 
 class Deployment:
@@ -59,18 +59,61 @@ class Deployment:
             ) from None
         except (OSError, ValueError) as error:
             raise CorruptionError(f"{path}: cannot be read: {error}") from error
-        if manifest.get("format") != FORMAT_VERSION:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        if found != FORMAT_VERSION:
             raise DeploymentError(
-                f"{path}: expected format {FORMAT_VERSION}, got {manifest.get('format')!r}: "
-                "made by another version of rtrec"
+                f"{path}: expected format {FORMAT_VERSION}, got {found!r}: made by another version of rtrec"
+            )
+        if manifest.pop("checksum", None) != _checksum(manifest):
+            raise CorruptionError(
+                f"{path}: its content does not match its checksum; restore it from a copy (settings of a "
+                "deployment are changed in the dashboard, not here)"
             )
         return manifest
+
+    def refuse_remains(self) -> None:
+        """Raise if there is a log with events, or a snapshot, but no manifest that says what they are.
+
+        A log without events is what a crash leaves while a deployment is made.
+
+        Raises
+        ------
+        DeploymentError
+            If there is.
+        """
+        if self.exists:
+            return
+        n_events = 0
+        if self.log_path.is_file() and self.log_path.stat().st_size:
+            log = EmbeddedLog(self.log_path, mode="read")
+            n_events = sum(log.ends())
+            log.close()
+        if n_events or (self.snapshots.is_dir() and any(self.snapshots.iterdir())):
+            raise DeploymentError(
+                f"{self.home}: a log with {n_events:,} events, but no {_MANIFEST}: restore it from a copy, "
+                "or start afresh with --fresh"
+            )
+
+    def keep_titles(self, titles: Mapping[str, str] | None) -> dict[str, str]:
+        """Keep the titles of items if any are given, and return those that are kept."""
+        path = self.home / _TITLES
+        if titles:
+            publish_text(path, json.dumps(dict(titles), ensure_ascii=False))
+            return dict(titles)
+        try:
+            kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise CorruptionError(f"{path}: cannot be read: {error}; delete it") from error
+        return kept
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         """Make the deployment; the manifest is the last thing written, so a half-made one does not exist."""
         make_folder(self.home)
         EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
-        text = json.dumps({"format": FORMAT_VERSION, **manifest}, indent=1, sort_keys=True)
+        content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest}))
+        text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
         publish_text(self.home / _MANIFEST, text)
 
     def clear(self) -> None:
@@ -111,3 +154,9 @@ class Deployment:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    digest = new_hash()
+    digest.update(json.dumps(content, sort_keys=True).encode())
+    return digest.hexdigest()

@@ -111,8 +111,11 @@ class Driver:
         for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
             await self._apply(cut)
 
-    async def advance(self) -> None:
-        """Cut what the log has beyond the last cut and apply it, until nothing is left."""
+    async def advance(self, learned: Callable[[int], None] = lambda _: None) -> None:
+        """Cut what the log has beyond the last cut and apply it, until nothing is left.
+
+        After each cut ``learned`` is told how many events are learned in all.
+        """
         while True:
             ends, n_controls = await asyncio.to_thread(self._next_ends)
             if ends == self.ledger.ends and n_controls == self.ledger.n_controls:
@@ -122,8 +125,17 @@ class Driver:
                 await self._apply(cut)
             except WorkerLost as error:
                 await self._recover(error)  # the cut is in the journal, so it is applied on the way
+            learned(self.ledger.n_events)
             if self.ledger.n_events - self._snapshot_at >= self._snapshot_every:
                 await self.snapshot()
+
+    async def restart(self) -> None:
+        """Start all workers anew and come back to the state as it is."""
+        try:
+            await self._workers.restart()
+            await self._restore()
+        except WorkerLost as error:
+            await self._recover(error)
 
     async def snapshot(self) -> None:
         """Take the state as it is now and begin to write it; the stream goes on meanwhile.
@@ -232,10 +244,12 @@ class Driver:
 
     async def _recover(self, error: BaseException) -> None:
         """Go back to the last snapshot and apply the journal again, on whatever workers there are now."""
-        for _ in range(_MOST_ATTEMPTS):
+        for attempt in range(_MOST_ATTEMPTS):
             self.recoveries += 1
             _log.warning("a shard was lost; going back to the last snapshot", error=str(error))
             try:
+                if attempt > 0:
+                    await self._workers.restart()
                 await self._restore()
             except WorkerLost as again:
                 error = again

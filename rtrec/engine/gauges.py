@@ -28,9 +28,12 @@ class Gauges:
         self._learned: deque[tuple[float, int]] = deque()
         self._users: dict[str, None] = {}
 
-    def accept(self, n_logged: int, users: Iterable[str]) -> None:
-        """Note that the log now holds ``n_logged`` events, the last of them by ``users``, newest last."""
+    def accept(self, n_logged: int) -> None:
+        """Note that the log now holds ``n_logged`` events."""
         self._accepted.append((n_logged, self._clock()))
+
+    def see(self, users: Iterable[str]) -> None:
+        """Note that these users had events, newest last."""
         for user in users:
             self._users.pop(user, None)
             self._users[user] = None

@@ -95,7 +95,7 @@ class LiveRun:
         warmup
             Share of a finite feed's events that is only learned (below 1), or a number of events.
         titles
-            Titles of items by id, for people.
+            Titles of items by id, for people; the deployment keeps them for runs that bring none.
         snapshot_every
             Events between two snapshots.
         fresh
@@ -112,10 +112,15 @@ class LiveRun:
         """
         from rtrec.engine.session import Session
 
+        _check_options(feed, speed, limit, shards, snapshot_every, batch_events)
         deployment = Deployment(Path(home))
+        if feed is None and not fresh:
+            _ = deployment.manifest  # says that there is none, before a folder is made for it
         held = ExitStack()
         held.enter_context(deployment.lock())
         try:
+            if not fresh:
+                deployment.refuse_remains()
             if fresh or (feed is not None and not deployment.exists):
                 # All that can be refused is refused before anything is removed.
                 manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
@@ -123,6 +128,7 @@ class LiveRun:
                 deployment.create(manifest)
             else:
                 _check(deployment, feed, shards=shards)
+            known = deployment.keep_titles(titles)
         except BaseException:
             held.close()
             raise
@@ -135,7 +141,7 @@ class LiveRun:
                 speed=speed,
                 limit=limit,
                 scheduler=scheduler,
-                titles=titles or {},
+                titles=known,
                 snapshot_every=snapshot_every,
                 batch_events=batch_events,
                 processes=processes,
@@ -208,17 +214,14 @@ class LiveRun:
     def undo(self, offset: int) -> AppliedChange:
         """Take back the change at ``offset`` of the control log, by another change.
 
+        A setting that a later change has set to something else stays as it is.
+
         Raises
         ------
         InputError
-            If there is no such change.
+            If there is no such change, or nothing of it is left.
         """
-        for change in self.changes():
-            if change.offset == offset:
-                return self.apply(change.previous)
-        raise InputError(
-            f"no change with offset {offset}; there are {[each.offset for each in self.changes()]}"
-        )
+        return self._ask(lambda session: session.undo(offset)).result(timeout=60)
 
     def changes(self) -> list[AppliedChange]:
         """Return the changes of settings so far, oldest first."""
@@ -328,12 +331,35 @@ class LiveRun:
             self._quiet.set()
 
 
+def _check_options(
+    feed: Feed | None,
+    speed: float | None,
+    limit: int | None,
+    shards: int,
+    snapshot_every: int,
+    batch_events: int,
+) -> None:
+    if feed is not None and not callable(getattr(feed, "start", None)):
+        raise TypeError(
+            f"feed: expected a FileFeed, a SyntheticFeed or another rtrec.events.feeds.Feed; got {feed!r}"
+        )
+    counts = {
+        "limit": limit,
+        "shards": shards,
+        "snapshot_every": snapshot_every,
+        "batch_events": batch_events,
+    }
+    for name, value in counts.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise InputError(f"{name} is a whole number from 1 on; got {value!r}")
+    if speed is not None and not 0 < speed < math.inf:
+        raise InputError(f"speed is above zero, or None for as fast as possible; got {speed!r}")
+
+
 def _manifest(feed: Feed | None, *, settings: Settings, shards: int, warmup: float | int) -> dict[str, Any]:
     """Return what a new deployment for ``feed`` fixes for its life."""
     if feed is None:
         raise InputError("to start afresh, say what to read: a fresh deployment has nothing to look at")
-    if shards < 1:
-        raise InputError(f"shards must be at least 1; got {shards}")
     if not warmup >= 0 or not math.isfinite(warmup):
         raise InputError(f"warmup is a share from 0 to below 1, or a number of events; got {warmup}")
     n_warm = int(warmup)

@@ -21,7 +21,7 @@ from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
 from rtrec.engine.status import AppliedChange, Notice, Phase, Recommendation, Status
 from rtrec.engine.whatif import compare_settings, recent_past
-from rtrec.errors import WorkerLost
+from rtrec.errors import InputError, WorkerLost
 from rtrec.evaluation.comparison import Comparison
 from rtrec.events.cleaning import DEDUP_WINDOW
 from rtrec.events.feeds import Fed, Feed
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
+#: Events of a partition that are looked through for recent users when a run starts.
+_LAST_EVENTS = 2000
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
@@ -85,6 +87,7 @@ class Session:
         self._phase, self._message = Phase.STARTING, "starting workers and loading kernels"
         self._began, self._seconds = time.monotonic(), 0.0
         self._at_start = self._n_logged = 0
+        self._source_name = feed.name if feed is not None else ""
         self._gauges = Gauges()
         self._coverage: dict[str, float] = {}
         self._counts: dict[str, int] = {}
@@ -115,6 +118,9 @@ class Session:
             await self._driver.start()
             await self._driver.advance()
         self._n_logged = sum(self._log.ends())
+        self._source_name = self._run.deployment.manifest["source"]
+        self._counts = self._log.cleaning_counts(self._source_name)
+        self._gauges.see(await asyncio.to_thread(_recent_users, self._log))
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._phase, self._message = Phase.RUNNING, "learning"
@@ -195,7 +201,8 @@ class Session:
             dead_letters=fed.dead_letters,
         )
         self._n_logged = sum(ends)
-        self._gauges.accept(self._n_logged, fed.events[Columns.USER_ID].to_pylist())
+        self._gauges.accept(self._n_logged)
+        self._gauges.see(fed.events[Columns.USER_ID].to_pylist())
         self._counts, self._n_dead = dict(fed.counts), self._n_dead + len(fed.dead_letters)
         return fed
 
@@ -204,8 +211,7 @@ class Session:
         if self._failure is not None:
             return
         async with self._lock:
-            await self._driver.advance()
-        self._gauges.learn(self._driver.ledger.n_events)
+            await self._driver.advance(self._gauges.learn)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
@@ -247,7 +253,7 @@ class Session:
 
     async def _publish(self) -> None:
         ledger, now = self._driver.ledger, time.monotonic()
-        cube = ledger.history.to_xarray(smooth=max(1, ledger.history.n_windows // 40))
+        cube = ledger.history.to_xarray()
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
         seconds = now - self._began if running else self._seconds
         p50, p95 = self._gauges.freshness_ms()
@@ -275,7 +281,7 @@ class Session:
             snapshot=self._driver.snapshot_name,
             shards=self._log.partitions,
             seconds=seconds,
-            source=self._feed.name if self._feed is not None else "",
+            source=self._source_name,
             recoveries=self._driver.recoveries,
         )
         self._run._publish(status, cube)
@@ -312,8 +318,22 @@ class Session:
         changed = past.settings.changed(**changes)
         try:
             return await compare_settings(self._workers, past, changed)
-        except WorkerLost:  # with what had been sent there; its nanny has started another
+        except WorkerLost:  # with what had been sent there
+            async with self._lock:
+                await self._driver.restart()
             return await compare_settings(self._workers, past, changed)
+
+    async def undo(self, offset: int) -> AppliedChange:
+        """See ``LiveRun.undo``."""
+        changes, now = self._driver.ledger.changes, self._driver.ledger.settings.model_dump()
+        change = next((each for each in changes if each.offset == offset), None)
+        if change is None:
+            there = ", ".join(str(each.offset) for each in changes) or "none"
+            raise InputError(f"no change with offset {offset}; there are {there}")
+        back = {name: change.previous[name] for name, value in change.changes.items() if now[name] == value}
+        if not back:
+            raise InputError(f"change {offset}: later changes have replaced all of it; undo those")
+        return await self.apply(back)
 
     async def apply(self, changes: dict[str, Any]) -> AppliedChange:
         """See ``LiveRun.apply``."""
@@ -326,6 +346,13 @@ class Session:
                 raise self._failure
             await asyncio.sleep(0.01)
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
+
+
+def _recent_users(log: EventLog) -> list[str]:
+    """Return the users of each partition's last events in order of event time, newest last."""
+    tails = [log.read(each, max(end - _LAST_EVENTS, 0), end) for each, end in enumerate(log.ends())]
+    users: list[str] = pa.concat_tables(tails).sort_by(Columns.TIMESTAMP)[Columns.USER_ID].to_pylist()
+    return users
 
 
 def _recent_ids(log: EventLog) -> Iterator[str]:

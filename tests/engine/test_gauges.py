@@ -18,9 +18,9 @@ def test_freshness_is_the_time_from_accepted_to_learned() -> None:
     clock = Hand()
     gauges = Gauges(clock=clock)
     assert math.isnan(gauges.freshness_ms()[0])
-    gauges.accept(10, ["a"])
+    gauges.accept(10)
     clock.now = 1.0
-    gauges.accept(20, ["b"])
+    gauges.accept(20)
     clock.now = 1.5
     gauges.learn(10)  # the first ten only
     assert gauges.freshness_ms() == (1500.0, 1500.0)
@@ -43,6 +43,7 @@ def test_rate_is_taken_over_the_last_seconds() -> None:
 
 def test_recent_users_are_newest_first_and_once() -> None:
     gauges = Gauges(clock=Hand())
-    gauges.accept(3, ["a", "b", "c"])
-    gauges.accept(4, ["a"])
-    assert gauges.recent_users(2) == ["a", "c"]
+    gauges.see(["a", "b", "c", "b"])
+    assert gauges.recent_users(3) == ["b", "c", "a"]
+    gauges.see(["a"])
+    assert gauges.recent_users(2) == ["a", "b"]

@@ -141,6 +141,19 @@ def test_a_change_is_live_at_its_offset_and_can_be_undone(tmp_path: Path) -> Non
         assert [each.changes for each in run.changes()] == [{"ring_length": 20}, {"ring_length": 10}]
 
 
+def test_undo_leaves_alone_what_a_later_change_has_set(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+        both = run.apply({"ring_length": 20, "learning_rate": 0.1})
+        later = run.apply({"learning_rate": 0.2})
+        assert run.undo(both.offset).changes == {"ring_length": 10}
+        with pytest.raises(InputError, match="later changes have replaced all of it"):
+            run.undo(both.offset)
+        assert run.undo(later.offset).changes == {"learning_rate": 0.1}
+        with pytest.raises(InputError, match="no change with offset 99; there are 0, 1, 2, 3"):
+            run.undo(99)
+
+
 def test_preview_compares_on_the_same_events_and_changes_nothing(undisturbed: LiveRun) -> None:
     before = undisturbed.summary()
     same = undisturbed.preview({"learning_rate": 0.05}, n_events=1000).result(60)
@@ -256,6 +269,75 @@ def test_a_deployment_that_was_only_half_made_is_made_anew(tmp_path: Path) -> No
     EmbeddedLog(tmp_path / "log" / "events.sqlite", partitions=3).close()  # and then the power went
     with start(tmp_path, limit=10) as run:
         assert finished(run).summary()["tested"] == 10
+
+
+def test_looking_at_a_deployment_shows_its_titles_counts_and_last_users(tmp_path: Path) -> None:
+    titles = feed().stream.item_titles()
+    with start(tmp_path, limit=10, titles=titles) as run:
+        users, counts = finished(run).recent_users(), run.summary()["counts"]
+    with start(tmp_path, feed=None) as run:
+        finished(run)
+        assert run.recent_users() == users
+        assert run.summary()["counts"] == counts
+        assert run.recommend(users[0]).items[0].title in titles.values()
+
+
+def test_a_log_without_its_manifest_is_refused(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    (tmp_path / "deployment.json").unlink()
+    with pytest.raises(DeploymentError, match=r"a log with 1,010 events, but no deployment\.json"):
+        start(tmp_path, limit=10)
+    with start(tmp_path, limit=20, fresh=True) as run:
+        assert finished(run).summary()["tested"] == 20
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (
+            lambda text: text.replace('"warmup_events": 1000', '"warmup_events": 7'),
+            CorruptionError,
+            "checksum",
+        ),
+        (lambda text: text[:-20], CorruptionError, "cannot be read"),
+        (lambda _: "[1, 2]", DeploymentError, "expected format 2, got None"),
+    ],
+    ids=["edited", "cut", "a list"],
+)
+def test_a_manifest_that_is_not_what_was_written_is_refused(tmp_path: Path, spoil, error, words) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    manifest = tmp_path / "deployment.json"
+    manifest.write_text(spoil(manifest.read_text()))
+    with pytest.raises(error, match=words):
+        start(tmp_path, limit=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"limit": 0}, "limit is a whole number from 1 on; got 0"),
+        ({"batch_events": 0}, "batch_events is a whole number"),
+        ({"shards": 1.5}, "shards is a whole number from 1 on; got 1.5"),
+        ({"speed": -1.0}, "speed is above zero"),
+        ({"speed": float("nan")}, "speed is above zero"),
+        ({"warmup": -1}, "warmup is a share"),
+        ({"warmup": float("nan")}, "warmup is a share"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_at_once(tmp_path: Path, options, words) -> None:
+    with pytest.raises(InputError, match=words):
+        start(tmp_path / "home", **options)
+    assert not (tmp_path / "home" / "deployment.json").exists()
+
+
+def test_what_is_no_feed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="expected a FileFeed"):
+        start(tmp_path / "home", feed="events.csv")
+    with pytest.raises(DeploymentError, match="no deployment here"):
+        start(tmp_path / "home", feed=None)
+    assert not (tmp_path / "home").exists()
 
 
 def test_to_start_afresh_without_a_source_removes_nothing(tmp_path: Path) -> None:
