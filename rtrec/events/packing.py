@@ -71,8 +71,10 @@ def _spelt(cell: Any) -> Any:
         return {str(name): _spelt(each) for name, each in cell.items()}
     if isinstance(cell, list | tuple | np.ndarray):
         return [_spelt(each) for each in cell]
-    if isinstance(cell, float | np.floating) and not np.isfinite(cell):
-        return None if np.isnan(cell) else str(float(cell))
+    if isinstance(cell, np.number | np.bool_) and not isinstance(cell, np.timedelta64):
+        cell = cell.item()  # the encoder would spell NumPy's numbers as texts
+    if isinstance(cell, float) and not np.isfinite(cell):
+        return None if np.isnan(cell) else str(cell)
     return cell
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -32,6 +33,13 @@ WANTED = {
 @pytest.fixture
 def events(tmp_path):
     return write_events(tmp_path / "events.csv")
+
+
+@pytest.fixture
+def many_items(tmp_path):
+    """Return events on thirty items drawn at random: three times as many as a list has room for."""
+    draw = random.Random(7)
+    return write_events(tmp_path / "events.csv", item=[f"i{draw.randrange(30)}" for _ in range(200)])
 
 
 @pytest.fixture
@@ -66,24 +74,25 @@ def test_json_is_one_object_on_the_last_line(rtrec, events, in_threads):
     assert (summary["events"], summary["tested"], summary["offset"]) == (200, 160, 200)
 
 
-def test_the_run_and_the_evaluation_find_the_same_figures(rtrec, events, in_threads):
+def test_the_run_and_the_evaluation_find_the_same_figures(rtrec, many_items, in_threads):
     # One shard, events in order, the same warm-up: two ways to the same numbers.
-    run = json.loads(rtrec("run", events, *COLUMNS, "--headless", "--json", "--set", "repeat=true").stdout)
-    [evaluated] = json_lines(
-        rtrec("evaluate", events, *COLUMNS, "--models", "default", "--repeat", "--json").stdout
-    )
+    words = (many_items, *COLUMNS, "--json")
+    run = json.loads(rtrec("run", *words, "--headless", "--set", "repeat=true").stdout)
+    [evaluated] = json_lines(rtrec("evaluate", *words, "--models", "default", "--repeat").stdout)
     assert run["hr@10"] == evaluated["hr@10"]
     assert run["ndcg@10"] == evaluated["ndcg@10"]
+    assert 0 < run["ndcg@10"] < run["hr@10"] < 1
 
 
-def test_started_again_it_goes_on_and_has_nothing_left_to_do(rtrec, events, in_threads):
-    words = ("run", events, *COLUMNS, "--headless", "--json")
+def test_started_again_it_goes_on_and_has_nothing_left_to_do(rtrec, many_items, in_threads):
+    words = ("run", many_items, *COLUMNS, "--headless", "--json")
     first = json.loads(rtrec(*words, "--limit", 50).stdout)
     assert (first["events"], first["tested"]) == (90, 50)
     second = json.loads(rtrec(*words).stdout)
     assert (second["events"], second["tested"]) == (200, 160)
     third = json.loads(rtrec(*words).stdout)
     assert third["hr@10"] == second["hr@10"]
+    assert all(0 < each["hr@10"] < 1 for each in (first, second))
     afresh = json.loads(rtrec(*words, "--fresh", "--limit", 50).stdout)
     assert afresh["events"] == 90
 
@@ -154,6 +163,43 @@ def test_without_a_source_a_home_is_looked_at(rtrec, events, asked, in_threads):
     assert result.exit_code == 1
     assert "nowhere: no deployment here" in result.stderr
     assert rtrec("run", "--headless").exit_code == 2
+
+
+def test_fresh_without_a_source_is_refused_and_the_log_is_kept(rtrec, events, in_threads):
+    assert rtrec("run", events, *COLUMNS, "--headless", "--home", "home").exit_code == 0
+    result = rtrec("run", "--home", "home", "--fresh", "--headless")
+    assert result.exit_code == 2
+    assert "name what to read: either FILE" in result.stderr
+    assert logged(rtrec) == 200
+
+
+def test_another_file_of_the_same_name_is_refused_and_the_log_is_kept(rtrec, events, tmp_path, in_threads):
+    words = ("--headless", "--home", "home")
+    assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
+    (tmp_path / "elsewhere").mkdir()
+    other = write_events(tmp_path / "elsewhere" / "events.csv", user=[f"v{row % 7}" for row in range(200)])
+    size = other.stat().st_size
+    assert size == events.stat().st_size
+
+    result = rtrec("run", other, *COLUMNS, *words)
+    assert result.exit_code == 1
+    assert (
+        f"home: made for another 'events.csv': the first {size:,} bytes of the file are not what they were; "
+        "give another --home, or start afresh with --fresh"
+    ) in result.stderr
+    result = rtrec("run", events, *COLUMNS, *words, "--no-sort")
+    assert result.exit_code == 1
+    assert "home: made for another 'events.csv': its order was 'time', now 'file'" in result.stderr
+    assert logged(rtrec) == 200
+    assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
+
+
+def test_settings_that_a_looked_at_deployment_will_not_take_are_named(rtrec, events, in_threads):
+    words = ("--home", "home", "--headless")
+    assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
+    result = rtrec("run", *words, "--set", "ring_length=20")
+    assert result.exit_code == 0, result.stderr
+    assert "home goes on with its own settings, not with ring_length=20: change them in" in result.stderr
 
 
 def test_settings_that_a_deployment_will_not_take_are_named(rtrec, events, in_threads):

@@ -21,6 +21,7 @@ from rtrec.events.cleaning import Cleaner
 from rtrec.events.datasets import get_dataset, item_titles, list_datasets, load_source
 from rtrec.events.fetching import fetch
 from rtrec.events.preparing import RETAIL_COLUMNS
+from rtrec.files import publish_file
 
 RATINGS = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,10,4.0,835355493\n"
 MOVIES = 'movieId,title,genres\n10,GoldenEye (1995),Action\n31,"Cable Guy, The (1996)",Comedy\n'
@@ -371,8 +372,11 @@ def test_a_checksum_nobody_published_is_noted_and_compared_the_next_time(tmp_pat
     for name in ("origin.json", archive.name):
         (folder / name).unlink()
     write_zip(archive, {"ml/ratings.csv": RATINGS, "ml/movies.csv": MOVIES})
-    with pytest.raises(CorruptionError, match=f"expected checksum {digest}"):
+    with pytest.raises(CorruptionError, match=rf"expected checksum {digest}.*delete \S*checksum\.txt$"):
         fetch(dataset, data_dir=tmp_path / "data", accept_licence=yes)
+    (folder / "checksum.txt").unlink()
+    fetch(dataset, data_dir=tmp_path / "data", accept_licence=never_asked)
+    assert (folder / "ratings.csv").read_text() == RATINGS
 
 
 def test_a_publisher_who_cannot_be_reached_leads_to_the_other_way(tmp_path, serve):
@@ -382,6 +386,19 @@ def test_a_publisher_who_cannot_be_reached_leads_to_the_other_way(tmp_path, serv
     ):
         fetch(dataset, data_dir=tmp_path / "data", accept_licence=yes)
     assert [path.name for path in (tmp_path / "data" / "online-retail").iterdir()] == ["licence.txt"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_file_whose_writing_breaks_off_leaves_nothing_behind(tmp_path, error):
+    def write(file):
+        file.write(b"half")
+        raise error
+
+    (tmp_path / "old.csv").write_text("whole")
+    for name in ("new.csv", "old.csv"):
+        with pytest.raises(error):
+            publish_file(tmp_path / name, write)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"old.csv": "whole"}
 
 
 def test_a_damaged_archive_is_named(tmp_path):

@@ -295,6 +295,12 @@ def test_half_a_history_file_is_removed(path, log):
 # ------------------------------------------------------------------------------------------------- history
 
 
+def test_a_record_of_an_unknown_kind_is_refused_by_name():
+    stared = events(0, 1).set_column(4, EVENT_SCHEMA.field("kind"), pa.array(["view", "stare"]))
+    with pytest.raises(ValueError, match="partition 3: unknown kind 'stare'; the kinds are view, click"):
+        records.encode(3, stared)
+
+
 def test_history_is_plain_parquet_in_files_of_bounded_size(path, log, monkeypatch):
     monkeypatch.setattr(embedded_log, "_HISTORY_FILE_EVENTS", 4)
     for first in range(0, 12, 3):

@@ -114,11 +114,14 @@ def test_what_is_no_event_table_is_refused_and_nothing_is_kept(open_log):
     log = open_log()
     without_kind = events(0, 2).drop_columns(["kind"])
     null_user = events(0, 2).set_column(1, EVENT_SCHEMA.field("user_id"), pa.array(["u", None]))
+    unknown_kind = events(0, 2).set_column(4, EVENT_SCHEMA.field("kind"), pa.array(["view", "stare"]))
 
     with pytest.raises(ValueError, match="partition 1: expected an event table"):
         log.append([events(0, 2), without_kind])
     with pytest.raises(ValueError, match="partition 1: 1 events without user_id"):
         log.append([events(0, 2), null_user])
+    with pytest.raises(ValueError, match="partition 1: unknown kind 'stare'; the kinds are view, click"):
+        log.append([events(0, 2), unknown_kind])
     with pytest.raises(ValueError, match="expected 2 event tables"):
         log.append([events(0, 2)])
     assert log.ends() == (0, 0)
@@ -208,6 +211,16 @@ def test_recent_event_ids_come_from_all_partitions_of_the_history(open_log):
     log.compact((6, 6), log.cut((6, 6), 0).seq)
 
     assert sorted(log.recent_event_ids(4)) == ["e10", "e11", "e8", "e9"]
+
+
+def test_recent_event_ids_are_shared_as_the_events_of_the_history_are(open_log):
+    log = open_log()
+    log.append([events(0, 6), events(6, 2)])
+    log.compact((6, 2), log.cut((6, 2), 0).seq)
+
+    # Of 4, partition 0 gives 4 * 6/8 and partition 1 gives 4 * 2/8.
+    assert sorted(log.recent_event_ids(4)) == ["e3", "e4", "e5", "e7"]
+    assert len(log.recent_event_ids(100)) == 8
 
 
 # ------------------------------------------------------------------------------------- controls and cuts

@@ -162,6 +162,26 @@ def test_best_hit_rate_can_be_worked_out_by_hand():
     assert stream.best_hit_rate(3, after=2, k=3) == pytest.approx(3 / 18)
 
 
+SMALL = {"n_users": 2, "n_items": 8, "new_user_rate": 0.0, "new_item_rate": 0.0}
+
+
+def test_a_small_world_ends_with_an_error_once_everybody_has_had_everything():
+    stream = SyntheticStream(SyntheticConfig(**SMALL))
+    assert len(set(row_of(stream.events(16)))) == 2 * 8
+    with pytest.raises(ValueError, match=r"row 16: everybody has had everything.*a repeat_share above 0"):
+        stream.events(17)
+
+
+def test_in_a_small_world_with_repeats_every_event_has_its_chances():
+    stream = SyntheticStream(SyntheticConfig(**SMALL, repeat_share=0.3))
+    # A list of ten has room for all eight items, so it misses nothing.
+    assert stream.hit_chances(300, repeat=True) == pytest.approx(np.ones(300))
+    unseen = stream.hit_chances(300)
+    assert not np.isnan(unseen).any()
+    # The first item of anybody is new to them, and in the end nothing is.
+    assert (unseen[0], unseen[-1]) == (pytest.approx(1.0), 0.0)
+
+
 def test_a_memory_of_transitions_lies_between_popularity_and_the_truth_and_falls_at_the_drift(stream, events):
     popularity: Counter = Counter()
     transitions: dict[str, Counter] = defaultdict(Counter)

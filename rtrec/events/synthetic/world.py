@@ -131,9 +131,11 @@ class World:
             return by_item / by_item.sum()
         by_item[past.items] = 0.0
         unseen = by_item.sum()
+        # Who has had everything they can think of goes on with what they have had, or leaves.
+        repeats = config.repeat_share if unseen > 0.0 else 1.0
         if unseen > 0.0:
-            by_item *= (1.0 - config.repeat_share) / unseen
-        np.add.at(by_item, past.items, config.repeat_share / len(past.items))
+            by_item *= (1.0 - repeats) / unseen
+        np.add.at(by_item, past.items, repeats / len(past.items))
         return by_item
 
     def seen(self, sitting: Sitting) -> list[int]:
