@@ -1,9 +1,11 @@
-"""The dashboard of one deployment as a script for Panel's own server.
+r"""The dashboard of one deployment as a script for Panel's own server.
 
-Resume the deployment that RTREC_HOME names and watch it::
+Look at a deployment that is not running: resume the one that RTREC_HOME names and watch it::
 
-    RTREC_HOME=deployments/demo panel serve dashboards/live.py --unused-session-lifetime 15000
+    RTREC_HOME=deployments/demo panel serve dashboards/live.py --address 127.0.0.1 \
+        --unused-session-lifetime 15000
 
+There is no login: without ``--address`` Panel's server would answer other machines too.
 All pages share one run and one reader; ``rtrec run`` serves the same page without this script.
 """
 

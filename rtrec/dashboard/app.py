@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 import param
 from bokeh.events import ConnectionLost
 from bokeh.models import CustomJS
+from tornado.ioloop import IOLoop
 
 from rtrec.dashboard import style
 from rtrec.dashboard.markup import empty_state, tag
@@ -88,7 +89,7 @@ def make_page(store: RunStore) -> pmui.Page:
     between the two (so a bare GET, which no browser follows up, costs next to nothing).
     """
     document = pn.state.curdoc
-    session = Session(store, document)
+    session = Session(store, document, IOLoop.current())
     place = Place()
     header = Header(list(PAGES), session.reading)
     views: dict[str, View] = {}
@@ -102,6 +103,10 @@ def make_page(store: RunStore) -> pmui.Page:
         heartbeat.beat += 1
 
     def visit(*_: Any) -> None:
+        with pn.io.unlocked():
+            show_page()
+
+    def show_page() -> None:
         new = place.page not in views
         if new:
             # Filled before it is added: what changes right behind can reach the browser before the page does.

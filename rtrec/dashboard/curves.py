@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rtrec.evaluation.metrics import interval
 from rtrec.types import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
-
-#: Half width of a 95% interval in standard errors.
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -36,17 +34,24 @@ class Curves:
 
     @classmethod
     def from_dataset(cls, history: xr.Dataset) -> Curves:
-        """Read the dataset of :meth:`rtrec.evaluation.history.MetricHistory.to_xarray`."""
+        """Read the dataset of :meth:`rtrec.evaluation.history.MetricHistory.to_xarray`, not smoothed.
+
+        Raises
+        ------
+        ValueError
+            If the windows overlap: smoothed figures cannot be smoothed again.
+        """
+        if history.attrs.get("smooth", 1) != 1:
+            raise ValueError(f"curves: expected windows side by side; got smooth={history.attrs['smooth']}")
         ordered = history.transpose("window", "model")
         models = tuple(str(each) for each in ordered["model"].values)
-        shape = (ordered.sizes["window"], len(models))
         return cls(
             models=models,
             offset=ordered["offset"].values.astype(np.float64),
             time=ordered["time"].values.astype("datetime64[ms]"),
             hr=ordered["hr"].values.astype(np.float64),
             ndcg=ordered["ndcg"].values.astype(np.float64),
-            n=np.array(np.broadcast_to(_by_window(ordered), shape), dtype=np.float64),
+            n=ordered["n"].values.astype(np.float64),
         )
 
     def __len__(self) -> int:
@@ -68,7 +73,8 @@ class Curves:
     def smoothed(self, windows: int) -> Curves:
         """Return each point as the mean over its own and the ``windows - 1`` windows before it.
 
-        The mean weighs windows by their events, so it is the metric of the longer window.
+        The mean weighs windows by their events, so it is the metric of the longer window: the same figures
+        as ``MetricHistory.to_xarray(smooth=windows)`` gives, from what a run publishes.
         """
         if windows <= 1 or not len(self):
             return self
@@ -81,28 +87,17 @@ class Curves:
     def columns(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return one column a model and metric, named as in ``hr_default``, with ``low`` and ``high``.
 
-        ``low`` and ``high`` are the 95% Wilson interval of the first model's hit rate.
+        ``low`` and ``high`` are the 95% interval of the first model's hit rate.
         """
         columns: dict[str, npt.NDArray[np.generic]] = {"offset": self.offset, "time": self.time}
         for place, model in enumerate(self.models):
             columns[f"hr_{model}"] = self.hr[:, place]
             columns[f"ndcg_{model}"] = self.ndcg[:, place]
         if self.models:
-            columns["low"], columns["high"] = wilson(self.hr[:, 0], self.n[:, 0])
+            hits = np.rint(np.nan_to_num(self.hr[:, 0]) * self.n[:, 0])
+            counts = np.column_stack([self.n[:, 0] - hits, hits]).astype(np.int64)  # (window, missed or hit)
+            columns["low"], columns["high"] = interval(counts, "hit_rate")
         return columns
-
-
-def wilson(rate: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Return the 95% Wilson interval of a share ``rate`` seen in ``n`` trials (Wilson 1927)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        middle = (rate + _Z95**2 / (2 * n)) / (1 + _Z95**2 / n)
-        half = _Z95 / (1 + _Z95**2 / n) * np.sqrt(rate * (1 - rate) / n + _Z95**2 / (4 * n**2))
-    return middle - half, middle + half
-
-
-def _by_window(history: xr.Dataset) -> Floats:
-    n = history["n"].values
-    return n if n.ndim == 2 else n[:, np.newaxis]
 
 
 def _trailing_sum(values: Floats, windows: int) -> Floats:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import panel as pn
 from bokeh.models import (
     ColumnDataSource,
     DataRange1d,
@@ -28,7 +29,8 @@ Columns = Mapping[str, npt.NDArray[np.generic]]
 #: The theme sizes letters in em, which would be of the browser's 16 pixels.
 LETTERS = {"font-size": "13px"}
 
-_OFFSET_FORMAT = "0.[0]a"
+#: Whole counts in full: a narrow range of large offsets would read "1m 1m 1m" otherwise.
+COUNT_FORMAT = "0,0"
 
 
 def push(source: ColumnDataSource, columns: Columns) -> None:
@@ -36,6 +38,11 @@ def push(source: ColumnDataSource, columns: Columns) -> None:
 
     Rows that were only added are streamed, a changed last row is patched, anything else is sent whole.
     """
+    with pn.io.unlocked():  # or rows could reach the browser before the plot that they belong to
+        _bring(source, columns)
+
+
+def _bring(source: ColumnDataSource, columns: Columns) -> None:
     old = source.data
     if set(old) != set(columns):
         source.data = dict(columns)
@@ -61,7 +68,7 @@ def curve_figure(
     x_range: DataRange1d | None = None,
     alarms: ColumnDataSource | None = None,
     changes: ColumnDataSource | None = None,
-    height: int = 268,
+    height: int = 292,
 ) -> figure:
     """Return one metric of all ``models`` over the log, with alarms and applied changes as upright lines."""
     plot = figure(
@@ -79,7 +86,9 @@ def curve_figure(
     plot.toolbar.autohide = True
     plot.toolbar.logo = None
     plot.toolbar.active_drag = None
-    plot.xaxis.formatter = NumeralTickFormatter(format=_OFFSET_FORMAT)
+    plot.xaxis.formatter = NumeralTickFormatter(format=COUNT_FORMAT)
+    plot.xaxis.ticker.desired_num_ticks = 5
+    plot.xaxis.major_label_policy = NoOverlap(min_distance=10)
     plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
     plot.xgrid.grid_line_color = None
     plot.min_border_top = plot.min_border_right = 6
@@ -103,7 +112,14 @@ def curve_figure(
         )
     items = [LegendItem(label=words.model_name(model), renderers=[lines[model]]) for model in models]
     legend = Legend(
-        items=items, orientation="horizontal", click_policy="hide", padding=0, margin=2, styles=LETTERS
+        items=items,
+        orientation="horizontal",
+        ncols=2,  # four names side by side are too wide for a narrow window
+        click_policy="hide",
+        padding=0,
+        margin=2,
+        spacing=14,
+        styles=LETTERS,
     )
     plot.add_layout(legend, "above")
     figures = [
@@ -145,9 +161,10 @@ def pulse_columns(samples: Sequence[PulseSample]) -> dict[str, npt.NDArray[np.ge
 
 
 def pulse_figure(source: ColumnDataSource, names: Sequence[str], unit: str) -> figure:
-    """Return a small plot of the last minutes; the second of two ``names`` is drawn lighter."""
+    """Return a small plot of the last minutes in ``unit``; the second of two ``names`` is drawn lighter."""
     plot = figure(
         height=88,
+        y_axis_label=unit,
         sizing_mode="stretch_width",
         tools="",
         toolbar_location=None,
@@ -160,10 +177,11 @@ def pulse_figure(source: ColumnDataSource, names: Sequence[str], unit: str) -> f
     plot.xaxis.ticker.desired_num_ticks = 3
     plot.xaxis.major_label_policy = NoOverlap(min_distance=10)
     plot.yaxis.ticker.desired_num_ticks = 2
-    plot.yaxis.formatter = NumeralTickFormatter(format=_OFFSET_FORMAT)
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
+    plot.yaxis.axis_label_standoff = 2
     plot.xgrid.grid_line_color = None
     plot.outline_line_color = None
-    plot.min_border_left = 40
+    plot.min_border_left = 56
     plot.min_border_top = plot.min_border_right = 4
     line = None
     for place, name in enumerate(names):

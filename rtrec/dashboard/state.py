@@ -23,6 +23,7 @@ class Level(StrEnum):
 
     IDLE = "idle"
     GOOD = "good"
+    QUIET = "quiet"
     STALE = "stale"
     STUCK = "stuck"
 
@@ -61,14 +62,19 @@ class Reading:
 
     @property
     def level(self) -> Level:
-        """Say whether the figures are live, stale or stuck; only a running engine can be stale."""
+        """Say whether the figures are live, stale or stuck; only a running engine can be stale.
+
+        It is quiet, not stale, when all that was accepted is learned: then nothing came.
+        """
         if self.status.phase is Phase.FAILED or self.problem:
             return Level.STUCK
         if self.status.phase is not Phase.RUNNING:
             return Level.IDLE
-        if self.age_s > STUCK_AFTER_S:
-            return Level.STUCK
-        return Level.STALE if self.age_s > STALE_AFTER_S else Level.GOOD
+        if self.age_s <= STALE_AFTER_S:
+            return Level.GOOD
+        if self.status.lag <= 0:
+            return Level.QUIET
+        return Level.STUCK if self.age_s > STUCK_AFTER_S else Level.STALE
 
     @property
     def has_begun(self) -> bool:

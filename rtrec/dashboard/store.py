@@ -145,7 +145,10 @@ class RunStore:
             if problem != last.problem:
                 log.exception("run could not be read")
             reading = replace(last, age_s=now - self._moved, problem=problem)
-        self.state.reading = reading
+        try:
+            self.state.reading = reading
+        except Exception:  # of one page's watcher, which is no reason to leave all others without readings
+            log.exception("a page could not be told of a reading")
         return reading
 
     def _reading(self, now: float) -> Reading:

@@ -126,6 +126,16 @@ def setting_name(name: str) -> str:
     return known.get(name, sentence(plain))
 
 
+def setting_label(name: str) -> str:
+    """Return a setting's name as it reads outside of its group.
+
+    >>> setting_label("weight_buy"), setting_label("ring_length")
+    ('Weight of buy', 'Ring length')
+    """
+    kind = name.removeprefix("weight_")
+    return setting_name(name) if kind == name else f"Weight of {kind.replace('_', ' ')}"
+
+
 def setting_value(value: Any, unit: str = "") -> str:
     """Return a setting's value with its unit.
 
@@ -136,6 +146,15 @@ def setting_value(value: Any, unit: str = "") -> str:
         return "on" if value else "off"
     text = _short(value).replace("-", MINUS)
     return f"{text} {unit}".rstrip()
+
+
+def plain_number(number: float) -> str:
+    """Return a number as one types it.
+
+    >>> plain_number(8760.0), plain_number(-0.5)
+    ('8760', '-0.5')
+    """
+    return f"{number:.10g}"
 
 
 def _short(value: float) -> str:

@@ -85,6 +85,8 @@ def headline(evaluation: Evaluation) -> str:
     gap = evaluation.compare(best.model, BASELINE).difference("hit_rate")
     if not gap.is_clear:
         return f"{text} That is not clearly more than {BASELINE} alone ({baseline.hit_rate:.1%})."
+    if not baseline.hit_rate:
+        return f"{text} {BASELINE.capitalize()} alone had none right."
     return f"{text} That is {_lift(best.hit_rate, baseline.hit_rate)} what {BASELINE} alone reached."
 
 
@@ -117,7 +119,7 @@ def _models(evaluation: Evaluation) -> str:
 
 
 def _curves(evaluation: Evaluation, pictures: dict[str, str]) -> str:
-    points = SMOOTH * evaluation.results[0].windows.window
+    points = min(SMOOTH * evaluation.results[0].windows.window, evaluation.results[0].events)
     first = escape(evaluation.results[0].model)
     return (
         f"{pictures['hr']}{pictures['ndcg']}<p>Each point is the mean of the last {points:,} events tested, "

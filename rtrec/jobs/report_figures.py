@@ -14,14 +14,15 @@ from rtrec.evaluation.result import Evaluation
 from rtrec.types import Floats
 
 #: Okabe and Ito's palette (2008), told apart with any colour vision; dashes tell the lines apart in grey.
-_COLOURS = {
+#: The dashboard draws models the same way, and a test holds both to it: neither may import the other.
+COLOURS = {
     "default": "#0072b2",
     "popularity": "#6b7480",
     "cooccurrence": "#009e73",
     "transitions": "#d55e00",
 }
-_SPARE = ("#cc79a7", "#e69f00", "#56b4e9")
-_DASHES = ("solid", "dashed", "dotdash", "dotted")
+SPARE = ("#cc79a7", "#e69f00", "#56b4e9")
+DASHES = {"popularity": "dashed", "cooccurrence": "dotdash", "transitions": "dotted"}
 #: Grey enough to be read on white and on near-black.
 _INK = "#7d8894"
 #: A point of a curve is taken over so many windows.
@@ -55,7 +56,7 @@ def curve_figure(evaluation: Evaluation, metric: str) -> figure:
             f"of_{place}",
             source=source,
             color=_colour(model, place),
-            line_dash=_DASHES[place % len(_DASHES)],
+            line_dash=DASHES.get(model, "solid"),
             line_width=2.6 if place == 0 else 1.8,
         )
         for place, model in enumerate(models)
@@ -76,7 +77,7 @@ def cohort_figure(
     plot.y_range.start = 0
     plot.xgrid.grid_line_color = None
     step = 0.8 / len(models)
-    bars = []
+    bars, whiskers = [], []
     for place, model in enumerate(models):
         source = ColumnDataSource(
             {"cohort": list(cohorts), "value": values[:, place], "low": low[:, place], "high": high[:, place]}
@@ -84,10 +85,10 @@ def cohort_figure(
         where = dodge("cohort", (place - (len(models) - 1) / 2) * step, range=plot.x_range)
         colour = _colour(model, place)
         bars.append(plot.vbar(where, top="value", width=step * 0.85, source=source, color=colour, alpha=0.75))
-        plot.segment(where, "low", where, "high", source=source, color=_INK, line_width=1.5)
+        whiskers.append(plot.segment(where, "low", where, "high", source=source, color=_INK, line_width=1.5))
         tips = [("cohort", "@cohort"), (model, "@value{0.0000} (@low{0.0000} to @high{0.0000})")]
         plot.add_tools(HoverTool(renderers=[bars[-1]], tooltips=tips))
-    _add_legend(plot, models, bars)
+    _add_legend(plot, models, bars, whiskers)
     return plot
 
 
@@ -114,11 +115,13 @@ def _empty(title: str, **options: object) -> figure:
     return plot
 
 
-def _add_legend(plot: figure, models: Sequence[str], glyphs: Sequence[object]) -> None:
-    items = [LegendItem(label=model, renderers=[glyph]) for model, glyph in zip(models, glyphs, strict=True)]
+def _add_legend(plot: figure, models: Sequence[str], *glyphs: Sequence[object]) -> None:
+    items = [
+        LegendItem(label=model, renderers=list(drawn)) for model, *drawn in zip(models, *glyphs, strict=True)
+    ]
     look = {"background_fill_alpha": 0, "border_line_color": None, "label_text_color": _INK}
     plot.add_layout(Legend(items=items, orientation="horizontal", click_policy="hide", **look), "above")
 
 
 def _colour(model: str, place: int) -> str:
-    return _COLOURS.get(model, _SPARE[place % len(_SPARE)])
+    return COLOURS.get(model, SPARE[place % len(SPARE)])

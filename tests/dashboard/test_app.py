@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
@@ -17,6 +18,7 @@ from tornado.websocket import websocket_connect
 
 from rtrec.dashboard.app import make_page, serve
 from rtrec.dashboard.server import DashboardServer, free_port
+from rtrec.dashboard.session import Session
 from rtrec.dashboard.store import RunStore
 from rtrec.errors import DeploymentError, InputError
 from tests.dashboard.scripted_run import ScriptedRun
@@ -29,6 +31,10 @@ def server(scripted_run):
     server = serve(scripted_run, port=0)
     yield server
     server.stop()
+
+
+def watchers(store: RunStore) -> list[object]:
+    return store.state.param.watchers.get("reading", {}).get("value", [])
 
 
 def get(server: DashboardServer) -> str:
@@ -89,9 +95,31 @@ def test_bare_requests_leave_neither_sessions_nor_watchers(scripted_run, until):
         for _ in range(3):
             get(server)
         until(lambda: server.n_sessions == 0)
-        until(lambda: not store.state.param.watchers.get("reading", {}).get("value"))
+        assert not watchers(store)
     finally:
         server.stop()
+
+
+def test_the_watcher_of_a_page_goes_with_it_and_other_pages_read_on(scripted_run, until):
+    """Bokeh ends a document before anybody hears of it; one more reading must neither raise nor be kept."""
+    store = RunStore(scripted_run, interval_s=0.01)
+    store.start()
+    page = SimpleNamespace(destroyed=False, session=SimpleNamespace(connection_count=1))
+    document = SimpleNamespace(session_context=page, add_next_tick_callback=lambda action: action())
+    loop = SimpleNamespace(add_callback=lambda function, *arguments: function(*arguments))
+    seen, of_others = [], []
+    Session(store, document, loop).follow(seen.append)
+    Session(store).follow(of_others.append)
+    try:
+        until(lambda: len(seen) > 1)
+        assert len(watchers(store)) == 2
+        page.destroyed = True
+        until(lambda: len(watchers(store)) == 1)
+        n_seen, n_of_others = len(seen), len(of_others)
+        until(lambda: len(of_others) > n_of_others + 1)
+        assert len(seen) == n_seen
+    finally:
+        store.stop()
 
 
 def test_stop_event_stops_the_server(scripted_run):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtrec.dashboard.curves import Curves, wilson
+from rtrec.dashboard.curves import Curves
 from rtrec.evaluation.history import MetricHistory
 
 
@@ -50,22 +50,28 @@ def test_an_open_window_with_few_events_is_not_drawn():
 
 
 def test_columns_carry_the_interval_of_the_first_model():
-    columns = Curves.from_dataset(history_of(FOUR, window=2).to_xarray()).columns()
-    low, high = wilson(np.array([0.5]), np.array([2.0]))
-    assert columns["hr_default"].tolist() == [0.5, 1.0]
-    assert columns["low"][0] == pytest.approx(low[0])
-    assert columns["high"][0] == pytest.approx(high[0])
+    history = history_of(FOUR, window=2)
+    columns = Curves.from_dataset(history.to_xarray()).smoothed(2).columns()
+    low, high = history.total().interval("hit_rate")
+    assert columns["hr_default"].tolist() == [0.5, 0.75]
+    assert columns["low"][-1] == pytest.approx(low[0])
+    assert columns["high"][-1] == pytest.approx(high[0])
 
 
-def test_wilson_interval_of_one_in_two_by_hand():
-    z2 = 1.959963984540054**2
-    half = (z2 / (4 * 2) * 2 + z2**2 / (4 * 4)) ** 0.5 / (1 + z2 / 2)
-    low, high = wilson(np.array([0.5]), np.array([2.0]))
-    # the middle of a share of one half is one half; half width: z / (1 + z2/n) * sqrt(1/(4n) + z2/(4 n^2))
-    assert (low[0] + high[0]) / 2 == pytest.approx(0.5)
-    expected = z2**0.5 / (1 + z2 / 2) * (1 / 8 + z2 / 16) ** 0.5
-    assert high[0] - 0.5 == pytest.approx(expected)
-    assert half > 0
+@pytest.mark.parametrize("windows", [2, 5, 30])
+def test_smoothing_is_the_evaluation_layers_own(windows):
+    hits = np.random.default_rng(3).integers(0, 11, (97, 2)).tolist()
+    history = history_of(hits, window=4)
+    ours = Curves.from_dataset(history.to_xarray()).smoothed(windows)
+    theirs = history.to_xarray(smooth=windows)
+    assert ours.hr == pytest.approx(theirs["hr"].values)
+    assert ours.ndcg == pytest.approx(theirs["ndcg"].values)
+    assert ours.n.tolist() == theirs["n"].values.tolist()
+
+
+def test_smoothed_figures_are_not_smoothed_again():
+    with pytest.raises(ValueError, match="smooth=2"):
+        Curves.from_dataset(history_of(FOUR, window=2).to_xarray(smooth=2))
 
 
 def test_no_history_is_no_curve():

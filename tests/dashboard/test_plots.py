@@ -91,3 +91,9 @@ def test_a_curve_figure_names_both_axes():
     plot = plots.curve_figure(source, ["default"], "hr", "Hit rate @10")
     assert plot.xaxis.axis_label == "Events in the log"
     assert plot.yaxis.axis_label == "Hit rate @10"
+    assert plot.xaxis.formatter.format == "0,0"
+
+
+def test_a_small_plot_says_its_unit():
+    plot = plots.pulse_figure(ColumnDataSource(plots.pulse_columns([])), ["p50", "p95"], "ms")
+    assert plot.yaxis.axis_label == "ms"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
+from rtrec.dashboard.session import Session
+from rtrec.dashboard.store import RunStore
 from rtrec.dashboard.views.knobs import Knob
 from rtrec.dashboard.views.settings import SettingsView, change_markup
-from rtrec.dashboard.views.whatif import differences, picture, verdict
+from rtrec.dashboard.views.whatif import averaging, differences, picture, verdict
 from rtrec.settings import Settings, declarations
+from tests.dashboard.scripted_run import ScriptedRun
 
 
 @pytest.fixture
@@ -25,7 +26,10 @@ def knob(name: str, heard: list[str] | None = None) -> Knob:
 
 def test_every_live_setting_has_a_knob_and_no_other(view):
     assert set(view._knobs) == {each.name for each in declarations() if each.live}
-    assert get_args(Settings) == ()
+    fixed = {each.name for each in declarations() if not each.live}
+    assert fixed
+    assert fixed.isdisjoint(view._knobs)
+    assert fixed | set(view._knobs) == set(Settings.model_fields)
 
 
 def test_every_knob_shows_its_sentence(view):
@@ -38,7 +42,7 @@ def test_a_slider_moves_the_field_and_tells_once():
     turned = knob("ring_length", heard)
     slider, field = turned._controls
     slider.value = 20
-    assert (turned.value, field.value, heard) == (20, 20, ["ring_length"])
+    assert (turned.value, field.value, heard) == (20, "20", ["ring_length"])
     assert turned.is_changed
     assert turned.panel.css_classes == ["changed"]
     assert "live: 10" in turned._unit.markup
@@ -47,26 +51,39 @@ def test_a_slider_moves_the_field_and_tells_once():
 def test_a_field_moves_the_slider():
     turned = knob("ring_length")
     slider, field = turned._controls
-    field.value = 7
+    field.value = "7"
     assert (turned.value, slider.value) == (7, 7)
 
 
 def test_a_value_out_of_bounds_is_refused_in_place():
     turned = knob("ring_length")
     field = turned._controls[1]
-    field.value = 99
+    field.value = "99"
     assert turned.value == 10
     assert field.error_state
     assert "from 1 to 32" in turned._unit.markup
     turned.reset()
     assert not field.error_state
-    assert field.value == 10
+    assert field.value == "10"
+
+
+@pytest.mark.parametrize("refused", ["99", "seven", "7.5", "nan"])
+def test_the_value_it_had_ends_a_refusal(refused):
+    turned = knob("ring_length")
+    field = turned._controls[1]
+    field.value = refused
+    assert field.error_state
+    field.value = "10"
+    assert not field.error_state
+    assert "refused" not in turned._unit.markup
+    field.value = "12"
+    assert turned.value == 12
 
 
 def test_an_emptied_field_goes_back():
     turned = knob("ring_length")
-    turned._controls[1].value = None
-    assert turned._controls[1].value == 10
+    turned._controls[1].value = ""
+    assert turned._controls[1].value == "10"
     assert not turned.is_changed
 
 
@@ -77,7 +94,7 @@ def test_a_wide_range_has_round_steps_but_takes_any_value():
     slider.value = slider.value + 1
     assert turned.value == 50.0
     assert "hours (2.1 days)" in turned._unit.markup
-    field.value = 36.5
+    field.value = "36.5"
     assert turned.value == 36.5
 
 
@@ -130,6 +147,46 @@ def test_a_result_goes_when_its_settings_are_changed(view, until):
     until(lambda: view._result.visible)
     view._knobs["ring_length"]._controls[0].value = 21
     assert not view._result.visible
+
+
+def test_a_result_goes_when_the_live_settings_change_under_it(view, session, scripted_run, until):
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: view._result.visible)
+    scripted_run.apply({"use_trending": False})  # on another page
+    view.refresh(session.store.read())
+    assert not view._result.visible
+    assert "live settings have changed since the replay" in view._problem.markup
+    assert view.edits() == {"ring_length": 20}
+
+
+def test_a_result_goes_when_its_change_is_applied(view, session, scripted_run, until):
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: view._result.visible)
+    view._apply.clicks += 1
+    until(lambda: scripted_run.settings.ring_length == 20 and not view.edits())
+    view.refresh(session.store.read())
+    assert not view._result.visible
+    assert "live settings have changed since the replay" in view._problem.markup
+
+
+def test_a_replay_that_ends_after_the_live_settings_changed_is_not_shown(view, session, scripted_run, until):
+    scripted_run.preview_gate.clear()
+    view._knobs["ring_length"]._controls[0].value = 20
+    view._replay.clicks += 1
+    until(lambda: scripted_run.previewed)
+    scripted_run.apply({"use_trending": False})
+    view.refresh(session.store.read())
+    scripted_run.preview_gate.set()
+    until(lambda: "live settings have changed since the replay" in view._problem.markup)
+    assert not view._result.visible
+
+
+def test_a_replay_of_a_short_run_is_of_all_its_events():
+    store = RunStore(ScriptedRun(tested=300))
+    store.read()
+    assert SettingsView(Session(store))._replay.label == "Replay all events so far"
 
 
 def test_a_replay_of_other_settings_is_not_shown(view, scripted_run, until):
@@ -191,7 +248,8 @@ def test_discard_goes_back_to_the_live_settings(view):
 def test_a_change_says_what_when_and_from_where(scripted_run):
     change = scripted_run.apply({"ring_length": 20})
     assert "live from event 70,000" in change_markup(change)
-    assert "waits for the next batch" in change_markup(scripted_run.wait_for(change))
+    assert "20 events" in change_markup(change)
+    assert "Weight of buy" in change_markup(scripted_run.apply({"weight_buy": 2.0}))
 
 
 def test_a_comparison_in_words_and_picture(scripted_run):
@@ -199,4 +257,8 @@ def test_a_comparison_in_words_and_picture(scripted_run):
     gap = comparison.difference("hit_rate")
     assert f"Better by {gap.value:.4f}" in verdict(comparison)
     assert f"{gap.low:+.4f} to {gap.high:+.4f}" in differences(comparison)
-    assert picture(comparison).object.yaxis.axis_label == "Hit rate @10"
+    drawn = picture(comparison).object
+    assert drawn.yaxis.axis_label == "Hit rate @10"
+    assert drawn.y_range.start == 0
+    # 20,000 events have windows of 400, and a point is taken over ten of them
+    assert "the mean of up to 4,000 events" in averaging(comparison)

@@ -8,8 +8,9 @@ from rtrec.dashboard.state import Level, Reading, starting_status
 from rtrec.engine.status import Phase, Status
 
 
-def reading(phase: Phase, age_s: float = 0.0, problem: str = "") -> Reading:
-    return Reading(status=Status(phase=phase, message="", events=5), age_s=age_s, problem=problem)
+def reading(phase: Phase, age_s: float = 0.0, problem: str = "", waiting: int = 1) -> Reading:
+    status = Status(phase=phase, message="", events=5, logged=5 + waiting)
+    return Reading(status=status, age_s=age_s, problem=problem)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,11 @@ def reading(phase: Phase, age_s: float = 0.0, problem: str = "") -> Reading:
 )
 def test_a_running_engine_turns_amber_then_red_with_the_age_of_its_data(age_s, level):
     assert reading(Phase.RUNNING, age_s).level is level
+
+
+@pytest.mark.parametrize(("age_s", "level"), [(10.0, Level.GOOD), (10.1, Level.QUIET), (600.0, Level.QUIET)])
+def test_an_engine_with_nothing_left_to_learn_is_quiet(age_s, level):
+    assert reading(Phase.RUNNING, age_s, waiting=0).level is level
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RECOVERING, Phase.FINISHED, Phase.STOPPED])

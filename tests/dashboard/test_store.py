@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -139,9 +140,24 @@ def test_the_thread_reads_on_by_itself_and_stops(until):
     until(lambda: store.state.reading.status.events > 300)
     store.stop()
     stopped_at = store.state.reading.status.events
+    time.sleep(0.1)  # ten readings' worth
     assert store.state.reading.status.events == stopped_at
+
+
+def test_one_bad_watcher_does_not_stop_the_reader(until):
+    store = RunStore(ScriptedRun(step=100), interval_s=0.01)
+
+    def fail(*_: object) -> None:
+        raise AttributeError("'DocumentCallbackManager' object has no attribute '_session_callbacks'")
+
+    store.state.param.watch(fail, "reading")
+    store.start()
+    try:
+        until(lambda: store.state.reading.status.events > 300)
+    finally:
+        store.stop()
 
 
 def test_the_alarm_of_the_drift_reaches_the_reading():
     reading = RunStore(ScriptedRun(tested=DRIFT_AT + 5_000)).read()
-    assert [alarm.kind for alarm in reading.status.alarms] == ["accuracy"]
+    assert [alarm.kind for alarm in reading.status.alarms] == ["improvement", "accuracy"]

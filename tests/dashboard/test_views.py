@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import threading
+from dataclasses import replace
+
 import pytest
 from bokeh.models import ColumnDataSource
 
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.store import RunStore
-from rtrec.dashboard.views import figures
+from rtrec.dashboard.views import live_markup
 from rtrec.dashboard.views.header import header_markup, state_text
 from rtrec.dashboard.views.live import LiveView
 from rtrec.dashboard.views.recommendations import (
@@ -17,7 +21,7 @@ from rtrec.dashboard.views.recommendations import (
     history_list,
     recommended_list,
 )
-from rtrec.engine.status import Phase, Recommendation, RecommendedItem, Status
+from rtrec.engine.status import Phase, Reason, Recommendation, RecommendedItem, Status
 from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
 
 
@@ -33,26 +37,32 @@ def test_header_says_how_fast_how_far_behind_and_how_old(session):
 
 
 @pytest.mark.parametrize(
-    ("age_s", "text"), [(1.0, "Live"), (25.0, "Stale for 25 s"), (130.0, "Stuck for 2 min")]
+    ("age_s", "waiting", "text"),
+    [
+        (1.0, 1, "Live"),
+        (25.0, 1, "Stale for 25 s"),
+        (130.0, 1, "Stuck for 2 min"),
+        (130.0, 0, "Quiet for 2 min"),
+    ],
 )
-def test_a_quiet_engine_is_never_shown_as_live(age_s, text):
-    status = Status(phase=Phase.RUNNING, message="", events=5)
+def test_an_engine_that_stands_still_is_never_shown_as_live(age_s, waiting, text):
+    status = Status(phase=Phase.RUNNING, message="", events=5, logged=5 + waiting)
     assert state_text(Reading(status=status, age_s=age_s)) == text
 
 
 def test_the_starting_page_says_what_it_waits_for():
-    said = figures.notice(Reading(status=Status(Phase.STARTING, "Compiling the kernels"), phase_s=7.0))
+    said = live_markup.notice(Reading(status=Status(Phase.STARTING, "Compiling the kernels"), phase_s=7.0))
     assert said is not None
     assert "Starting: 7 s so far" in said
     assert "Compiling the kernels" in said
 
 
 def test_a_running_page_has_no_notice(session):
-    assert figures.notice(session.reading) is None
+    assert live_markup.notice(session.reading) is None
 
 
 def test_model_table_has_intervals_and_lift(session):
-    table = figures.model_table(session.reading)
+    table = live_markup.model_table(session.reading)
     own, base = session.reading.status.scores[:2]
     assert f"{own.hit_rate:.3f}" in table
     assert f"{own.hit_rate_low:.3f} to {own.hit_rate_high:.3f}" in table
@@ -61,7 +71,7 @@ def test_model_table_has_intervals_and_lift(session):
 
 
 def test_reasons_of_refused_rows_are_listed_by_number(session):
-    listed = figures.refused_list(session.reading)
+    listed = live_markup.refused_list(session.reading)
     assert listed.index("no customer") < listed.index("missing user") < listed.index("far future")
     assert "3 dead letters" in listed
 
@@ -69,9 +79,9 @@ def test_reasons_of_refused_rows_are_listed_by_number(session):
 def test_every_card_has_an_empty_state():
     nothing = Reading()
     for make, words in (
-        (figures.model_table, "No model has answered yet"),
-        (figures.alarm_list, "No alarm"),
-        (figures.refused_list, "Nothing was refused"),
+        (live_markup.model_table, "No model has answered yet"),
+        (live_markup.alarm_list, "No alarm"),
+        (live_markup.refused_list, "Nothing was refused"),
     ):
         assert words in make(nothing)
 
@@ -80,12 +90,12 @@ def test_live_view_draws_curves_and_marks_alarms_and_changes(session, scripted_r
     view = LiveView(session)
     view.refresh(session.reading)
     assert len(view._points.data["offset"]) == 70
-    assert view._alarms.data["offset"].tolist() == [62_000.0]
+    assert view._alarms.data["offset"].tolist() == [9_000.0, 62_000.0]
     scripted_run.apply({"ring_length": 20})
     session.store.read()
     view.refresh(session.reading)
     assert view._changes.data["offset"].tolist() == [70_000.0]
-    assert "Ring length 20" in view._changes.data["sentence"][0]
+    assert "Ring length 20 events" in view._changes.data["sentence"][0]
 
 
 def test_live_view_streams_what_is_new(session, scripted_run, monkeypatch):
@@ -122,6 +132,63 @@ def test_new_and_moved_items_are_marked():
     }
     assert changes_between(items("a"), items("a")) == {}
     assert changes_between(None, items("a")) == {}
+
+
+def test_falls_stand_before_rises(session):
+    listed = live_markup.alarm_list(session.reading)
+    assert listed.index(">fall<") < listed.index(">rise<")
+    assert "improvement" not in listed
+    rows = live_markup.moments_legend()
+    for name in ("Fall", "Rise", "Settings applied"):
+        assert name in rows
+
+
+def numbers(markup: str) -> list[float]:
+    """Return the figures of a list in order; the last of each item is its score."""
+    found = re.findall(r'class="number[^"]*">([+\u2212][0-9.]+)<', markup)
+    return [float(each.replace("\u2212", "-")) for each in found]
+
+
+def test_the_parts_shown_add_up_to_the_score(scripted_run):
+    known = scripted_run.recommend("u1")
+    for item in known.items[:-1]:
+        *parts, total = numbers(recommended_list(replace(known, items=(item,)), {}))
+        assert len(parts) == 4  # three reasons and all else
+        assert sum(parts) == pytest.approx(total, abs=1e-9)
+        assert total == round(item.score, 2)
+
+
+def test_parts_that_rounding_would_pull_apart_still_add_up():
+    reasons = tuple(Reason(name, name, 0.334) for name in ("a", "b", "c"))
+    item = RecommendedItem("x", "x", 1.002, reasons)
+    *parts, total = numbers(recommended_list(Recommendation("u1", True, (), (item,), 0), {}))
+    assert parts == [0.33, 0.33, 0.33, 0.01]
+    assert total == 1.0
+
+
+def test_what_only_fills_up_the_list_says_so(scripted_run):
+    known = scripted_run.recommend("u1")
+    shown = recommended_list(replace(known, items=known.items[-1:]), {})
+    assert "Fills up the list because it is popular" in shown
+    assert not numbers(shown)
+
+
+def test_the_list_of_another_user_goes_at_once(session, scripted_run, until, monkeypatch):
+    view = RecommendationsView(session)
+    view.refresh(session.reading)
+    until(lambda: view._shown is not None and not view._asking)
+    assert "Recommended to u1 now" in view._list.markup
+    gate = threading.Event()
+    recommend = scripted_run.recommend
+    monkeypatch.setattr(scripted_run, "recommend", lambda *ask: gate.wait(10.0) and recommend(*ask))
+    view._picker.value = "u2"
+    assert "Recommended to u2 now" in view._list.markup
+    assert "One moment" in view._list.markup
+    assert "History of u2" in view._history.markup
+    assert not view._state.markup
+    gate.set()
+    until(lambda: view._shown is not None and view._shown.user_id == "u2" and not view._asking)
+    assert "One moment" not in view._list.markup
 
 
 def test_titles_are_text_everywhere(scripted_run):

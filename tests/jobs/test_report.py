@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtrec.dashboard import style
 from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.log import StoredDeadLetter
 from rtrec.jobs.cohorts import Cohort, Cohorts
 from rtrec.jobs.findings import Findings, LogContents
-from rtrec.jobs.report import headline, render
+from rtrec.jobs.report import _curves, headline, render
+from rtrec.jobs.report_figures import COLOURS, DASHES, SPARE, cohort_figure
 from tests.jobs.conftest import NOW
 
 HOSTILE = '"><img src="https://example.org/x" onerror="document.title=1">$$\\alpha$$'
@@ -86,6 +88,31 @@ def test_a_lead_within_the_noise_is_called_that(events):
     one[:11], other[100:110] = 1, 1
     text = headline(made(events, default=one, popularity=other).evaluation)
     assert text.endswith("That is not clearly more than popularity alone (1.0%).")
+
+
+def test_popularity_without_a_hit_is_no_multiple(events):
+    ranks = np.ones(1000, np.int16)
+    text = headline(made(events, default=ranks, popularity=0 * ranks).evaluation)
+    assert text.endswith("Popularity alone had none right.")
+
+
+def test_a_point_is_never_the_mean_of_more_events_than_were_tested(findings):
+    findings.evaluation.results[:] = [
+        result(each.model, each.ranks[:300]) for each in findings.evaluation.results
+    ]
+    assert "the mean of the last 300 events tested" in _curves(findings.evaluation, {"hr": "", "ndcg": ""})
+
+
+def test_a_click_in_the_legend_hides_a_bar_with_its_whisker():
+    ones = np.ones((1, 2))
+    plot = cohort_figure(["all"], ["default", "popularity"], ones, ones, ones, "hr@10")
+    assert [[type(each.glyph).__name__ for each in item.renderers] for item in plot.legend[0].items] == [
+        ["VBar", "Segment"]
+    ] * 2
+
+
+def test_models_look_as_they_do_in_the_dashboard():
+    assert (COLOURS, SPARE, DASHES) == (style.MODEL_COLOURS, style.SPARE_COLOURS, style.MODEL_DASHES)
 
 
 def test_popularity_alone_needs_no_comparison(events):

@@ -74,6 +74,8 @@ def state_text(reading: Reading) -> str:
     """Return the state in a word or three: the phase, unless a running engine has gone quiet."""
     if reading.problem:
         return "Not readable"
+    if reading.level is Level.QUIET:
+        return f"Quiet for {words.duration(reading.age_s)}"
     if reading.level is Level.STALE:
         return f"Stale for {words.duration(reading.age_s)}"
     if reading.level is Level.STUCK and reading.status.phase is Phase.RUNNING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,13 @@ _ROW = """
 :host(.changed) {
   background: color-mix(in srgb, var(--mui-palette-primary-main) 7%, transparent);
   box-shadow: inset 3px 0 0 var(--mui-palette-primary-main);
+}
+"""
+#: In a narrow window the text has a line of its own above the control.
+_NARROW = """
+@media (max-width: 700px) {
+  :host { flex-wrap: wrap !important; row-gap: 4px !important; }
+  :host > .knob-text { flex: 1 1 100% !important; }
 }
 """
 #: The row's text names the control for the eye; screen readers still get the label.
@@ -52,7 +60,9 @@ class Knob:
         self._refused = ""
         self._is_drawing = False
         self._steps = _steps(declaration)
-        self._text = MarkupPane(sizing_mode=None, styles={"flex": "1 1 0", "min-width": "0"})
+        self._text = MarkupPane(
+            sizing_mode=None, css_classes=["knob-text"], styles={"flex": "1 1 0", "min-width": "0"}
+        )
         self._unit = MarkupPane(sizing_mode=None, styles={"flex": "0 0 112px"})
         self._controls = self._make_switch() if declaration.type is bool else self._make_slider()
         self.panel = row(
@@ -61,6 +71,7 @@ class Knob:
             self._unit,
             gap=16,
             align="center",
+            narrow=_NARROW,
             stylesheets=[_ROW],
             styles={"padding": "7px 12px", "border-radius": "6px"},
         )
@@ -126,9 +137,8 @@ class Knob:
                 tooltips=False,
                 **look,
             )
-        field = (pmui.IntInput if whole else pmui.FloatInput)(
-            value=self.live, step=_step(declared), width=84, **look
-        )
+        # A box for text: Material's boxes for numbers hear Enter only once until they are left.
+        field = pmui.TextInput(value=words.plain_number(self.live), width=84, **look)
         slider.param.watch(self._slide, "value")
         field.param.watch(self._type, "value")
         return [slider, field]
@@ -138,16 +148,23 @@ class Knob:
         self._take(value if self.declaration.type is int else round(float(value), 6))
 
     def _type(self, event: Any) -> None:
-        declared, value = self.declaration, event.new
-        if self._is_drawing or value == self.value:
+        declared = self.declaration
+        if self._is_drawing:
             return
-        if value is None:  # the field was emptied
-            self._draw()
-        elif _is_within(declared, value):
-            self._take(value)
+        text = str(event.new or "").strip()
+        value = parsed_number(text, whole=declared.type is int) if text else self.value
+        if value is None:
+            self._refuse("a whole number" if declared.type is int else "a number")
+        elif not _is_within(declared, value):
+            self._refuse(f"from {_bound(declared.low)} to {_bound(declared.high)}")
+        elif value == self.value:  # emptied, or back from a refused value
+            self.set(value)
         else:
-            self._refused = f"from {_bound(declared.low)} to {_bound(declared.high)}"
-            self._draw()
+            self._take(value)
+
+    def _refuse(self, wanted: str) -> None:
+        self._refused = wanted
+        self._draw()
 
     def _take(self, value: Any) -> None:
         if self._is_drawing or value == self.value:
@@ -170,7 +187,8 @@ class Knob:
                 slider.value = self._position(self.value)
                 field.error_state = bool(self._refused)
                 if not self._refused:
-                    field.value = self.value
+                    text = words.plain_number(self.value)
+                    field.param.update(value=text, value_input=text)
         finally:
             self._is_drawing = False
         self.panel.css_classes = ["changed"] if self.is_changed else []
@@ -198,6 +216,21 @@ def steps_between(low: float, high: float, *also: float) -> list[float]:
     steps = {low, high, *also}
     steps |= {float(f"{digit}e{power}") for power in range(-6, 10) for digit in (1, 2, 5)}
     return sorted(step for step in steps if low <= step <= high)
+
+
+def parsed_number(text: str, *, whole: bool = False) -> float | None:
+    """Return the number that a text says, or None.
+
+    >>> parsed_number("7", whole=True), parsed_number("7.5", whole=True), parsed_number("nan")
+    (7, None, None)
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(number) or (whole and number != int(number)):
+        return None
+    return int(number) if whole else number
 
 
 def _steps(declared: Declaration) -> list[float]:

@@ -16,8 +16,8 @@ from rtrec.dashboard.markup import Html, empty_state
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.store import PULSE_SAMPLES
-from rtrec.dashboard.views import figures
-from rtrec.dashboard.views.pieces import MarkupPane, card, column, heading, row
+from rtrec.dashboard.views import live_markup
+from rtrec.dashboard.views.pieces import STACK, WRAP, MarkupPane, card, column, heading, row
 
 #: How many windows a point of the curves is the mean of, by the name of the choice.
 SMOOTHING = {"Each window": 1, "5 windows": 5, "20 windows": 20}
@@ -52,39 +52,46 @@ class LiveView:
             stylesheets=[_CHOICE],
         )
         self._smoothing.param.watch(self._redraw, "value")
-        self._curves_title = MarkupPane()
+        self._curves_title = MarkupPane(sizing_mode=None, styles={"flex": "1 1 260px"})
+        self._moments = MarkupPane(visible=False)
         self._curves_empty = MarkupPane(visible=False)
-        self._curves = row(gap=24, visible=False)
+        self._curves = row(gap=24, visible=False, narrow=STACK)
         self.panel = column(
             self._notice,
-            row(card(self._quality), *self._pulse_cards),
-            card(row(self._curves_title, self._smoothing, align="center"), self._curves_empty, self._curves),
+            row(card(self._quality), *self._pulse_cards, narrow=WRAP),
+            card(
+                row(self._curves_title, self._smoothing, align="center", narrow=WRAP),
+                self._curves_empty,
+                self._curves,
+                self._moments,
+            ),
             row(
-                card(self._models, styles={"flex": "3"}),
+                card(self._models, styles={"flex": "3", "min-width": "0"}),
                 column(
                     card(self._alarm_list),
                     card(self._refused, styles={"flex": "1 1 auto"}),
-                    styles={"flex": "2"},
+                    styles={"flex": "2", "min-width": "0"},
                 ),
+                narrow=STACK,
             ),
             styles=style.PAGE,
         )
 
     def refresh(self, reading: Reading) -> None:
         """Show ``reading``."""
-        self._notice.show(figures.notice(reading))
-        self._quality.show(figures.quality(reading))
-        self._speed.show(figures.speed(reading))
-        self._lag.show(figures.lag(reading))
-        self._freshness.show(figures.freshness(reading))
+        self._notice.show(live_markup.notice(reading))
+        self._quality.show(live_markup.quality(reading))
+        self._speed.show(live_markup.speed(reading))
+        self._lag.show(live_markup.lag(reading))
+        self._freshness.show(live_markup.freshness(reading))
         self._draw_pulse(reading)
         if reading.curves is not self._drawn:
             self._draw(reading.curves)
         plots.push(self._alarms, plots.moments(_alarm_rows(reading)))
         plots.push(self._changes, plots.moments(_change_rows(reading)))
-        self._models.show(figures.model_table(reading))
-        self._alarm_list.show(figures.alarm_list(reading))
-        self._refused.show(figures.refused_list(reading))
+        self._models.show(live_markup.model_table(reading))
+        self._alarm_list.show(live_markup.alarm_list(reading))
+        self._refused.show(live_markup.refused_list(reading))
 
     def _redraw(self, *_: Any) -> None:
         self._draw(self._session.reading.curves)
@@ -93,13 +100,14 @@ class LiveView:
         self._drawn = curves
         windows = SMOOTHING[self._smoothing.value]
         self._curves_title.show(_curves_heading(curves, windows))
+        self._moments.show(live_markup.moments_legend() if len(curves) else None)
         self._curves.visible = len(curves) > 0
         self._curves_empty.show(
             None
             if len(curves)
             else empty_state(
                 "No curve yet",
-                "The first point appears once a window of events has been answered and scored.",
+                "The first point appears with the first event that is answered and scored.",
             ),
         )
         if not len(curves):
@@ -133,7 +141,8 @@ class LiveView:
             return
         self._sampled = fresh[-1].time
         columns = plots.pulse_columns(fresh)
-        self._pulse.stream(columns, rollover=PULSE_SAMPLES)
+        with pn.io.unlocked():
+            self._pulse.stream(columns, rollover=PULSE_SAMPLES)
         for place, (names, unit) in zip(self._pulse_cards, _PULSES, strict=True):
             # A figure that has nothing to show cannot tell its ranges.
             if len(place) == 1 and np.isfinite(columns[names[0]]).any():
@@ -143,10 +152,10 @@ class LiveView:
 def _curves_heading(curves: Curves, windows: int) -> Html:
     if not len(curves):
         return heading("Quality over the log")
-    span = words.count(curves.window * min(windows, len(curves)))
+    span = words.events(min(curves.window * windows, curves.n[:, 0].sum()))
     return heading(
         "Quality over the log",
-        f"Every event is answered before it is learned. Each point is the mean of {span} tested events; "
+        f"Every event is answered before it is learned. Each point is the mean of up to {span} tested; "
         "the band is the 95% interval of the blend.",
     )
 
@@ -160,7 +169,6 @@ def _alarm_rows(reading: Reading) -> list[tuple[float, str, str]]:
 
 def _change_rows(reading: Reading) -> list[tuple[float, str, str]]:
     return [
-        (each.live_from, style.BLUE, f"Settings applied: {figures.changes_text(each.changes)}")
+        (each.live_from, style.BLUE, f"Settings applied: {live_markup.changes_text(each.changes)}")
         for each in reading.changes
-        if each.live_from >= 0
     ]

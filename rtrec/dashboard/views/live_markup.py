@@ -10,6 +10,7 @@ from rtrec.dashboard.markup import Html, empty_state, interval_bar, join, messag
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.views.pieces import heading
 from rtrec.engine.status import ModelScore, Notice, Phase
+from rtrec.settings import declarations
 
 #: Lists on the Live page show this many of the newest entries.
 LIST_LENGTH = 6
@@ -67,7 +68,7 @@ def lag(reading: Reading) -> Html:
     """Return how many accepted events wait to be learned."""
     status = reading.status
     waiting = words.count(status.lag) if reading.has_begun else words.MISSING
-    recorded = f"now at {status.event_time:%d %b %Y, %H:%M}" if status.event_time else "no event yet"
+    recorded = f"Event time {status.event_time:%d %b %Y, %H:%M} UTC" if status.event_time else "No event yet"
     return join(_figure("Lag", waiting, "events"), _note(recorded))
 
 
@@ -111,18 +112,36 @@ def model_table(reading: Reading) -> Html:
         css="subtitle",
         style="margin-top:6px",
     )
-    return join(title, tag("table", tag("thead", head), tag("tbody", *rows)), note)
+    table = tag("table", tag("thead", head), tag("tbody", *rows))
+    return join(title, tag("div", table, css="scroll"), note)
 
 
 def alarm_list(reading: Reading) -> Html:
-    """Return the newest alarms as sentences."""
-    alarms = reading.status.alarms
+    """Return the newest alarms as sentences; falls are what one has to act on, so they come first."""
+    alarms = sorted(reading.status.alarms, key=lambda each: (_is_rise(each), -each.offset))
     title = heading("Alarms", "ADWIN watches the blend's hits: falls are alarms, rises are noted")
     if not alarms:
         calm = "Quality has not dropped so far." if reading.has_begun else "It begins with the first event."
         return join(title, empty_state("No alarm", calm))
-    rows = [_alarm_row(each) for each in reversed(alarms[-LIST_LENGTH:])]
+    rows = [_alarm_row(each) for each in alarms[:LIST_LENGTH]]
     return join(title, tag("div", *rows), _more(len(alarms)))
+
+
+def moments_legend() -> Html:
+    """Return what the upright lines of the curves mean."""
+    marks = (
+        (style.RED, "solid", "Fall of the hit rate"),
+        (style.GREEN, "solid", "Rise of the hit rate"),
+        (style.BLUE, "dashed", "Settings applied"),
+    )
+    return tag(
+        "div",
+        *(
+            tag("span", tag("span", css="upright", style=f"border-left:2px {dash} {colour}"), name)
+            for colour, dash, name in marks
+        ),
+        css="legend",
+    )
 
 
 def refused_list(reading: Reading) -> Html:
@@ -147,8 +166,14 @@ def refused_list(reading: Reading) -> Html:
 def changes_text(changes: Mapping[str, Any]) -> str:
     """Return changed settings as one line of text."""
     return ", ".join(
-        f"{words.setting_name(name)} {words.setting_value(value)}" for name, value in changes.items()
+        f"{words.setting_label(name)} {words.setting_value(value, unit_of(name))}"
+        for name, value in changes.items()
     )
+
+
+def unit_of(name: str) -> str:
+    """Return the unit of a setting; nothing for one that is not declared any more."""
+    return next((each.unit for each in declarations() if each.name == name), "")
 
 
 def _figure(title: str, value: str, unit: str) -> Html:
@@ -198,14 +223,18 @@ def _with_range(value: float, low: float, high: float, css: str) -> Html:
 
 
 def _alarm_row(alarm: Notice) -> Html:
-    good = alarm.kind == "improvement"
+    rose = _is_rise(alarm)
     return tag(
         "div",
-        tag("span", alarm.kind, css="badge new" if good else "badge bad"),
+        tag("span", "rise" if rose else "fall", css="badge new" if rose else "badge bad"),
         tag("span", alarm.sentence, css="grow wrap"),
         tag("span", f"at {words.count(alarm.offset)}", css="tagline number"),
         css="row",
     )
+
+
+def _is_rise(alarm: Notice) -> bool:
+    return alarm.kind == "improvement"
 
 
 def _reason_row(reason: str, n: int, largest: int) -> Html:

@@ -14,6 +14,17 @@ from rtrec.dashboard.markup import Html, join, tag
 #: Panel's columns hold a button to scroll down, which would get a gap of its own.
 _NO_BUTTON = ".scroll-button { display: none; }"
 
+#: What a row does in a narrow window: its objects go below each other, or into as many lines as they need.
+STACK = """
+@media (max-width: 1100px) {
+  :host { flex-direction: column !important; align-items: stretch !important; }
+  :host > div { flex: 0 0 auto !important; width: auto !important; position: static !important; }
+}
+"""
+WRAP = """
+@media (max-width: 1100px) { :host { flex-wrap: wrap !important; } :host > div { min-width: 190px; } }
+"""
+
 
 class MarkupPane(pn.pane.Bokeh):
     """A place for our own markup; everything in it was escaped by :mod:`rtrec.dashboard.markup`.
@@ -44,7 +55,8 @@ class MarkupPane(pn.pane.Bokeh):
         """Show ``markup``, or hide the pane when there is none; equal markup costs nothing."""
         if self._markup != (markup or ""):
             self._markup = markup or ""
-            self.object.text = escape(self._markup)  # the browser's side takes one layer off again
+            with pn.io.unlocked():  # or it could reach the browser before the page that it belongs to
+                self.object.text = escape(self._markup)  # the browser's side takes one layer off again
         self.param.update(visible=bool(markup))
 
 
@@ -61,8 +73,13 @@ def heading(title: str, subtitle: str = "") -> Html:
     )
 
 
-def row(*objects: Any, gap: int = 16, align: str = "stretch", **options: Any) -> pn.Row:
-    """Return objects side by side with a gap between them, equally high unless ``align`` says otherwise."""
+def row(*objects: Any, gap: int = 16, align: str = "stretch", narrow: str = "", **options: Any) -> pn.Row:
+    """Return objects side by side with a gap between them, equally high unless ``align`` says otherwise.
+
+    ``narrow`` is :data:`STACK` or :data:`WRAP`, or a style sheet of the caller's own.
+    """
+    if narrow:
+        options["stylesheets"] = [*options.get("stylesheets", ()), narrow]
     for each in objects:  # Panel aligns each child itself, to the top
         each.styles = each.styles | {"align-self": align} | ({"height": "auto"} if align == "stretch" else {})
     return _box(pn.Row, objects, {"gap": f"{gap}px", "align-items": align}, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
@@ -13,8 +14,8 @@ from rtrec.dashboard import style, words
 from rtrec.dashboard.markup import Html, empty_state, join, message, part_bar, tag
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
-from rtrec.dashboard.views.pieces import MarkupPane, card, column, heading, row
-from rtrec.engine.status import Reason, Recommendation, RecommendedItem
+from rtrec.dashboard.views.pieces import STACK, WRAP, MarkupPane, card, column, heading, row
+from rtrec.engine.status import Recommendation, RecommendedItem
 
 #: A page asks again at most this often; reading a list faster than that is not possible anyway.
 REFRESH_S = 2.0
@@ -22,6 +23,8 @@ REFRESH_S = 2.0
 _OFFER_S = 10.0
 #: How many reasons an item shows, strongest first.
 N_REASONS = 3
+_ASKED = "The engine is asked for this user."
+_FAILED = "The engine did not answer for this user; the message above says why."
 
 
 class RecommendationsView:
@@ -54,11 +57,12 @@ class RecommendationsView:
         self._problem = MarkupPane(visible=False)
         self._history, self._list = MarkupPane(), MarkupPane()
         self.panel = column(
-            card(row(self._picker, self._follow, self._state, gap=24, align="center")),
+            card(row(self._picker, self._follow, self._state, gap=24, align="center", narrow=WRAP)),
             self._problem,
             row(
                 card(self._history, styles={"flex": "0 0 320px"}, sizing_mode=None),
-                card(self._list, styles={"flex": "1"}),
+                card(self._list, styles={"flex": "1", "min-width": "0"}),
+                narrow=STACK,
             ),
             styles=style.PAGE,
         )
@@ -82,7 +86,9 @@ class RecommendationsView:
         if not user or user == self._user:
             return
         self._user, self._shown, self._marks = user, None, {}
+        self._problem.show(None)
         self._offer()
+        self._draw()
         self._ask()
 
     def _offer(self, *_: Any) -> None:
@@ -110,6 +116,10 @@ class RecommendationsView:
         error = answer.exception()
         if error is not None:
             self._problem.show(message("bad", f"No recommendations for {user}", str(error)))
+            if self._shown is None:
+                self._state.show(None)
+                self._history.show(join(heading(f"History of {user}"), empty_state("Not known", _FAILED)))
+                self._list.show(join(heading(f"Recommended to {user} now"), empty_state("No list", _FAILED)))
             return
         self._problem.show(None)
         new = answer.result()
@@ -121,6 +131,13 @@ class RecommendationsView:
 
     def _draw(self) -> None:
         shown = self._shown
+        if shown is None and self._user:
+            self._state.show(None)
+            self._history.show(join(heading(f"History of {self._user}"), empty_state("One moment", _ASKED)))
+            self._list.show(
+                join(heading(f"Recommended to {self._user} now"), empty_state("One moment", _ASKED))
+            )
+            return
         if shown is None:
             self._history.show(join(heading("History"), empty_state("No user yet", "Pick one above.")))
             self._list.show(
@@ -163,7 +180,7 @@ def changes_between(old: Recommendation | None, new: Recommendation) -> dict[str
 
 def history_list(shown: Recommendation) -> Html:
     """Return a user's last items, newest first."""
-    title = heading("History", "Newest first")
+    title = heading(f"History of {shown.user_id}", "Newest first")
     if not shown.history:
         return join(title, empty_state("No event yet", f"{shown.user_id} has not been seen in the stream."))
     rows = [
@@ -196,12 +213,20 @@ def recommended_list(shown: Recommendation, marks: dict[str, Html]) -> Html:
     if marks:
         n_new = sum(">new<" in each for each in marks.values())
         changed = f"Last change: {n_new} new, {len(marks) - n_new} moved"
-    title = heading("Recommended now", changed)
+    title = join(
+        heading(f"Recommended to {shown.user_id} now", changed),
+        tag(
+            "div",
+            "The parts of a score add up to it; it is relative to the average candidate",
+            css="subtitle",
+        ),
+    )
     if not shown.items:
         return join(
             title, unknown, empty_state("An empty list", "No item is known yet that could be recommended.")
         )
-    largest = max((abs(each.part) for item in shown.items for each in item.reasons), default=0.0)
+    parts = [part for item in shown.items for *_, part in _parts(item)]
+    largest = max((abs(part) for part in parts), default=0.0)
     items = [
         _item(place, item, marks.get(item.item_id), largest) for place, item in enumerate(shown.items, 1)
     ]
@@ -218,14 +243,42 @@ def _item(place: int, item: RecommendedItem, mark: Html | None, largest: float) 
         mark,
         tag("div", item.item_id, css="tagline wrap") if text != item.item_id else None,
     )
-    reasons = tag("div", *(_reason(each, largest) for each in item.reasons[:N_REASONS]))
-    return tag("div", tag("div", str(place), css="rank"), name, reasons, css="item")
+    return tag("div", tag("div", str(place), css="rank"), name, _reasons(item, largest), css="item")
 
 
-def _reason(reason: Reason, largest: float) -> Html:
-    because = None
-    if reason.because_of:
-        because = tag("span", f": {', '.join(reason.because_of)}", css="muted")
-    sentence = tag("div", words.sentence(reason.sentence), because, css="wrap")
-    figure = tag("span", f"{reason.part:+.2f}".replace("-", words.MINUS), css="number")
-    return tag("div", sentence, part_bar(reason.part, largest), figure, css="reason")
+def _reasons(item: RecommendedItem, largest: float) -> Html:
+    if math.isnan(item.score):
+        return tag(
+            "div", "Fills up the list because it is popular; the ranker has not scored it", css="muted"
+        )
+    rows = [_reason(sentence, because_of, part, largest) for sentence, because_of, part in _parts(item)]
+    total = tag(
+        "div",
+        tag("div", "Score", css="strong"),
+        tag("span", words.score(round(item.score, 2), 2, signed=True), css="number strong"),
+        css="reason total",
+    )
+    return tag("div", *rows, total)
+
+
+def _parts(item: RecommendedItem) -> list[tuple[str, tuple[str, ...], float]]:
+    """Return the strongest parts and the rest, as (sentence, titles behind it, part).
+
+    All are rounded as they are shown, and the rest is what then lacks to the score: a reader can add them up.
+    """
+    if math.isnan(item.score):
+        return []
+    rows = [(each.sentence, each.because_of, round(each.part, 2)) for each in item.reasons[:N_REASONS]]
+    rest = round(round(item.score, 2) - sum(part for *_, part in rows), 2)
+    if len(item.reasons) > N_REASONS:
+        rows.append(("All else", (), rest))
+    elif rest:
+        rows.append(("Rounding", (), rest))
+    return rows
+
+
+def _reason(sentence: str, because_of: tuple[str, ...], part: float, largest: float) -> Html:
+    because = tag("span", f": {', '.join(because_of)}", css="muted") if because_of else None
+    text = tag("div", words.sentence(sentence), because, css="words")
+    figure = tag("span", words.score(part, 2, signed=True), css="number")
+    return tag("div", text, part_bar(part, largest), figure, css="reason")

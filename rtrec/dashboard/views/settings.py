@@ -13,12 +13,12 @@ from rtrec.dashboard import style, words
 from rtrec.dashboard.markup import Html, empty_state, join, message, tag
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
-from rtrec.dashboard.views import whatif
+from rtrec.dashboard.views import live_markup, whatif
 from rtrec.dashboard.views.knobs import Knob
-from rtrec.dashboard.views.pieces import MarkupPane, card, column, heading, row
+from rtrec.dashboard.views.pieces import STACK, MarkupPane, card, column, heading, row
 from rtrec.engine.status import AppliedChange
 from rtrec.evaluation.comparison import Comparison
-from rtrec.settings import Declaration, declarations
+from rtrec.settings import Declaration, Settings, declarations
 
 #: How many of the newest events a preview replays.
 REPLAYED = 20_000
@@ -52,7 +52,9 @@ class SettingsView:
         self._listed: tuple[AppliedChange, ...] | None = None
         self._edits, self._problem = MarkupPane(), MarkupPane(visible=False, styles=_BELOW)
         self._progress, self._result = MarkupPane(visible=False), column(gap=10, visible=False, styles=_BELOW)
-        self._replay = _button(f"Replay the last {words.count(REPLAYED)} events", self._start_replay)
+        self._n_replayed = 0
+        self._compared_with: Settings | None = None
+        self._replay = _button(self._replay_label(), self._start_replay)
         self._apply = _button("Apply", self._start_apply, variant="outlined")
         self._discard = _button("Discard", self._discard_edits, variant="text")
         # Hidden rather than disabled: a Material button that is still being mounted can miss the change.
@@ -86,7 +88,7 @@ class SettingsView:
             ),
             styles={"flex": "0 0 440px", "position": "sticky", "top": "16px", "align-self": "flex-start"},
         )
-        self.panel = row(left, right, styles=style.PAGE)
+        self.panel = row(left, right, narrow=STACK, styles=style.PAGE)
         self._edited()
         self._list_changes(())
 
@@ -98,6 +100,9 @@ class SettingsView:
                 knob.follow(getattr(self._settings, name))
             self._show_edits()
             self._listed = None
+            self._drop_old_result()
+        if self._replay.label != self._replay_label():
+            self._replay.label = self._replay_label()
         changes = tuple(reading.changes)
         if changes != self._listed:
             self._list_changes(changes)
@@ -107,6 +112,17 @@ class SettingsView:
     def edits(self) -> dict[str, Any]:
         """Return the settings that differ from the live ones, with the values wanted."""
         return {name: knob.value for name, knob in self._knobs.items() if knob.is_changed}
+
+    def _replay_label(self) -> str:
+        if self._session.reading.status.events < REPLAYED:
+            return "Replay all events so far"
+        return f"Replay the last {words.count(REPLAYED)} events"
+
+    def _drop_old_result(self) -> None:
+        """Hide a result that compares with settings which are not the live ones any more."""
+        if self._result.visible and self._compared_with != self._settings:
+            self._result.visible = False
+            self._problem.show(_outdated())
 
     def _grouped(self) -> list[tuple[str, str, list[Knob]]]:
         left = dict(self._knobs)
@@ -147,22 +163,23 @@ class SettingsView:
         self._edited()
 
     def _start_replay(self) -> None:
-        edits = self.edits()
+        edits, live = self.edits(), self._settings
         self._edited()
         self._is_replaying, self._began_s = True, self._session.store.now()
+        self._n_replayed = min(REPLAYED, self._session.reading.status.events)
         self._session.ask(
             lambda: self._session.store.run.preview(edits, n_events=REPLAYED),
-            partial(self._await_replay, edits),
+            partial(self._await_replay, edits, live),
         )
         self._show_edits()
         self._show_progress()
 
-    def _await_replay(self, edits: dict[str, Any], begun: Future[Future[Comparison]]) -> None:
+    def _await_replay(self, edits: dict[str, Any], live: Settings, begun: Future[Future[Comparison]]) -> None:
         error = begun.exception()
         if error is not None:
             self._end_replay(message("bad", "The replay did not start", str(error)))
             return
-        self._session.when_done(begun.result(), partial(self._take_replay, edits))
+        self._session.when_done(begun.result(), partial(self._take_replay, edits, live))
 
     def _end_replay(self, said: Html | None) -> None:
         self._is_replaying = False
@@ -170,10 +187,13 @@ class SettingsView:
         self._show_edits()
         self._problem.show(said)
 
-    def _take_replay(self, edits: dict[str, Any], done: Future[Comparison]) -> None:
+    def _take_replay(self, edits: dict[str, Any], live: Settings, done: Future[Comparison]) -> None:
         error = done.exception()
         if error is not None:
             self._end_replay(message("bad", "The replay did not finish", str(error)))
+            return
+        if live != self._settings:
+            self._end_replay(_outdated())
             return
         if edits != self.edits():
             said = message("info", "Settings changed during the replay", "Replay again to compare these.")
@@ -185,7 +205,9 @@ class SettingsView:
             MarkupPane(whatif.verdict(comparison)),
             MarkupPane(whatif.differences(comparison)),
             whatif.picture(comparison),
+            MarkupPane(whatif.averaging(comparison)),
         ]
+        self._compared_with = live
         self._result.visible = True
 
     def _start_apply(self) -> None:
@@ -213,14 +235,17 @@ class SettingsView:
             if name in self._knobs:
                 self._knobs[name].follow(value)
         self._listed = None
+        had_result = self._result.visible
         self._edited()
+        if had_result:
+            self._problem.show(_outdated())
 
     def _show_progress(self) -> None:
         waited = words.duration(self._session.store.now() - self._began_s)
         self._progress.show(
             tag(
                 "div",
-                tag("div", f"Replaying {words.count(REPLAYED)} events, {waited} so far", css="muted"),
+                tag("div", f"Replaying {words.events(self._n_replayed)}, {waited} so far", css="muted"),
                 tag("div", tag("div"), css="progress", role="progressbar", aria_label="Replay"),
                 style="margin-top:12px",
             ),
@@ -267,17 +292,21 @@ def is_in_effect(change: AppliedChange, live: Mapping[str, Any]) -> bool:
 def change_markup(change: AppliedChange, *, in_effect: bool = True) -> Html:
     """Return one applied change: what it did, when, from which event on, and whether it still holds."""
     lines = [
-        tag("div", _from_to(name, change.previous.get(name), value), css="wrap")
+        tag("div", _from_to(name, change.previous.get(name), value, live_markup.unit_of(name)), css="wrap")
         for name, value in change.changes.items()
     ]
-    since = (
-        "waits for the next batch"
-        if change.live_from < 0
-        else f"live from event {words.count(change.live_from)}"
-    )
+    since = f"live from event {words.count(change.live_from)}"
     place = f"{since} {words.DOT} record {change.offset} {words.DOT} {change.time:%d %b %Y, %H:%M} UTC"
     replaced = None if in_effect else tag("span", "replaced since", css="badge")
     return tag("div", *lines, tag("div", place, " ", replaced, css="tagline"), style="padding:8px 0")
+
+
+def _outdated() -> Html:
+    return message(
+        "info",
+        "The live settings have changed since the replay",
+        "Its result compared with settings that are not live any more; replay again.",
+    )
 
 
 def _edit_row(declared: Declaration, live: Any, value: Any) -> Html:
@@ -287,7 +316,7 @@ def _edit_row(declared: Declaration, live: Any, value: Any) -> Html:
 def _from_to(name: str, old: Any, new: Any, unit: str = "") -> Html:
     before = words.MISSING if old is None else words.setting_value(old)
     return join(
-        tag("span", words.setting_name(name), css="grow"),
+        tag("span", words.setting_label(name), css="grow"),
         " ",
         tag(
             "span",

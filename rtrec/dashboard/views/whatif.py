@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import panel as pn
-from bokeh.models import ColumnDataSource, Legend, LegendItem, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, DataRange1d, Legend, LegendItem, NoOverlap, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from rtrec.dashboard import style, words
 from rtrec.dashboard.curves import Curves
 from rtrec.dashboard.markup import Html, difference_bar, join, message, tag
-from rtrec.dashboard.plots import LETTERS
+from rtrec.dashboard.plots import COUNT_FORMAT, LETTERS
 from rtrec.evaluation.comparison import Comparison
 from rtrec.evaluation.metrics import Difference
 
@@ -46,7 +46,7 @@ def differences(comparison: Comparison) -> Html:
 
 def picture(comparison: Comparison) -> pn.pane.Bokeh:
     """Return both hit rate curves over the replayed events."""
-    curves = Curves.from_dataset(comparison.to_xarray(smooth=_SMOOTH))
+    curves = Curves.from_dataset(comparison.to_xarray()).smoothed(_SMOOTH)
     source = ColumnDataSource({"offset": curves.offset, "changed": curves.hr[:, 0], "live": curves.hr[:, 1]})
     plot = figure(
         height=210,
@@ -55,9 +55,11 @@ def picture(comparison: Comparison) -> pn.pane.Bokeh:
         toolbar_location=None,
         x_axis_label="Events in the log",
         y_axis_label=f"Hit rate @{comparison.k}",
+        y_range=DataRange1d(start=0, range_padding=0.08),
     )
-    plot.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
-    plot.xaxis.ticker.desired_num_ticks = 5
+    plot.xaxis.formatter = NumeralTickFormatter(format=COUNT_FORMAT)
+    plot.xaxis.ticker.desired_num_ticks = 4
+    plot.xaxis.major_label_policy = NoOverlap(min_distance=10)
     plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
     plot.yaxis.ticker.desired_num_ticks = 4
     plot.xgrid.grid_line_color = None
@@ -79,6 +81,12 @@ def picture(comparison: Comparison) -> pn.pane.Bokeh:
         Legend(items=items, orientation="horizontal", padding=0, margin=2, styles=LETTERS), "above"
     )
     return pn.pane.Bokeh(plot)
+
+
+def averaging(comparison: Comparison) -> Html:
+    """Return what a point of :func:`picture` is."""
+    span = words.events(min(_SMOOTH * comparison.history.window, comparison.n_tested))
+    return tag("div", f"Each point is the mean of up to {span} before it.", css="subtitle")
 
 
 def _difference_row(name: str, gap: Difference, reach: float) -> Html:
