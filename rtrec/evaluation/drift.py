@@ -1,7 +1,10 @@
 """Notice when the recommender starts to miss: ADWIN on the stream of hits.
 
-ADWIN (Bifet and Gavalda 2007) keeps a window of hits and looks for a cut such that the older part and the
-newer part differ by more than chance would allow. It begins anew after every detection.
+ADWIN (Bifet and Gavalda 2007) keeps a window and looks for a cut such that the older part and the newer part
+differ by more than chance would allow. It begins anew after every detection. It takes what it is fed for
+independent, and hits are not: a user whose taste is easy to guess brings many in a row. Fed hit by hit it
+raised 52 alarms on MovieLens latest-small and 137 on Online Retail, most of them over fewer than 100 events.
+Fed blocks of 25, whose spread has such runs in it, it raises 2 and 6.
 
 A river detector can only be stored by pickling it, and a snapshot holds no pickles. But all it knows follows
 from the hits it was fed, so those are kept (as bits, in a snapshot) and fed again on resume: bit-equal,
@@ -11,6 +14,7 @@ the newer half of them, in less than 0.1 s. Forgetting all of them would hide a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,8 +28,8 @@ from rtrec.types import Floats, Ints
 
 #: A detector is fed at most this many hits before the older half of them is let go.
 MAX_HITS = 200_000
-#: A change is not dated closer than this to either end, where a few lucky hits look like one.
-_SHORTEST_SIDE = 30
+#: The detector is fed so many hits at once; nor is a change dated closer than this to either end.
+BLOCK = 25
 #: How many alarms are remembered.
 MAX_ALARMS = 1000
 
@@ -61,8 +65,9 @@ class HitDrift:
     Parameters
     ----------
     delta
-        How unlikely a false alarm should be. At the default, a fall from 15% to 10% was found in 20 of 20
-        simulated streams, after 1,183 events at the median, with no false alarm in the 10,000 before it.
+        How unlikely a false alarm should be. At the default, a fall from 15% to 10% was found in 10 of 10
+        simulated streams, after some 2,400 events at the median, one from 20% to 5% after 660, with no false
+        alarm in the 10,000 events before.
 
     Examples
     --------
@@ -75,7 +80,7 @@ class HitDrift:
 
     def __init__(self, delta: float = 0.002) -> None:
         self.delta = delta
-        self._detector = ADWIN(delta=delta)
+        self._detector = _detector(delta)
         self._hits = bytearray()  # all that the detector was fed, one byte each
         self._alarms: list[Alarm] = []
 
@@ -107,8 +112,7 @@ class HitDrift:
         noticed = []
         for place, hit in enumerate(hits.astype(np.uint8).tolist()):
             self._hits.append(hit)
-            self._detector.update(hit)
-            if self._detector.drift_detected:
+            if len(self._hits) % BLOCK == 0 and self._is_changed_by(self._hits[-BLOCK:]):
                 noticed.append(self._alarm(int(offsets[place]), float(timestamps[place])))
                 self._watch(b"")
             elif len(self._hits) == MAX_HITS:
@@ -145,10 +149,16 @@ class HitDrift:
 
     def _watch(self, hits: bytes) -> None:
         """Start a new detector on ``hits``; what it notices in them was noticed, or let pass, before."""
-        self._detector = ADWIN(delta=self.delta)
+        self._detector = _detector(self.delta)
         self._hits = bytearray(hits)
-        for hit in hits:
-            self._detector.update(hit)
+        for start in range(0, len(hits) - BLOCK + 1, BLOCK):
+            self._is_changed_by(hits[start : start + BLOCK])
+
+    def _is_changed_by(self, block: bytes | bytearray) -> bool:
+        # Divided by the root: where hits are independent this has the spread of a single one, which is what
+        # the detector's bound is made for; where they come in runs it has more, and the bound widens.
+        self._detector.update(sum(block) / math.sqrt(BLOCK))
+        return bool(self._detector.drift_detected)
 
     def _alarm(self, offset: int, timestamp: float) -> Alarm:
         hits = np.frombuffer(bytes(self._hits), np.uint8).astype(np.int64)
@@ -162,13 +172,18 @@ class HitDrift:
         )
 
 
+def _detector(delta: float) -> ADWIN:
+    # Looked at after every block: river's defaults are meant for single hits.
+    return ADWIN(delta=delta, clock=1, min_window_length=5, grace_period=10)
+
+
 def _likeliest_cut(hits: Ints) -> int:
     """Return the cut at which the means of both sides differ most significantly.
 
     ADWIN itself drops its oldest hits until the rest looks alike, which proves a change but dates it poorly.
     """
     n_hits = len(hits)
-    margin = min(_SHORTEST_SIDE, n_hits // 2)
+    margin = min(BLOCK, n_hits // 2)
     cuts = np.arange(margin, n_hits - margin + 1)
     # n_hits times what the sum has gained on a steady rate; integers, so exact.
     gained = n_hits * hits.cumsum()[cuts - 1] - cuts * hits.sum()
