@@ -51,7 +51,18 @@ $(VENV)/.python:
 	fi; \
 	touch $@
 
-$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
+# An environment keeps the interpreter it was made with.
+.PHONY: same-python
+same-python:
+	@if [ -n "$(PYTHON)" ] && [ -x $(BIN)/python ]; then \
+	    version='import sys; print(sys.version_info[:2])'; \
+	    if [ "$$($(PYTHON) -c "$$version")" != "$$($(BIN)/python -c "$$version")" ]; then \
+	        echo "$(VENV) was made with another Python than $(PYTHON); first: make clean" >&2; \
+	        exit 1; \
+	    fi; \
+	fi
+
+$(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt | same-python
 	@echo "Installing rtrec into $(VENV) (a minute or two, once)"
 	@$(PIP) --editable .
 	@touch $@

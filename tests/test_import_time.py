@@ -14,15 +14,19 @@ import pytest
 HEAVY = {
     "bokeh",
     "dask",
+    "dask_ml",
     "distributed",
     "numba",
     "pandas",
     "panel",
+    "param",
     "pyarrow",
     "river",
     "scipy",
+    "sklearn",
     "streamz",
     "torch",
+    "xarray",
 }
 
 
@@ -38,6 +42,13 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize("module", ["rtrec", "rtrec.cli"])
 def test_import_loads_nothing_heavy(module):
     assert not loaded_by(f"import {module}") & HEAVY
+
+
+def test_the_help_loads_nothing_heavy():
+    help_text = (
+        "import contextlib, rtrec.cli\nwith contextlib.suppress(SystemExit): rtrec.cli.app(['--help'])"
+    )
+    assert not loaded_by(help_text) & HEAVY
 
 
 def test_the_check_would_notice_a_heavy_import():
