@@ -57,19 +57,28 @@ class Reference:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.half_lives = (settings.half_life_short_h * 3600.0, settings.half_life_long_h * 3600.0)
-        self.events: dict[int, list[float]] = {}  # item -> times
+        self.events: dict[int, list[tuple[float, float]]] = {}  # item -> (time, weight)
         self.near: dict[int, Row] = {}
         self.next: dict[int, Row] = {}
         self.next_total: dict[int, float] = {}
         self.ring: dict[int, list[int]] = {}
-        self.had: dict[tuple[int, int], list[float]] = {}
+        self.had: dict[tuple[int, int], list[float]] = {}  # times
+        self.hidden: set[tuple[int, int]] = set()
         self.weight = {feature.name: feature.start for feature in FEATURES}
         self.squares = dict.fromkeys(NAMES, 0.0)
         self.variance = dict.fromkeys(NAMES, 0.0)
         self.n_seen = 0
 
     def decayed(self, item: int, now: float, half_life: float) -> float:
-        return sum(2.0 ** ((then - now) / half_life) for then in self.events[item])
+        return sum(weight * 2.0 ** ((then - now) / half_life) for then, weight in self.events[item])
+
+    def total(self, item: int) -> float:
+        return sum(weight for _, weight in self.events[item])
+
+    def may_get(self, user: int, item: int) -> bool:
+        if self.settings.repeat:
+            return (user, item) not in self.hidden
+        return (user, item) not in self.had
 
     def candidates(self, user: int, now: float) -> dict[int, dict[str, float]]:
         found: dict[int, dict[str, float]] = {}
@@ -81,17 +90,19 @@ class Reference:
             decay = self.settings.ring_decay**age
             if self.settings.repeat:
                 sums(last)
-            for name, rows, total in (
-                ("near", self.near, float(len(self.events[last]))),
-                ("next", self.next, self.next_total.get(last, 0.0)),
+            for name, rows, total, is_on in (
+                ("near", self.near, self.total(last), self.settings.use_cooccurrence),
+                ("next", self.next, self.next_total.get(last, 0.0), self.settings.use_transitions),
             ):
+                if not is_on:
+                    continue
                 norm = decay * (total + SMOOTHING) ** -SOURCE_POWER
                 for item, weight in rows[last].weights.items() if last in rows else ():
                     sums(item)[f"{name}_ring"] += norm * weight
                     if age == 0:
                         sums(item)[f"{name}_last"] += norm * weight
-        allowed = [item for item in self.events if self.settings.repeat or (user, item) not in self.had]
-        for half_life in self.half_lives:
+        allowed = [item for item in self.events if self.may_get(user, item)]
+        for half_life in self.half_lives if self.settings.use_trending else ():
             hottest = sorted(self.events, key=lambda item: (-self.decayed(item, now, half_life), item))
             hot = [item for item in hottest[:TREND_LENGTH] if item in allowed]
             for item in hot[: self.settings.trending_candidates]:
@@ -102,22 +113,26 @@ class Reference:
         return found
 
     def fill(self, values: dict[str, float], user: int, item: int, now: float) -> None:
-        times = self.events[item]
+        times = [then for then, _ in self.events[item]]
         for name in ("near_ring", "near_last", "next_ring", "next_last"):
-            values[name] *= (len(times) + SMOOTHING) ** -CANDIDATE_POWER
+            values[name] *= (self.total(item) + SMOOTHING) ** -CANDIDATE_POWER
             values[f"{name}_root"] = math.sqrt(values[name])
-        for name, half_life in zip(("heat_short", "heat_long"), self.half_lives, strict=True):
-            values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
-        values["count"] = math.log(1.0 + len(times))
-        values["age"] = (1.0 + max(now - times[0], 0.0) / 3600.0) ** 0.25
+        if self.settings.use_trending:
+            for name, half_life in zip(("heat_short", "heat_long"), self.half_lives, strict=True):
+                values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
+            values["count"] = math.log(1.0 + self.total(item))
+        values["age"] = (1.0 + max(now - min(times), 0.0) / 3600.0) ** 0.25
         values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
         if self.settings.repeat and (user, item) in self.had:
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
-            values["had_idle"] = (1.0 + max(now - own[-1], 0.0) / 3600.0) ** 0.25
+            values["had_idle"] = (1.0 + max(now - max(own), 0.0) / 3600.0) ** 0.25
 
-    def test_then_learn(self, user: int, item: int, now: float) -> tuple[int, dict[int, float]]:
-        """Return the event's rank (0 for a miss) and all candidates' scores, then learn."""
+    def test_then_learn(
+        self, user: int, item: int, now: float, kind: str = "view"
+    ) -> tuple[int, dict[int, float]]:
+        """Return the event's rank (0 for a miss, -1 if not asked) and all candidates' scores, then learn."""
+        weight = getattr(self.settings, f"weight_{kind}")
         found = self.candidates(user, now)
         scale = {name: v**-0.5 if v > 1e-12 else 0.0 for name, v in self.variance.items()}
         scores = {
@@ -125,11 +140,14 @@ class Reference:
             for each, values in found.items()
         }
         best = sorted(scores, key=lambda each: (-scores[each], each))[: self.settings.list_length]
+        hottest = sorted(self.events, key=lambda each: (-self.decayed(each, now, self.half_lives[1]), each))
+        best += [each for each in hottest if each not in best and self.may_get(user, each)]
+        best = best[: self.settings.list_length]
         rank = best.index(item) + 1 if item in best else 0
-        if len(found) > 1:
+        if len(found) > 1 and kind != "dislike" and weight > 0.0:
             self.learn_ranker(found, scores, scale, item)
-        self.learn(user, item, now)
-        return rank, scores
+        self.learn(user, item, now, weight)
+        return -1 if kind == "dislike" else rank, scores
 
     def learn_ranker(
         self, found: dict[int, dict[str, float]], scores: dict[int, float], scale: dict[str, float], item: int
@@ -155,18 +173,23 @@ class Reference:
                         self.settings.learning_rate * gradient / math.sqrt(self.squares[name])
                     )
 
-    def learn(self, user: int, item: int, now: float) -> None:
+    def learn(self, user: int, item: int, now: float, importance: float) -> None:
+        self.had.setdefault((user, item), []).append(now)
+        if importance <= 0.0:
+            self.hidden.add((user, item))
+            return
+        self.hidden.discard((user, item))
         ring = self.ring.setdefault(user, [])
-        self.events.setdefault(item, []).append(now)
+        self.events.setdefault(item, []).append((now, importance))
         length = self.settings.row_length
         for age, other in enumerate(ring[: self.settings.ring_length]):
-            weight = self.settings.ring_decay**age
+            weight = importance * self.settings.ring_decay**age
             if other == item:
                 continue
             self.near.setdefault(other, Row(length, float(NEAR_INHERITED))).add(item, weight)
             self.near.setdefault(item, Row(length, float(NEAR_INHERITED))).add(other, weight)
             if age < self.settings.transition_reach:
-                self.next_total[other] = self.next_total.get(other, 0.0) + 1.0 / (age + 1)
-                self.next.setdefault(other, Row(length, float(NEXT_INHERITED))).add(item, 1.0 / (age + 1))
+                weight = importance / (age + 1)
+                self.next_total[other] = self.next_total.get(other, 0.0) + weight
+                self.next.setdefault(other, Row(length, float(NEXT_INHERITED))).add(item, weight)
         ring.insert(0, item)
-        self.had.setdefault((user, item), []).append(now)
