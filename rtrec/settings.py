@@ -9,6 +9,7 @@ and takes effect at its offset); the others shape arrays and are fixed for the l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,6 +140,12 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     unknown = [name for name in values if name not in Settings.model_fields]
     if unknown:
         raise InputError(f"unknown setting {unknown[0]!r}{nearest(unknown[0], Settings.model_fields)}")
+    for name, value in values.items():
+        if isinstance(value, bool) and Settings.model_fields[name].annotation is not bool:
+            raise InputError(
+                f"setting {name!r}: expected a number; got the truth value {value} (YAML reads on, off, yes "
+                "and no as truth values)"
+            )
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -155,6 +162,8 @@ def load_settings(
 ) -> Settings:
     """Read settings from defaults, then a YAML ``file``, then the environment, then ``overrides``.
 
+    A variable that is nearly named as a setting is warned about.
+
     Raises
     ------
     InputError
@@ -163,6 +172,7 @@ def load_settings(
     values: dict[str, Any] = {}
     if file is not None:
         values |= _read_yaml(file)
+    _warn_of_misspelt(environ or {})
     for name in Settings.model_fields:
         text = (environ or {}).get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
@@ -182,11 +192,43 @@ def parse_assignments(texts: list[str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in (text.split("=", 1) for text in texts)}
 
 
+def _warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    """Warn of variables that change nothing and were meant to; ``RTREC_HOME`` is no such variable."""
+    # Compared without the prefix, which would make all of them look alike.
+    known = [name.upper() for name in Settings.model_fields]
+    for variable in sorted(environ):
+        bare = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if bare == variable or bare in known:
+            continue
+        close = get_close_matches(bare.upper(), known, n=1, cutoff=0.75)
+        if close:
+            import structlog
+
+            structlog.get_logger(__name__).warning(
+                "a variable that names no setting is ignored",
+                variable=variable,
+                did_you_mean=ENVIRONMENT_PREFIX + close[0],
+            )
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     import yaml
 
+    class OneOfEach(yaml.SafeLoader):
+        """YAML in which no key comes twice; PyYAML takes the last one and says nothing."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            names = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for place, name in enumerate(names):
+                if name in names[:place]:
+                    line = node.value[place][0].start_mark.line + 1
+                    raise InputError(
+                        f"settings file {file}: line {line}: {name!r} is there a second time; keep one"
+                    )
+            return super().construct_mapping(node, deep=deep)
+
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = OneOfEach(file.read_text(encoding="utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"settings file {file}: cannot be read: {error}") from error
     if values is None:

@@ -32,6 +32,10 @@ class _Commands(TyperGroup):
             # Usage errors and exits know what to do; a reader of our output that left is no error of ours.
             if hasattr(error, "exit_code") or isinstance(error, typer.Abort | BrokenPipeError):
                 raise
+            if isinstance(error, OSError) and error.filename is not None and error.strerror:
+                advice = "name a place that can be read and written, or make room there"
+                self._tell(ctx, error, f"{error.filename}: {error.strerror.lower()}; {advice}")
+                raise typer.Exit(FAILED) from error
             self._tell(ctx, error, f"{type(error).__name__}: {error} (`rtrec --debug ...` says where)")
             raise typer.Exit(FAILED) from error
 

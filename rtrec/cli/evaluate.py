@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtrec.cli.console import print_table
-from rtrec.cli.options import InputOptions, Json, SettingsOptions, expanded
+from rtrec.cli.options import MOST_EVENTS, InputOptions, Json, SettingsOptions, expanded
 
 if TYPE_CHECKING:
     from rtrec.evaluation.result import Evaluation
@@ -29,7 +30,8 @@ def evaluate(
         float, typer.Option(rich_help_panel=_PROTOCOL, help="Share of the events that is only learned.")
     ] = 0.2,
     batch: Annotated[
-        int, typer.Option(rich_help_panel=_PROTOCOL, help="Events answered with the same state.")
+        int,
+        typer.Option(max=MOST_EVENTS, rich_help_panel=_PROTOCOL, help="Events answered with the same state."),
     ] = 1,
     k: Annotated[
         int | None, typer.Option("--k", rich_help_panel=_PROTOCOL, help="Length of the lists. (default: 10)")
@@ -37,7 +39,9 @@ def evaluate(
     limit: Annotated[
         int | None,
         typer.Option(
-            rich_help_panel=_PROTOCOL, help="Test and learn only so many events after the warm part."
+            max=MOST_EVENTS,
+            rich_help_panel=_PROTOCOL,
+            help="Test and learn only so many events after the warm part.",
         ),
     ] = None,
     repeat: Annotated[
@@ -105,7 +109,11 @@ def _print(evaluation: Evaluation) -> None:
         row = [line["model"], *(_with_interval(line, f"{name}@{k}") for name in ("hr", "ndcg"))]
         if with_gaps:
             row.append(_with_interval(line, gaps, sign="+") if gaps in line else "")
-        row += [f"{line[f'coverage@{k}']:.3f}", f"{line['events_per_s']:,.0f}", f"{line['peak_rss_mb']:,.0f}"]
+        row += [
+            _figure(line[f"coverage@{k}"], ".3f"),
+            _figure(line["events_per_s"], ",.0f"),
+            _figure(line["peak_rss_mb"], ",.0f"),
+        ]
         rows.append(row)
     about = ", ".join(
         f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
@@ -115,5 +123,11 @@ def _print(evaluation: Evaluation) -> None:
     print_table(head, rows, title=title, right=head[-3:])
 
 
-def _with_interval(line: dict[str, float], name: str, sign: str = "") -> str:
-    return f"{line[name]:{sign}.4f} [{line[f'{name}_low']:{sign}.4f}, {line[f'{name}_high']:{sign}.4f}]"
+def _with_interval(line: Mapping[str, float | None], name: str, sign: str = "") -> str:
+    figure, low, high = (_figure(line[each], f"{sign}.4f") for each in (name, f"{name}_low", f"{name}_high"))
+    return f"{figure} [{low}, {high}]"
+
+
+def _figure(value: float | None, form: str) -> str:
+    # A single event has no spread, so an interval may have no ends.
+    return "-" if value is None else format(value, form)

@@ -101,11 +101,13 @@ def _dataset(options: InputOptions, name: str) -> Input:
             raise InputError(
                 f"--{column.replace('_', '-')}: data set {name!r} knows its columns; say this only of a FILE"
             )
-    folder = fetch_dataset(dataset, data_dir=options.data_dir, copy=options.copy, yes=options.yes)
-    source = load_source(dataset, folder)
     mapping = dataset.mapping
     if options.min_value is not None:
+        if mapping.value is None:
+            raise InputError(f"--min-value: the events of data set {name!r} have no values; leave it out")
         mapping = replace(mapping, min_value=options.min_value)
+    folder = fetch_dataset(dataset, data_dir=options.data_dir, copy=options.copy, yes=options.yes)
+    source = load_source(dataset, folder)
     return Input(
         name,
         source.path,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rtrec.cli.console import print_json, print_table
-from rtrec.cli.options import Home, Json
+from rtrec.cli.options import MOST_EVENTS, Home, Json
 
 app = typer.Typer(help="The log of a deployment, also while a run writes it.", no_args_is_help=True)
 
@@ -49,7 +49,7 @@ def dead_letters(
     reason: Annotated[
         str | None, typer.Option(metavar="REASON", help="Only those refused for this reason.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the last ones.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_EVENTS, help="How many of the last ones.")] = 100,
     json: Json = False,
 ) -> None:
     """List the rows that could not become events, with where they stood and why.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -15,13 +16,45 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from rtrec.errors import InputError
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 DATA_DIR = Path("data")
 
+_ADDRESS = re.compile(r"(tcp|tls|wss?|ucx)://([^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 _DATA = "Events"
 _COLUMNS = "Columns of a file"
 _TUNING = "Recommender"
+
+#: More events than any file has; arrays and databases count further, but not for ever.
+MOST_EVENTS = 10**12
+
+
+def folder(flag: str) -> Callable[[str | Path], Path]:
+    """Return what reads the directory that ``flag`` names; it may be yet to be made."""
+
+    def read(given: str | Path) -> Path:
+        text = str(given)  # a default comes as it is
+        if not text.strip():
+            raise InputError(f"{flag} {text!r}: expected a directory; name one, such as {flag} here")
+        for path in (Path(text), *Path(text).parents):
+            if path.exists() and not path.is_dir():
+                raise InputError(f"{flag} {text}: expected a directory; {path} is a file; name another place")
+        return Path(text)
+
+    return read
+
+
+def read_scheduler(text: str) -> str:
+    """Read the address of a Dask scheduler."""
+    address = _ADDRESS.fullmatch(text.strip())
+    if address is None or not 0 < int(address["port"]) < 65_536:
+        raise InputError(
+            f"--scheduler {text!r}: expected tcp://host:port, as dask scheduler prints it at its start"
+        )
+    return text.strip()
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, instead of a table.")]
 Home = Annotated[
@@ -30,6 +63,7 @@ Home = Annotated[
         "--home",
         envvar="RTREC_HOME",
         show_envvar=True,
+        parser=folder("--home"),
         metavar="DIR",
         help="The deployment's directory (default: the only one under .rtrec).",
     ),
@@ -37,7 +71,10 @@ Home = Annotated[
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        "--scheduler", metavar="TCP://...", help="A Dask scheduler; without it a cluster on this machine."
+        "--scheduler",
+        parser=read_scheduler,
+        metavar="TCP://...",
+        help="A Dask scheduler; without it a cluster on this machine.",
     ),
 ]
 Copy = Annotated[
@@ -56,7 +93,14 @@ Yes = Annotated[
     ),
 ]
 DataDir = Annotated[
-    Path, typer.Option("--data-dir", metavar="DIR", rich_help_panel=_DATA, help="Where data sets are kept.")
+    Path,
+    typer.Option(
+        "--data-dir",
+        parser=folder("--data-dir"),
+        metavar="DIR",
+        rich_help_panel=_DATA,
+        help="Where data sets are kept.",
+    ),
 ]
 
 
@@ -95,7 +139,12 @@ class InputOptions:
     value: Annotated[str | None, _column("--value", "Rating, price or play time.")] = None
     event_id: Annotated[str | None, _column("--event-id", "By which repeated events are recognised.")] = None
     default_kind: Annotated[
-        str | None, _column("--default-kind", "Kind of events that name none. (default: view)", "KIND")
+        str | None,
+        _column(
+            "--default-kind",
+            "Kind of events that name none: `rating` in a file of ratings. (default: view)",
+            "KIND",
+        ),
     ] = None
     time_unit: Annotated[
         str | None,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtrec.cli.options import InputOptions, Json, Scheduler, SettingsOptions, expanded
+from rtrec.cli.options import (
+    MOST_EVENTS,
+    InputOptions,
+    Json,
+    Scheduler,
+    SettingsOptions,
+    expanded,
+    folder,
+)
 from rtrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ RunHome = Annotated[
     typer.Option(
         "--home",
         envvar="RTREC_HOME",
+        parser=folder("--home"),
         metavar="DIR",
         rich_help_panel=_RUN,
         help="Where log, snapshots and reports are kept. (default: .rtrec/ and the name of the data)",
@@ -57,7 +66,8 @@ def run(
     scheduler: Scheduler = None,
     fresh: Fresh = False,
     snapshot_every: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_RUN, help="Events between two snapshots.")
+        int,
+        typer.Option(min=1, max=MOST_EVENTS, rich_help_panel=_RUN, help="Events between two snapshots."),
     ] = 20_000,
     speed: Annotated[
         str,
@@ -75,7 +85,12 @@ def run(
     ] = "0.2",
     limit: Annotated[
         int | None,
-        typer.Option(min=1, rich_help_panel=_PACE, help="Stop after so many events behind the warm part."),
+        typer.Option(
+            min=1,
+            max=MOST_EVENTS,
+            rich_help_panel=_PACE,
+            help="Stop after so many events behind the warm part.",
+        ),
     ] = None,
     sort: Annotated[
         bool,
@@ -105,6 +120,7 @@ def run(
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
     from rtrec.cli.about import read_settings
+    from rtrec.cli.console import say
     from rtrec.cli.homes import HOMES, find_deployment
     from rtrec.cli.inputs import find_input
     from rtrec.cli.watch import Page, conduct
@@ -120,6 +136,11 @@ def run(
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
     if not fresh:
         _tell_what_is_fixed(home, settings)
+    before = None if fresh or feed is None or limit is not None else _rows_read(home, feed.name)
+
+    def tell_nothing_new() -> None:
+        if feed is not None and before and _rows_read(home, feed.name) == before:
+            say(f"nothing new in {feed.name}; --fresh starts over")
 
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun
@@ -138,7 +159,21 @@ def run(
             fresh=fresh,
         )
 
-    conduct(start, page=page, n_rows=n_rows, json=json)
+    conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
+
+
+def _rows_read(home: Path, source: str) -> int:
+    """Return how many rows of a source a deployment's log has accounted for; 0 where there is none."""
+    from rtrec.engine.deployment import Deployment
+
+    deployment = Deployment(home)
+    if not deployment.exists:
+        return 0
+    log = deployment.open_log(mode="read")
+    try:
+        return log.position(source)
+    finally:
+        log.close()
 
 
 def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
@@ -199,6 +234,6 @@ def parse_warmup(text: str) -> float | int:
         warmup = math.nan
     if 0 <= warmup < 1:
         return warmup
-    if warmup < 1 or not warmup.is_integer():
+    if not 1 <= warmup <= MOST_EVENTS or not warmup.is_integer():
         raise InputError(f"--warmup {text!r}: expected a share from 0 to below 1, or a number of events")
     return int(warmup)

@@ -69,8 +69,17 @@ class Page:
             server.stop()
 
 
-def conduct(start: Callable[[], LiveRun], *, page: Page | None, n_rows: int | None, json: bool) -> None:
+def conduct(
+    start: Callable[[], LiveRun],
+    *,
+    page: Page | None,
+    n_rows: int | None,
+    json: bool,
+    at_end: Callable[[], None] | None = None,
+) -> None:
     """See a run through: until its end without a page, until Ctrl-C with one; then print its summary.
+
+    ``at_end`` is called when all events are learned.
 
     The page is served before the run is started: libraries and workers take some seconds.
 
@@ -89,6 +98,8 @@ def conduct(start: Callable[[], LiveRun], *, page: Page | None, n_rows: int | No
         started.set_result(run)
         try:
             _follow(run, stopping, n_rows)
+            if at_end is not None and not stopping.is_set() and run.error is None:
+                at_end()
             if page is not None and not stopping.is_set() and run.error is None:
                 say("All events are learned; the dashboard stays until Ctrl-C.")
                 while not stopping.wait(1.0) and run.error is None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 _CHUNK = 8192
 _WINDOWS = 50
+_MOST_EVENTS = 10**12  # what arrays can count is not far above
 
 
 def evaluate(
@@ -50,7 +51,7 @@ def evaluate(
     time: str = "timestamp",
     kind: str | None = None,
     value: str | None = None,
-    models: Sequence[str] | Mapping[str, Callable[[], Testable] | None] = ("default", "popularity"),
+    models: str | Sequence[str] | Mapping[str, Callable[[], Testable] | None] = ("default", "popularity"),
     settings: Settings | None = None,
     warmup: float = 0.2,
     batch: int = 1,
@@ -71,8 +72,8 @@ def evaluate(
         Columns of a file or frame, and the least value an event must have; ``mapping`` says more, where it
         has to be said.
     models
-        Names from the registry, or a mapping of names to functions that make a model of your own; None for
-        one of the registry: ``{"mine": MyModel, "popularity": None}``.
+        One name from the registry or several, or a mapping of names to functions that make a model of your
+        own; None for one of the registry: ``{"mine": MyModel, "popularity": None}``.
     warmup
         Share of the events that is only learned.
     batch
@@ -86,11 +87,17 @@ def evaluate(
     ------
     InputError
         If the data cannot be used, a model is unknown, or nothing is left to test.
+    TypeError
+        If ``data`` is no file, frame, table or loaded events.
+    ValueError
+        If a model of your own answers with another number of ranks than there are events.
     """
     if not 0.0 <= warmup < 1.0:
         raise InputError(f"warmup is a share of the events from 0 to below 1; got {warmup}")
     if batch < 1 or k < 1 or (limit is not None and limit < 1):
         raise InputError(f"batch, k and limit are at least 1; got batch={batch}, k={k}, limit={limit}")
+    if max(batch, limit or 1) > _MOST_EVENTS:
+        raise InputError(f"batch and limit are at most {_MOST_EVENTS:,}; got batch={batch}, limit={limit}")
     if isinstance(data, LoadedEvents):
         loaded = data
     else:
@@ -117,11 +124,22 @@ def evaluate(
 
 
 def _makers(
-    models: Sequence[str] | Mapping[str, Callable[[], Testable] | None], settings: Settings
+    models: str | Sequence[str] | Mapping[str, Callable[[], Testable] | None], settings: Settings
 ) -> dict[str, Callable[[], Testable]]:
     makers: dict[str, Callable[[], Testable]] = {}
-    for name in models:
+    for name in [models] if isinstance(models, str) else models:
+        if not isinstance(name, str):
+            own_name = getattr(name, "__name__", type(name).__name__)
+            raise InputError(
+                f"models: expected names of models; got {name!r}; give one of your own a name: "
+                f'models={{"mine": {own_name}}}'
+            )
         own = models[name] if isinstance(models, Mapping) else None
+        if own is not None and not callable(own):
+            raise InputError(
+                f"model {name!r}: expected a class or function that makes it; got {own!r}; "
+                f'pass models={{"{name}": {type(own).__name__}}}'
+            )
         if own is None:
             make_model(name, settings)  # an unknown name is an error now, not after the models before it
         makers[name] = partial(make_model, name, settings) if own is None else own
@@ -158,10 +176,14 @@ def _test(
     for start in range(n_warm, n_events, step):
         stop = min(start + step, n_events)
         began = time.perf_counter()
-        ranks[start - n_warm : stop - n_warm] = model.test_then_learn(
-            events.part(start, stop), k=k, batch=batch
-        )
+        answered = model.test_then_learn(events.part(start, stop), k=k, batch=batch)
         seconds += time.perf_counter() - began
+        if np.shape(answered) != (stop - start,):
+            raise ValueError(
+                f"model {name!r}: expected {stop - start:,} ranks of test_then_learn, one an event; got an "
+                f"array of shape {np.shape(answered)}"
+            )
+        ranks[start - n_warm : stop - n_warm] = answered
         _report(progress, name, stop, n_events)
     tested = np.flatnonzero(ranks != UNTESTED)
     counts = RankCounts(1, k)

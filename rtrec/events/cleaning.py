@@ -25,7 +25,14 @@ from rtrec.errors import InputError
 from rtrec.events.mapping import ColumnMapping, require_columns
 from rtrec.events.packing import json_objects, json_row
 from rtrec.events.parsing import RawColumn, null_mask
-from rtrec.events.rawrows import ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
+from rtrec.events.rawrows import (
+    ROW,
+    UNREADABLE_REASON,
+    UNREADABLE_TEXT,
+    cut,
+    require_readable,
+    typed_frame,
+)
 from rtrec.events.recent import RecentIds
 from rtrec.events.rules import Rule
 from rtrec.events.schema import EVENT_SCHEMA
@@ -184,7 +191,8 @@ class Cleaner:
         """
         frame = with_names(frame)
         require_columns(self.columns, list(frame.columns), where=self.source)
-        numbered = frame.index.name == ROW
+        # Somebody's own index may be called row as well, and hold anything.
+        numbered = frame.index.name == ROW and pd.api.types.is_integer_dtype(frame.index.dtype)
         rows = (
             np.asarray(frame.index, np.int64)
             if numbered
@@ -260,7 +268,9 @@ class Cleaner:
         named = {"user": self.mapping.user, "item": self.mapping.item, "event id": self.mapping.event_id}
         for role, name in named.items():
             if name is not None:
-                verdicts.mark(raw[name].odd, f"{role} is no text", name)
+                # JSON and Parquet can spell a zero character; databases end texts at it.
+                zero = pc.fill_null(pc.match_substring(raw[name].text, "\0"), False)
+                verdicts.mark(raw[name].odd | zero.to_numpy(zero_copy_only=False), f"{role} is no text", name)
                 verdicts.mark(null_mask(raw[name].text), f"missing {role}", name)
 
     def _check_times(self, verdicts: _Verdicts, raw: dict[str, RawColumn]) -> Floats:
@@ -330,7 +340,8 @@ class Cleaner:
 def with_names(frame: pd.DataFrame | pa.Table) -> pd.DataFrame:
     """Return raw rows as a frame whose columns are named by texts, as a mapping names them."""
     if isinstance(frame, pa.Table):
-        frame = frame.to_pandas(types_mapper=pd.ArrowDtype)
+        require_readable(frame.schema, where="table")
+        frame = typed_frame(frame, where="table")
     return frame.set_axis([str(name) for name in frame.columns], axis="columns")
 
 

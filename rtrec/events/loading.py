@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,9 +22,6 @@ from rtrec.events.rules import Rule
 from rtrec.events.schema import EVENT_SCHEMA, unknown_kinds
 from rtrec.events.sources import FileSource
 from rtrec.types import KINDS, Columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _CHUNK_ROWS = 65_536
 
@@ -50,7 +48,14 @@ def load_events(
     ------
     InputError
         If the file or frame cannot be used, or no row of it is an event.
+    TypeError
+        If ``data`` is none of these, or a file or frame comes without a mapping.
     """
+    if not isinstance(data, Path | str | FileSource | pd.DataFrame | pa.Table):
+        raise TypeError(
+            "events: expected the path of a file, a FileSource, a pandas frame or an Arrow table; got "
+            f"{type(data).__name__}; make a frame of it: pandas.DataFrame(...)"
+        )
     if isinstance(data, pa.Table) and data.schema.equals(EVENT_SCHEMA):
         return _load_table(data)
     if isinstance(data, FileSource):

@@ -6,6 +6,7 @@ declaration speaks the names of :class:`rtrec.types.Columns`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -48,7 +49,7 @@ class ColumnMapping:
     Raises
     ------
     InputError
-        If a kind, a unit, a format or a time zone is unknown.
+        If a kind, a unit, a format or a time zone is unknown, or ``min_value`` has nothing to hold for.
     """
 
     user: str
@@ -77,6 +78,17 @@ class ColumnMapping:
             )
         if self.time_format is not None:
             _check_format(self.time_format)
+        if self.min_value is not None:
+            if math.isnan(self.min_value):
+                raise InputError(
+                    "the least value of an event is nan, which no value reaches; expected a number, "
+                    "or leave it out to take all events"
+                )
+            if self.value is None:
+                raise InputError(
+                    f"events with a value below {self.min_value:g} were to be left out, but no column holds "
+                    "values; name it (value=..., or --value COLUMN)"
+                )
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:

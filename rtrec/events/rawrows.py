@@ -1,6 +1,11 @@
-"""How readers mark raw rows for the cleaner: where each stood in its file, and which could not be read."""
+"""Raw rows on their way to the cleaner: where each stood in its file, what could not be read, which types."""
 
 from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from rtrec.errors import InputError
 
 #: Name of a frame's index that carries each row's number in its file.
 ROW = "row"
@@ -23,3 +28,46 @@ def cut(payload: str, size: int | None = None) -> str:
     if size <= PAYLOAD_CHARACTERS:
         return payload
     return f"{payload[:PAYLOAD_CHARACTERS]}... ({size:,} characters in all)"
+
+
+def require_readable(schema: pa.Schema, *, where: str) -> None:
+    """Raise if a typed column cannot be read at all.
+
+    Raises
+    ------
+    InputError
+        Naming the column and what is wrong with its type.
+    """
+    for column in schema:
+        if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+            continue
+        try:
+            moment = pa.array([0], column.type)
+            moment.cast(pa.string())
+            moment.to_pylist()
+        except (pa.ArrowException, LookupError, ValueError) as error:
+            raise InputError(
+                f"{where}: column {column.name!r}: time zone {column.type.tz!r} is unknown; expected an IANA "
+                "name such as 'Europe/London'; write the column anew with one"
+            ) from error
+
+
+def typed_frame(rows: pa.Table | pa.RecordBatch, *, where: str) -> pd.DataFrame:
+    """Return rows as a frame of Arrow columns.
+
+    Raises
+    ------
+    InputError
+        If a column has a type that pandas cannot hold.
+    """
+    # pandas cannot hold the view types that DuckDB and Polars write.
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    schema = pa.schema([(each.name, plain.get(each.type, each.type)) for each in rows.schema])
+    try:
+        return rows.cast(schema).to_pandas(types_mapper=pd.ArrowDtype)
+    except (pa.ArrowException, NotImplementedError) as error:
+        types = ", ".join(f"{each.name!r} {each.type}" for each in rows.schema)
+        raise InputError(
+            f"{where}: a column has a type that cannot be read ({error}): {types}; write it as plain text, "
+            "numbers or times"
+        ) from error

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from rtrec.errors import InputError, nearest
 from rtrec.events.mapping import require_columns
-from rtrec.events.rawrows import ROW
+from rtrec.events.rawrows import ROW, require_readable, typed_frame
 from rtrec.events.textreaders import DelimitedReader, JsonLinesReader
 
 DELIMITED = (".csv", ".tsv", ".txt", ".dat")
@@ -65,7 +65,11 @@ class ParquetReader:
 
     def require(self, names: Sequence[str]) -> None:
         """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
-        require_columns(names, self._file.schema_arrow.names, where=str(self.path))
+        schema = self._file.schema_arrow
+        require_columns(names, schema.names, where=str(self.path))
+        wanted = pa.schema([schema.field(name) for name in names])
+        require_readable(wanted, where=str(self.path))
+        typed_frame(wanted.empty_table(), where=str(self.path))
         if self.n_rows == 0:
             raise InputError(f"{self.path}: no rows; expected rows of events")
 
@@ -91,7 +95,7 @@ class ParquetReader:
             first_row = done + batch.num_rows - part.num_rows + 1
             done += batch.num_rows
             if part.num_rows:
-                frame = part.to_pandas(types_mapper=pd.ArrowDtype)
+                frame = typed_frame(part, where=str(self.path))
                 frame.index = pd.RangeIndex(first_row, first_row + len(frame), name=ROW)
                 yield frame
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from rtrec.errors import InputError
 from rtrec.events.mapping import require_columns
-from rtrec.events.rawrows import ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
-from rtrec.events.textfile import Lines, LongLine, check_text, open_lines
+from rtrec.events.rawrows import PAYLOAD_CHARACTERS, ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
+from rtrec.events.textfile import MAX_ROW_CHARACTERS, Lines, LongLine, check_text, open_lines
 
 # The delimiter is whichever of these the header has most of; a comma if it has none.
 _DELIMITERS = ",\t;|"
@@ -123,6 +123,11 @@ class DelimitedReader(TextReader):
                 raise InputError(
                     f"{path}: line 1: expected a header of column names; it cannot be read: {error}"
                 ) from error
+        if not any(name.strip() for name in self._names):
+            raise InputError(
+                f"{path}: line 1: expected a header of column names; it names no columns: "
+                f"{cut(header.rstrip())!r}; write their names there, with no blank lines above"
+            )
 
     @property
     def n_rows(self) -> int:
@@ -148,7 +153,11 @@ class DelimitedReader(TextReader):
             except (csv.Error, LongLine):
                 record = []
             if len(record) == n_fields and not self._is_half(record[-1]):
-                yield record
+                has_zero = any("\0" in field for field in record)
+                yield Unreadable("unparsable row", cut(_beginning(lines.taken))) if has_zero else record
+                continue
+            if _size(lines.taken) > csv.field_size_limit() and self._take_whole_row(lines, n_fields):
+                yield Unreadable("oversize field", cut(_beginning(lines.taken), _size(lines.taken)))
                 continue
             # A quote that is never closed swallows the rows below it: only the first line is at fault.
             first, *others = lines.taken
@@ -162,11 +171,84 @@ class DelimitedReader(TextReader):
                     "oversize field" if too_long else "unparsable row", cut(first.rstrip("\r\n"))
                 )
 
+    def _take_whole_row(self, lines: Lines, n_fields: int) -> bool:
+        """Take the lines that are left of a row too large for csv; say whether there is such a row at all."""
+        row = _RowScan(self._delimiter)
+        lines.give_back(lines.taken)
+        lines.start_row()
+        size = 0
+        while size < MAX_ROW_CHARACTERS and row.n_fields <= n_fields:
+            try:
+                line: str | LongLine = next(lines)
+            except StopIteration:
+                return False
+            except LongLine as long:
+                line = long
+            size += len(line) if isinstance(line, str) else len(line.beginning)
+            row.read(line if isinstance(line, str) else line.skeleton)
+            if row.ended is not None:
+                return row.ended and row.n_fields == n_fields
+        return False
+
     def _cell_getters(self, names: Sequence[str]) -> list[Callable[[Any], Any]]:
         return [itemgetter(self._names.index(name)) for name in names]
 
     def _series(self, cells: list[Any]) -> pd.Series:
         return pd.Series(pa.array(cells, pa.string()), dtype=pd.ArrowDtype(pa.string()))
+
+
+class _RowScan:
+    """Follow a row over its lines without keeping its fields.
+
+    ``ended`` is None within the row, true behind its end, and false if its quotes do not fit.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        self._quoted = False
+        self.n_fields = 1
+        self.ended: bool | None = None
+
+    def read(self, line: str) -> None:
+        """Go on with the next line."""
+        self.ended = self._read(line)
+
+    def _read(self, line: str) -> bool | None:
+        at = 0
+        if not line:
+            return False  # not even its skeleton was kept
+        while True:
+            if not self._quoted:
+                if line.startswith('"', at):
+                    self._quoted, at = True, at + 1
+                    continue
+                at = line.find(self._delimiter, at) + 1
+                if not at:
+                    return True
+                self.n_fields += 1
+                continue
+            at = line.find('"', at) + 1
+            if not at:
+                return None
+            behind = line[at : at + 1]
+            if behind == '"':
+                at += 1
+                continue
+            self._quoted = False
+            if behind in ("", "\r", "\n"):
+                return True
+            if behind != self._delimiter:
+                return False
+            self.n_fields, at = self.n_fields + 1, at + 1
+
+
+def _size(lines: Sequence[str | LongLine]) -> int:
+    return sum(len(line) if isinstance(line, str) else line.size for line in lines)
+
+
+def _beginning(lines: Sequence[str | LongLine]) -> str:
+    first = lines[: PAYLOAD_CHARACTERS + 1]
+    return "".join(line if isinstance(line, str) else line.beginning for line in first).rstrip("\r\n")
 
 
 class JsonLinesReader(TextReader):

@@ -53,6 +53,11 @@ def test_version(rtrec):
         (["evalute"], "Did you mean 'evaluate'?"),
         (["evaluate", "--userr", "x"], "No such option: --userr"),
         (["run", "--shards", "0"], "--shards"),
+        (["run", "--limit", "9" * 20], "--limit"),
+        (["run", "--snapshot-every", "9" * 20], "--snapshot-every"),
+        (["evaluate", "--limit", "9" * 20], "--limit"),
+        (["evaluate", "--batch", "1" + "0" * 19], "--batch"),
+        (["log", "dead-letters", "--limit", "9" * 20], "--limit"),
     ],
 )
 def test_a_mistyped_command_exits_with_2(rtrec, words, expected):
@@ -81,6 +86,18 @@ def test_an_error_becomes_one_line_and_an_exit_code(rtrec, monkeypatch, error, c
 def test_an_unforeseen_error_says_how_to_learn_more(rtrec, monkeypatch):
     monkeypatch.setattr("rtrec.cli.about.read_settings", lambda _: 1 / 0)
     assert "ZeroDivisionError: division by zero (`rtrec --debug ...`" in rtrec("settings").stderr
+
+
+@pytest.mark.parametrize("error", [PermissionError, FileExistsError, OSError])
+def test_a_place_that_cannot_be_used_is_said_in_a_sentence(rtrec, monkeypatch, error):
+    def fail(*_):
+        raise error(30, "Read-only file system", "home/lock")
+
+    monkeypatch.setattr("rtrec.cli.about.read_settings", fail)
+    result = rtrec("settings")
+    assert result.exit_code == 1
+    advice = "name a place that can be read and written, or make room there"
+    assert result.stderr == f"Error: home/lock: read-only file system; {advice}\n"
 
 
 @pytest.mark.parametrize("error", [InputError, ValueError])

@@ -66,6 +66,15 @@ def test_a_home_without_a_deployment_exits_with_1(rtrec, command):
     assert "nowhere: no deployment here" in result.stderr
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("home", ["", "here.csv"])
+def test_a_home_that_is_no_directory_exits_with_2(rtrec, tmp_path, command, home):
+    (tmp_path / "here.csv").touch()
+    result = rtrec(*command.split(), "--home", home)
+    assert result.exit_code == 2
+    assert "expected a directory" in result.stderr
+
+
 def test_the_only_deployment_is_meant(rtrec, deployment):
     [info] = json_lines(rtrec("log", "info", "--json").stdout)
     assert info["home"] == ".rtrec/shop"

@@ -41,6 +41,15 @@ def test_the_table_has_intervals_and_the_difference_to_popularity(rtrec, events)
         assert word in result.stdout
 
 
+def test_a_single_tested_event_has_figures_and_no_interval(rtrec, tmp_path):
+    two = write_events(tmp_path / "two.csv", 2, item=["i", "i"])
+    result = rtrec("evaluate", two, *COLUMNS, "--warmup", 0.5)
+    assert result.exit_code == 0, result.stderr
+    assert "1 events tested" in result.stdout
+    assert "1.0000 [-, -]" in result.stdout
+    assert "+0.0000 [-, -]" in result.stdout
+
+
 def test_without_popularity_there_is_no_difference_to_it(rtrec, events):
     result = rtrec("evaluate", events, *COLUMNS, "--models", "default")
     assert result.exit_code == 0, result.stderr
@@ -81,12 +90,25 @@ def test_all_models(rtrec, events):
         (["--default-kind", "bought"], "kind of event 'bought' is unknown"),
         (["--timezone", "Europe/Londn"], "time zone 'Europe/Londn' is unknown"),
         (["--time-unit", "h"], "time unit 'h' is unknown"),
+        (["--min-value", "nan"], "the least value of an event is nan"),
     ],
 )
 def test_an_option_that_cannot_be_exits_with_2(rtrec, events, words, expected):
     result = rtrec("evaluate", events, *COLUMNS, *words)
     assert result.exit_code == 2
     assert expected in result.stderr
+
+
+def test_a_least_value_without_a_column_of_values_exits_with_2(rtrec, events):
+    result = rtrec("evaluate", events, "--user", "user", "--item", "item", "--time", "at", "--min-value", 2)
+    assert result.exit_code == 2
+    assert "no column holds values; name it (value=..., or --value COLUMN)" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate"])
+def test_help_says_how_ratings_are_named(rtrec, command):
+    shown = " ".join(rtrec(command, "--help").stdout.replace("│", " ").split())
+    assert "Kind of events that name none: rating in a file of ratings." in shown
 
 
 def test_columns_are_those_of_an_event_table_by_default(rtrec, tmp_path):

@@ -62,6 +62,7 @@ def test_run_every_hour(rtrec, asked, monkeypatch):
     ("words", "expected"),
     [
         (["evalute"], "unknown job 'evalute'; did you mean 'evaluate'?"),
+        (["evaluate", "--scheduler", "here:1"], "--scheduler 'here:1': expected tcp://host:port"),
         (["evaluate", "--every", "hourly"], "interval 'hourly': expected a number and s, m, h or d"),
     ],
 )

@@ -97,6 +97,19 @@ def test_started_again_it_goes_on_and_has_nothing_left_to_do(rtrec, many_items, 
     assert afresh["events"] == 90
 
 
+def test_a_run_with_nothing_new_to_read_says_so(rtrec, events, in_threads):
+    words = ("run", events, *COLUMNS, "--headless", "--home", "home")
+    said = "nothing new in events.csv; --fresh starts over"
+    assert said not in rtrec(*words, "--limit", 50).stderr
+    assert said not in rtrec(*words, "--limit", 50).stderr  # there is, but it was not asked for
+    assert said not in rtrec(*words).stderr
+    result = rtrec(*words)
+    assert result.exit_code == 0, result.stderr
+    assert said in result.stderr
+    assert said not in rtrec(*words, "--fresh").stderr
+    assert said not in rtrec("run", "--home", "home", "--headless").stderr  # which asked for nothing new
+
+
 def test_the_table_compares_the_racing_models(rtrec, events, in_threads):
     result = rtrec("run", events, *COLUMNS, "--headless")
     assert result.exit_code == 0, result.stderr
@@ -225,7 +238,15 @@ def test_a_file_read_amiss_says_how_to_start_anew(rtrec, tmp_path, in_threads):
         (["--speed", "fast"], "--speed 'fast': expected max, or times recorded speed"),
         (["--warmup", "1.5"], "--warmup '1.5': expected a share"),
         (["--host", "0.0.0.0"], "--host 0.0.0.0: the dashboard would be reachable from outside"),
+        (["--warmup", "1e300"], "--warmup '1e300': expected a share"),
         (["--set", "ring_lenth=1"], "did you mean 'ring_length'?"),
+        (["--scheduler", "nonsense"], "--scheduler 'nonsense': expected tcp://host:port"),
+        (["--scheduler", "tcp://here"], "--scheduler 'tcp://here': expected tcp://host:port"),
+        (["--scheduler", "tcp://here:99999"], "expected tcp://host:port"),
+        (["--home", ""], "--home '': expected a directory; name one"),
+        (["--home", "events.csv"], "--home events.csv: expected a directory; events.csv is a file"),
+        (["--home", "events.csv/in"], "--home events.csv/in: expected a directory; events.csv is a file"),
+        (["--data-dir", "events.csv"], "--data-dir events.csv: expected a directory; events.csv is a file"),
     ],
 )
 def test_an_option_that_cannot_be_exits_with_2_before_anything_starts(rtrec, events, asked, words, expected):

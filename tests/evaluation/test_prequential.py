@@ -12,6 +12,7 @@ from rtrec.errors import InputError
 from rtrec.evaluation.prequential import evaluate
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.base import Recommender
+from rtrec.types import NumberedEvents
 
 
 def log(*events: tuple[str, str], times: list[int] | None = None) -> pd.DataFrame:
@@ -122,8 +123,50 @@ def test_the_blend_lies_between_popularity_and_what_the_truth_allows() -> None:
         ({"batch": 0}, "batch=0"),
         ({"item": "product"}, "no column 'product'"),
         ({"warmup": 0.0, "limit": 0}, "limit=0"),
+        ({"warmup": 0.0, "limit": 10**20}, "batch and limit are at most 1,000,000,000,000; got batch=1"),
+        ({"batch": 10**19}, "batch and limit are at most 1,000,000,000,000; got batch=10000000000000000000"),
+        ({"models": [ByCount]}, r'give one of your own a name: models=\{"mine": ByCount\}'),
+        ({"models": [ByCount()]}, r'give one of your own a name: models=\{"mine": ByCount\}'),
+        ({"models": {"own": ByCount()}}, r'model .own.: expected a class .* pass models=\{"own": ByCount\}'),
+        ({"models": {3: ByCount}}, "expected names of models; got 3"),
+        ({"min_value": 2.0}, "no column holds values"),
     ],
 )
 def test_what_cannot_be_done_is_said(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         evaluate(log(("u", "a"), ("v", "b")), **options)  # type: ignore[arg-type]
+
+
+def test_a_single_model_may_be_named_by_itself() -> None:
+    frame = log(("u", "a"), ("v", "a"))
+    assert [each.model for each in evaluate(frame, models="default").results] == ["default"]
+    with pytest.raises(InputError, match="unknown model 'defalt'; did you mean 'default'"):
+        evaluate(frame, models="defalt")
+
+
+@pytest.mark.parametrize("data", [None, {"user_id": ["u"]}, [("u", "a", 1)], 7])
+def test_what_holds_no_events_is_refused_by_its_type(data: object) -> None:
+    words = f"expected the path of a file, .* a pandas frame or an Arrow table; got {type(data).__name__};"
+    with pytest.raises(TypeError, match=words):
+        evaluate(data)  # type: ignore[arg-type]
+
+
+def test_an_index_named_as_row_numbers_are_may_hold_anything() -> None:
+    frame = log(("u", "a"), ("v", "a"), ("w", "a"))
+    named = frame.set_index(pd.Index(["x", "y", "z"], name="row"))
+    assert (
+        evaluate(named, models="popularity").json_lines().startswith('{"model": "popularity", "events": 3,')
+    )
+
+
+@pytest.mark.parametrize("answer", [[], [1], [1, 1, 1, 1], [[1], [1], [1]], 1])
+def test_a_model_with_another_number_of_ranks_is_named(answer: object) -> None:
+    class Amiss(ByCount):
+        def test_then_learn(self, events: NumberedEvents, *, k: int, batch: int = 1) -> np.ndarray:
+            return np.array(answer, np.int16)
+
+    frame = log(("u", "a"), ("v", "a"), ("w", "a"))
+    with pytest.raises(
+        ValueError, match="model 'mine': expected 3 ranks of test_then_learn, one an event; got"
+    ):
+        evaluate(frame, models={"mine": Amiss}, warmup=0)

@@ -27,5 +27,5 @@ def test_default_reaches_the_first_study(
     loaded = load_events(source)
     result = evaluate(loaded, models=["default"])["default"]
     assert result.events == n_tested
-    assert result.hit_rate >= hit_rate
+    assert hit_rate <= result.hit_rate < 2 * hit_rate  # much more would be a leak
     assert result.ndcg >= ndcg

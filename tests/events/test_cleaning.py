@@ -66,6 +66,7 @@ def test_a_good_row_becomes_an_event():
         ({"user": float("nan")}, "missing user", "user"),
         ({"user": "NaN"}, "missing user", "user"),
         ({"user": ["anna"]}, "user is no text", "user"),
+        ({"user": "an\0na"}, "user is no text", "user"),
         ({"item": "  "}, "missing item", "item"),
         ({"item": {"id": 7}}, "item is no text", "item"),
         ({"time": ""}, "missing time", "time"),
@@ -325,3 +326,9 @@ def test_online_retail_without_rules_has_dead_letters(online_retail: Callable[..
     counts = online_retail(n_rows=20_000).counts
     assert sum(counts.values()) == 20_000
     assert set(counts) == {"accepted", "missing user", "negative quantity"}
+
+
+def test_an_index_of_texts_named_as_row_numbers_are_is_passed_over():
+    frame = rows({}, {"user": None}).set_index(pd.Index(["x", "y"], name="row"))
+    events, (dead,) = cleaner().clean(frame, 11)
+    assert (events["event_id"].to_pylist(), dead.row) == (["log.csv:11"], 12)

@@ -159,8 +159,8 @@ def test_the_same_file_read_alike_is_the_same_wherever_it_lies(tmp_path, sort):
 
 
 def test_an_identity_survives_json(tmp_path):
-    mapping = ColumnMapping("user", "item", "time", context=("note",), min_value=0.5)
-    path = write(tmp_path, "user,item,time,note\nanna,7,2023-05-01,é\n")
+    mapping = ColumnMapping("user", "item", "time", value="price", context=("note",), min_value=0.5)
+    path = write(tmp_path, "user,item,time,price,note\nanna,7,2023-05-01,1,é\n")
     source = FileSource(path, mapping, rules=[missing("note", "no note")])
     assert kept(source) == source.identity() == FileFeed(source).identity()
 
@@ -201,7 +201,10 @@ def test_of_a_long_file_in_its_own_order_the_beginning_is_compared(tmp_path, mon
     ("options", "words"),
     [
         ({"mapping": ColumnMapping("item", "user", "time")}, r"its columns was .*, now \{'user': 'item', "),
-        ({"mapping": replace(MAPPING, min_value=4.0)}, r"its columns was .*, now .*'min_value': 4\.0\}"),
+        (
+            {"mapping": replace(MAPPING, value="item", min_value=4.0)},
+            r"its columns was .*, now .*'min_value': 4\.0\}",
+        ),
         ({"rules": [missing("item", "no item")]}, r"its left out was \[\], now \['no item'\]"),
         ({"encoding": "latin-1"}, "its encoding was 'utf-8', now 'latin-1'"),
         ({"sort": True}, "its order was 'file', now 'time'"),

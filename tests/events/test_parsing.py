@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -227,12 +228,14 @@ def test_missing_column_is_named_with_those_that_exist_and_the_nearest():
     ("options", "words"),
     [
         ({"default_kind": "veiw"}, "'veiw' is unknown.*did you mean 'view'"),
+        ({"min_value": 2.0}, "value below 2 .* no column holds values; name it"),
+        ({"min_value": float("nan"), "value": "v"}, "least value of an event is nan"),
         ({"time_unit": "seconds"}, "'seconds' is unknown; expected one of s, ms, us, ns"),
         ({"timezone": "Europe/Lodon"}, "'Europe/Lodon' is unknown"),
         ({"time_format": "%d.%m.%Q"}, r"time format '%d\.%m\.%Q': .*expected the signs of strptime"),
     ],
 )
-def test_mapping_that_no_row_can_satisfy_is_refused(options: dict[str, str], words: str):
+def test_mapping_that_no_row_can_satisfy_is_refused(options: dict[str, Any], words: str):
     with pytest.raises(InputError, match=words):
         ColumnMapping("u", "i", "t", **options)
 

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from rtrec.errors import InputError
 from rtrec.events.cleaning import CleanBatch, Cleaner, DeadLetter
+from rtrec.events.loading import load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.rules import missing, not_positive
 from rtrec.events.sources import FileSource
@@ -89,6 +90,34 @@ def test_parquet_says_the_same_with_types(tmp_path: Path):
     events, (dead,) = replay(FileSource(tmp_path / "log.parquet", MAPPING))
     assert events["item_id"].to_pylist() == ["7", "9"]
     assert (dead.row, dead.reason) == (2, "missing item")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["string", "large_string", "string_view", "binary", "large_binary", "binary_view"],
+)
+def test_texts_of_parquet_read_alike_whatever_their_type(tmp_path: Path, kind: str):
+    cells = pa.array([user.encode() if "binary" in kind else user for user in USERS], getattr(pa, kind)())
+    table = pa.table({"user": cells, "item": cells, "time": [30, 10, 20]})
+    pq.write_table(table, tmp_path / "log.parquet")
+    assert users_and_dead(tmp_path / "log.parquet") == (USERS, [])
+    assert load_events(table, MAPPING).events["user_id"].to_pylist() == ["ben", "cleo", "anna"]
+
+
+@pytest.mark.parametrize("name", ["time", "item"])
+def test_a_time_zone_of_parquet_that_is_nowhere_is_refused_with_its_column(tmp_path: Path, name: str):
+    nowhere = pa.array([1], pa.timestamp("us", "Mars/Zone"))
+    table = pa.table({"user": ["anna"], "item": ["7"], "time": [1], "unread": nowhere})
+    assert load_events(table.drop_columns("unread"), MAPPING).events.num_rows == 1
+    pq.write_table(table, tmp_path / "log.parquet")
+    assert users_and_dead(tmp_path / "log.parquet") == (["anna"], [])  # nobody reads that column
+    table = table.set_column(table.schema.get_field_index(name), name, nowhere).drop_columns("unread")
+    pq.write_table(table, tmp_path / "log.parquet")
+    words = f"column '{name}': time zone 'Mars/Zone' is unknown; expected an IANA name"
+    with pytest.raises(InputError, match=rf"log\.parquet: {words}"):
+        FileSource(tmp_path / "log.parquet", MAPPING)
+    with pytest.raises(InputError, match=f"table: {words}"):
+        load_events(table, MAPPING)
 
 
 def test_rows_that_span_lines_are_one_row(tmp_path: Path):
@@ -190,7 +219,7 @@ def test_marked_encoding_is_recognised(tmp_path: Path, encoding: str):
 
 
 def test_binary_file_and_unknown_encoding_are_refused(tmp_path: Path):
-    with pytest.raises(InputError, match="byte 3 is zero, so this is no utf-8 text"):
+    with pytest.raises(InputError, match="byte 3 is zero, and so are many others: this is no utf-8 text"):
         FileSource(write(tmp_path, "log.csv", b"abc\0def"), MAPPING)
     with pytest.raises(InputError, match="encoding 'utf-9' is unknown"):
         FileSource(write(tmp_path, "log.csv", CSV), MAPPING, encoding="utf-9")
@@ -228,6 +257,61 @@ def test_parquet_damaged_inside_is_refused_at_its_row(tmp_path: Path):
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"row 2001: the file is damaged from here on"):
         list(FileSource(path, MAPPING, chunk_rows=1000).chunks())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_refused_with_its_name(tmp_path: Path, encoding: str):
+    path = write(tmp_path, "log.csv", CSV.encode(encoding))
+    with pytest.raises(InputError, match=rf"is zero, .*; if it is text .*try --encoding {encoding}$"):
+        FileSource(path, MAPPING)
+    assert users_and_dead(path, encoding=encoding)[0] == USERS
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(CSV.encode()), r"this is gzip; let its name end in \.gz"),
+        (b"PK\x03\x04...", "this is a zip archive, or an Excel file; unpack it"),
+        (b"PAR1...", r"this is Parquet; let its name end in \.parquet"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_file_that_is_no_text_is_told_by_its_first_bytes(
+    tmp_path: Path, content: bytes, words: str, encoding: str
+):
+    with pytest.raises(InputError, match=rf"log\.csv: begins as no text does: {words}"):
+        FileSource(write(tmp_path, "log.csv", content), MAPPING, encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["base64", "rot13", "hex", "bz2", "idna", "undefined", "", "u\0", "uft-8"]
+)
+def test_what_is_no_encoding_of_text_is_refused(tmp_path: Path, encoding: str):
+    with pytest.raises(
+        InputError, match=r"encoding '.*' is unknown as one of text.*; try utf-8, latin-1, cp1252 or"
+    ):
+        FileSource(write(tmp_path, "log.csv", CSV), MAPPING, encoding=encoding)
+
+
+@pytest.mark.parametrize("header", ["", " \n", ",,\n", "\n" + HEADER])
+def test_a_header_without_names_is_said_to_name_no_columns(tmp_path: Path, header: str):
+    path = write(tmp_path, "blank.csv", f"{header}\n{CSV}")
+    with pytest.raises(
+        InputError, match=r"blank\.csv: line 1: .* it names no columns: .*no blank lines above"
+    ):
+        FileSource(path, MAPPING)
+
+
+def test_lines_may_end_in_carriage_returns_alone(tmp_path: Path):
+    large = "x" * 2_000_000
+    path = write(tmp_path, "log.csv", f"{HEADER}{large},1,1\n{CSV.removeprefix(HEADER)}".replace("\n", "\r"))
+    with capture_logs() as logs:
+        source = FileSource(path, MAPPING)
+    assert logs == []
+    assert source.n_rows == 4
+    events, (dead,) = replay(source)
+    assert events["user_id"].to_pylist() == USERS
+    assert (dead.row, dead.reason) == (1, "oversize field")
 
 
 def test_json_array_is_refused_with_the_way_out(tmp_path: Path):
@@ -309,6 +393,50 @@ def test_a_field_over_the_limit_is_a_dead_letter_in_every_size(tmp_path: Path, s
     users, (dead,) = users_and_dead(write(tmp_path, "log.csv", f"{CSV}{'x' * size},1,1\n"))
     assert users == USERS
     assert (dead.row, dead.reason) == (4, "oversize field")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        "x\n" * 100_000,
+        'a ""quote"", and more\r\n' * 10_000,
+        "x" * 2_000_000 + "\n" + "x\n" * 100_000,
+        "x\n" * 100_000 + "longer, " * 300_000,
+    ],
+    ids=["lines", "quotes", "long line first", "long line last"],
+)
+@pytest.mark.parametrize("quoted", ['anna,"{}",5', '"{}",7,5', 'anna,7,"{}"'])
+def test_an_oversize_field_of_many_lines_is_one_dead_letter(tmp_path: Path, large: str, quoted: str):
+    row = quoted.format(large)
+    content = f"{CSV}{row}\n{CSV.removeprefix(HEADER)}"
+    events, (dead,) = replay(FileSource(write(tmp_path, "log.csv", content), MAPPING))
+    assert events["event_id"].to_pylist() == [f"log.csv:{row}" for row in (1, 2, 3, 5, 6, 7)]
+    assert (dead.row, dead.reason) == (4, "oversize field")
+    assert dead.payload[:50] == row[:50]
+    assert f"({len(row) + 1:,} characters in all)" in dead.payload
+
+
+def test_a_quote_that_is_closed_by_chance_far_below_swallows_no_rows(tmp_path: Path):
+    body = "".join(f"user{number},7,{number}\n" for number in range(20_000))
+    content = f'{HEADER}anna,7,"30\n{body}"ben",8,10\n{body}cleo,"9",20\n'
+    users, (dead,) = users_and_dead(write(tmp_path, "log.csv", content))
+    assert len(users) == 40_002
+    assert (dead.row, dead.payload) == (1, 'anna,7,"30')
+
+
+@pytest.mark.parametrize("n_before", [1, 2_000])
+@pytest.mark.parametrize("bad", ["b\0en,8,10", "ben,\0,10", '"b\0\nen",8,10'])
+def test_a_zero_byte_spoils_its_own_row_wherever_it_stands(tmp_path: Path, n_before: int, bad: str):
+    content = HEADER + "anna,7,30\n" * n_before + f"{bad}\ncleo,9,20\n"
+    users, (dead,) = users_and_dead(write(tmp_path, "log.csv", content))
+    assert users == ["anna"] * n_before + ["cleo"]
+    assert dead == DeadLetter("log.csv", n_before + 1, "unparsable row", "", bad)
+
+
+def test_a_zero_character_that_json_spells_is_no_id(tmp_path: Path):
+    users, (dead,) = users_and_dead(write(tmp_path, "log.jsonl", JSON_LINES.replace("ben", r"b\u0000en")))
+    assert users == ["anna", "cleo"]
+    assert (dead.row, dead.reason, dead.column) == (2, "user is no text", "user")
 
 
 # --- Order, place, restart --------------------------------------------------------------------------------
