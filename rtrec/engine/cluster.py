@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
@@ -32,6 +34,22 @@ _GIVEN_UP_S = 10.0
 #: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
 _LOST = (OSError, CancelledError, KilledWorker)
 _LOST_ACTOR = "Worker holding Actor was lost"
+
+
+@contextmanager
+def ctrl_c_kept_from_children() -> Iterator[None]:
+    """Block SIGINT in this thread, and so in all threads and processes that are started in the block.
+
+    A terminal sends Ctrl-C to every process of a run. The run stops its workers when it has learned what was
+    accepted; workers that end by themselves would have it recover first, and print a traceback each.
+    """
+    # It unblocks the signal in whichever thread starts it.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Placed(NamedTuple):

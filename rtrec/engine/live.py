@@ -312,6 +312,8 @@ class LiveRun:
         return asyncio.run_coroutine_threadsafe(question(self._session), self._loop)
 
     def _main(self) -> None:
+        from rtrec.engine.cluster import ctrl_c_kept_from_children
+
         async def live() -> None:
             self._loop = asyncio.get_running_loop()
             with self._held:  # a log that cannot be opened lets go of the deployment as well
@@ -319,7 +321,8 @@ class LiveRun:
                 await self._session.run(self._ready)
 
         try:
-            asyncio.run(live())
+            with ctrl_c_kept_from_children():
+                asyncio.run(live())
         except BaseException as error:
             self.error = error
             self._publish(

@@ -20,6 +20,7 @@ import pyarrow as pa
 from dask.distributed import Client, LocalCluster, as_completed
 
 from rtrec.clock import utc_now
+from rtrec.engine.cluster import ctrl_c_kept_from_children
 from rtrec.errors import InputError
 from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
@@ -134,16 +135,15 @@ def dask_client(scheduler: str | None, *, n_tasks: int) -> Iterator[Client]:
         with Client(scheduler) as client:
             yield client
         return
-    with (
-        LocalCluster(
+    with ctrl_c_kept_from_children():
+        cluster = LocalCluster(
             n_workers=min(n_tasks, os.cpu_count() or 1),
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,  # a busy machine's worker is ended late, and that is all it warns of
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+        )
+    with cluster, Client(cluster) as client:
         yield client
 
 

@@ -298,7 +298,7 @@ def slow_run(tmp_path):
     events = write_events(tmp_path / "events.csv", 1000)
     processes = []
 
-    def start(*words):
+    def start(*words, **options):
         command = [sys.executable, "-m", "rtrec", "run", str(events), *COLUMNS, "--home", "home", *words]
         # 1000 events, a minute apart, at 300 times recorded speed: 5 events a second.
         process = subprocess.Popen(
@@ -306,6 +306,7 @@ def slow_run(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **options,
         )
         processes.append(process)
         return process
@@ -338,6 +339,19 @@ def test_ctrl_c_learns_what_was_accepted_writes_a_snapshot_and_says_so(rtrec, sl
     assert summary["events"] == summary["offset"] == logged(rtrec)
     lines = json_lines(rtrec("snapshots", "list", "--home", "home", "--json").stdout)
     assert lines[-1]["manifest"]["n_events"] == summary["events"]
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_stops_as_cleanly(rtrec, slow_run):
+    process = slow_run("--headless", start_new_session=True)
+    poll(lambda: logged(rtrec) > 12)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert "a shard was lost" not in err
+    assert json.loads(out)["recoveries"] == 0
 
 
 @pytest.mark.slow
