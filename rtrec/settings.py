@@ -64,6 +64,7 @@ class Settings(BaseModel):
     use_trending: bool = _live(True, "Let the popularity counts have an opinion.")
     use_cooccurrence: bool = _live(True, "Let the co-occurrence table have an opinion.")
     use_transitions: bool = _live(True, "Let the transition table have an opinion.")
+    use_trails: bool = _live(True, "Let the trails (who came the same way) have an opinion.")
     repeat: bool = _live(False, "Recommend items the user has had before.")
     weight_view: float = _live(1.0, "Weight of a view in every count.", ge=-1.0, le=10.0)
     weight_click: float = _live(1.0, "Weight of a click in every count.", ge=-1.0, le=10.0)

@@ -11,9 +11,15 @@ MODEL_COLOURS = {
     "popularity": "#6b7480",
     "cooccurrence": "#009e73",
     "transitions": "#d55e00",
+    "trails": "#cc79a7",
 }
-MODEL_DASHES = {"popularity": "dashed", "cooccurrence": "dotdash", "transitions": "dotted"}
-SPARE_COLOURS = ("#cc79a7", "#e69f00", "#56b4e9")
+MODEL_DASHES = {
+    "popularity": "dashed",
+    "cooccurrence": "dotdash",
+    "transitions": "dotted",
+    "trails": "dashdot",
+}
+SPARE_COLOURS = ("#e69f00", "#56b4e9", "#a05195")
 BLUE, GREEN, AMBER, RED = "#0072b2", "#00825f", "#b26a00", "#c62828"
 
 THEME: dict[str, Any] = {

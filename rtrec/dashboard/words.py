@@ -17,6 +17,7 @@ MODEL_NAMES = {
     "popularity": "Popularity",
     "cooccurrence": "Co-occurrence",
     "transitions": "Transitions",
+    "trails": "Trails",
 }
 
 
@@ -120,6 +121,7 @@ def setting_name(name: str) -> str:
         "use_trending": "Popularity counts",
         "use_cooccurrence": "Co-occurrence table",
         "use_transitions": "Transition table",
+        "use_trails": "Trails",
         "repeat": "Repeat items",
     }
     plain = name.removeprefix("weight_").replace("_", " ")

@@ -41,7 +41,11 @@ class Shard:
         self.index = index
         self.n_shards = n_shards
         chosen = Settings(**settings)
-        self._blend = Blend(chosen) if arrays is None else Blend.from_arrays(arrays, chosen)
+        self._blend = (
+            Blend(chosen, shard=index, n_shards=n_shards)
+            if arrays is None
+            else Blend.from_arrays(arrays, chosen, shard=index, n_shards=n_shards)
+        )
         self._seq = seq
         self._agreed = seq
         self._last: Outcome | None = None

@@ -1,6 +1,6 @@
 """The features of a candidate, declared once: name, where it comes from, what it says.
 
-The order is the order of the ranker's weights. The four table sums come twice, as they are and as square
+The order is the order of the ranker's weights. The table sums come twice, as they are and as square
 roots: the root keeps one strong neighbour from drowning many weak ones, and the ranker decides which of the
 two it believes. Logarithms that would be taken for every candidate are replaced by roots, which processors
 take eight at a time.
@@ -25,15 +25,23 @@ FEATURES: tuple[Feature, ...] = (
     Feature("near_last", "cooccurrence", "goes with the very last item"),
     Feature("next_ring", "transitions", "comes next after the items this user had last", 0.1),
     Feature("next_last", "transitions", "comes next after the very last item"),
+    Feature("trail_ring", "trails", "was taken next by those who came the same way", 0.1),
     Feature("near_ring_root", "cooccurrence", "goes with the items this user had last"),
     Feature("near_last_root", "cooccurrence", "goes with the very last item"),
     Feature("next_ring_root", "transitions", "comes next after the items this user had last"),
     Feature("next_last_root", "transitions", "comes next after the very last item"),
+    Feature("trail_ring_root", "trails", "was taken next by those who came the same way"),
     Feature("heat_short", "popularity", "is popular right now"),
     Feature("heat_long", "popularity", "has been popular for a while", 0.1),
     Feature("count", "popularity", "has had many events in all"),
     Feature("age", "catalogue", "has been in the catalogue for long"),
     Feature("idle", "catalogue", "has not been touched for long"),
+    Feature("count_gap_last", "popularity", "is about as popular as the very last item"),
+    Feature("count_gap_ring", "popularity", "is about as popular as the items this user had last"),
+    Feature("age_gap_last", "catalogue", "came into the catalogue about when the very last item did"),
+    Feature(
+        "age_gap_ring", "catalogue", "came into the catalogue about when the items this user had last did"
+    ),
     Feature("had", "user", "is something this user had before"),
     Feature("had_idle", "user", "was had by this user long ago"),
 )
@@ -45,11 +53,17 @@ NEAR_RING = _NUMBERS["near_ring"]
 NEAR_LAST = _NUMBERS["near_last"]
 NEXT_RING = _NUMBERS["next_ring"]
 NEXT_LAST = _NUMBERS["next_last"]
-N_SUMS = 4  # the table sums come first
+TRAIL_RING = _NUMBERS["trail_ring"]
+N_SUMS = 5  # the table sums come first, then their roots
+N_DISCOUNTED = 4  # those of the neighbour tables are divided by the popularity of the candidate
 HEAT_SHORT = _NUMBERS["heat_short"]
 HEAT_LONG = _NUMBERS["heat_long"]
 COUNT = _NUMBERS["count"]
 AGE = _NUMBERS["age"]
 IDLE = _NUMBERS["idle"]
+COUNT_GAP_LAST = _NUMBERS["count_gap_last"]
+COUNT_GAP_RING = _NUMBERS["count_gap_ring"]
+AGE_GAP_LAST = _NUMBERS["age_gap_last"]
+AGE_GAP_RING = _NUMBERS["age_gap_ring"]
 HAD = _NUMBERS["had"]
 HAD_IDLE = _NUMBERS["had_idle"]

@@ -20,9 +20,10 @@ COLOURS = {
     "popularity": "#6b7480",
     "cooccurrence": "#009e73",
     "transitions": "#d55e00",
+    "trails": "#cc79a7",
 }
-SPARE = ("#cc79a7", "#e69f00", "#56b4e9")
-DASHES = {"popularity": "dashed", "cooccurrence": "dotdash", "transitions": "dotted"}
+SPARE = ("#e69f00", "#56b4e9", "#a05195")
+DASHES = {"popularity": "dashed", "cooccurrence": "dotdash", "transitions": "dotted", "trails": "dashdot"}
 #: Grey enough to be read on white and on near-black.
 _INK = "#7d8894"
 #: A point of a curve is taken over so many windows.

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from rtrec.errors import CorruptionError
 from rtrec.features.declared import FEATURE_NAMES
 from rtrec.models import kernel
+from rtrec.models.arrays import WHOLE, copy_into, fill_from, leaves, used
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
 from rtrec.models.params import Params, to_params
-from rtrec.models.ranker import Ranker, empty_lessons, fill_scale, new_ranker
-from rtrec.models.tables import N_HALF_LIVES, TREND_LENGTH, ItemTables, Operations, empty_item_tables
+from rtrec.models.ranker import Ranker, empty_lessons, fill_scale, moment_of, new_ranker, weights_at
+from rtrec.models.tables import (
+    N_HALF_LIVES,
+    TREND_LENGTH,
+    ItemTables,
+    Operations,
+    empty_item_tables,
+    empty_operations,
+)
 from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, move_pairs
 from rtrec.settings import Settings
-from rtrec.types import NumberedEvents, Nums
+from rtrec.types import Floats, NumberedEvents, Nums
 
-_Table = TypeVar("_Table", ItemTables, UserTables)
 _FIRST_ITEMS, _FIRST_USERS, _FIRST_PAIRS = 1024, 1024, 1 << 14
-#: Fields that are not one row an item (or user): they are kept whole.
-_WHOLE = ("trend_item", "trend_size", "pair", "pair_count", "pair_time", "n_pairs")
-_BY_COLUMN = ("heat",)
 
 
 class Learned(NamedTuple):
@@ -47,6 +51,8 @@ class Blend:
     ----------
     settings
         How to learn and answer.
+    shard, n_shards
+        Which shard of how many: item tables also follow the users of the other shards.
     racers
         Which of :data:`rtrec.models.kernel.RACERS` answer each event; the others' ranks stay -1.
 
@@ -66,14 +72,24 @@ class Blend:
     [0, 0, 1, 1]
     """
 
-    def __init__(self, settings: Settings, *, racers: Sequence[str] = kernel.RACERS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        shard: int = 0,
+        n_shards: int = 1,
+        racers: Sequence[str] = kernel.RACERS,
+    ) -> None:
         self.settings = settings
+        self.shard = shard
+        self.n_shards = n_shards
         self.racers = tuple(racers)
         self.n_items = 0
         self.n_users = 0
+        self._n_walkers = 0  # users of all shards, as far as the item tables met them
         self._racing = np.array([racer in racers for racer in kernel.RACERS])
         self._params = to_params(settings)
-        self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length)
+        self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length, _FIRST_USERS)
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
         self.ranker = new_ranker()
@@ -85,12 +101,7 @@ class Blend:
         With ``batch=1`` and no ``defer`` the result does not depend on how a stream is cut into calls.
         """
         n_events = events.n_events
-        operations = Operations(
-            timestamp=np.zeros(n_events),
-            item_num=np.zeros(n_events, np.int32),
-            weight=np.zeros(n_events),
-            before=np.full((n_events, min(self._params.ring_length, RING_CAPACITY)), -1, np.int32),
-        )
+        operations = empty_operations(n_events, min(self._params.ring_length, RING_CAPACITY))
         ranks = np.full((n_events, len(kernel.RACERS)), kernel.UNTESTED, np.int16)
         lessons = empty_lessons(n_events)
         if n_events:
@@ -109,6 +120,7 @@ class Blend:
                 operations,
                 ranks,
                 self._racing,
+                (self.shard, self.n_shards),
                 start,
                 batch,
                 defer,
@@ -135,6 +147,7 @@ class Blend:
         """Teach the item tables what steps deferred, in the order given."""
         if len(operations.item_num):
             self.make_room(0, int(operations.item_num.max()) + 1)
+            self._make_room_for_walkers(int(operations.walker.max()) + 1)
             kernel.learn_items(self._items, self._params, operations)
 
     def change(self, settings: Settings) -> None:
@@ -162,16 +175,29 @@ class Blend:
         if self.n_items > capacity:
             while capacity < self.n_items:
                 capacity *= 2
-            self._items = _copy_into(empty_item_tables(capacity, self.settings.row_length), self._items)
+            n_walkers = len(self._items.last_visit)
+            larger = empty_item_tables(capacity, self.settings.row_length, n_walkers)
+            self._items = copy_into(larger, self._items)
             shown = np.zeros((len(kernel.RACERS), capacity), np.uint8)
             shown[:, : self._shown.shape[1]] = self._shown
             self._shown = shown
             self._work = empty_workspace(capacity, self._params, self.settings.row_length)
+        self._make_room_for_walkers((n_users - 1) * self.n_shards + self.shard + 1 if n_users else 0)
         capacity = len(self._users.n_events)
         if self.n_users + 1 > capacity:
             while capacity < self.n_users + 1:
                 capacity *= 2
-            self._users = _copy_into(empty_user_tables(capacity, len(self._users.pair)), self._users)
+            self._users = copy_into(empty_user_tables(capacity, len(self._users.pair)), self._users)
+
+    def _make_room_for_walkers(self, n_walkers: int) -> None:
+        self._n_walkers = max(self._n_walkers, n_walkers)
+        capacity = len(self._items.last_visit)
+        if self._n_walkers > capacity:
+            while capacity < self._n_walkers:
+                capacity *= 2
+            larger = empty_item_tables(1, 1, capacity).last_visit
+            larger[: len(self._items.last_visit)] = self._items.last_visit
+            self._items = self._items._replace(last_visit=larger)
 
     def answer(
         self, user_num: int, now: float, *, k: int
@@ -190,12 +216,20 @@ class Blend:
         user = self.row_of(user_num)
         scale = np.empty(len(self.ranker.weight))
         fill_scale(self.ranker, scale)
+        weights = self.weights_for(user, now)
         lists = np.full((len(kernel.RACERS), k), -1, np.int32)
         racing = np.arange(len(kernel.RACERS)) == kernel.DEFAULT
         items, users, work = self._items, self._users, self._work
-        n = kernel.answer(work, items, users, self.ranker, self._params, scale, user, now, racing, lists)
+        n = kernel.answer(work, items, users, weights, self._params, scale, user, now, racing, lists)
         best = lists[kernel.DEFAULT]
         return Best(best[best >= 0], int(n)), items, users, work, self._params
+
+    def weights_for(self, user: int, now: float) -> Floats:
+        """Return the ranker's weights as they hold for a row of users at time ``now``, ``(feature,)``."""
+        weights = np.empty(len(self.ranker.weight))
+        moment = moment_of(self._users.n_events[user], self._users.last_time[user], now)
+        weights_at(self.ranker, moment, weights)
+        return weights
 
     def row_of(self, user_num: int) -> int:
         """Return the row of a user's arrays; strangers share one that stays empty."""
@@ -217,14 +251,23 @@ class Blend:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the whole state as arrays, as :mod:`rtrec.models.snapshot` stores it; views, not copies."""
-        arrays = {f"items/{name}": _used(name, array, self.n_items) for name, array in _fields(self._items)}
-        arrays |= {f"users/{name}": _used(name, array, self.n_users) for name, array in _fields(self._users)}
-        arrays |= {f"ranker/{name}": array for name, array in _fields(self.ranker)}
+        arrays = {
+            f"items/{name}": used(name, array, self.n_items, self._n_walkers)
+            for name, array in leaves(self._items)
+        }
+        arrays |= {f"users/{name}": used(name, array, self.n_users) for name, array in leaves(self._users)}
+        arrays |= {f"ranker/{name}": array for name, array in leaves(self.ranker)}
         return arrays | {"shown": self._shown[:, : self.n_items], "features": np.array(FEATURE_NAMES)}
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, np.ndarray], settings: Settings, *, racers: Sequence[str] = kernel.RACERS
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        settings: Settings,
+        *,
+        shard: int = 0,
+        n_shards: int = 1,
+        racers: Sequence[str] = kernel.RACERS,
     ) -> Blend:
         """Return a blend that goes on exactly where the one behind :meth:`to_arrays` stood.
 
@@ -239,13 +282,13 @@ class Blend:
                 f"state with features {', '.join(written)} and {n_racers} racing models; expected "
                 f"{', '.join(FEATURE_NAMES)} and {len(kernel.RACERS)}: made by another version of rtrec"
             )
-        blend = cls(settings, racers=racers)
+        blend = cls(settings, shard=shard, n_shards=n_shards, racers=racers)
         blend._users = empty_user_tables(_FIRST_USERS, len(arrays["users/pair"]))
         blend.make_room(len(arrays["users/n_events"]), len(arrays["items/total"]))
-        for name, array in _fields(blend._items):
-            _used(name, array, blend.n_items)[...] = arrays[f"items/{name}"]
-        for name, array in _fields(blend._users):
-            _used(name, array, blend.n_users)[...] = arrays[f"users/{name}"]
+        n_walkers = len(arrays["items/last_visit"])
+        blend._make_room_for_walkers(n_walkers)
+        fill_from(blend._items, arrays, "items/", blend.n_items, n_walkers)
+        fill_from(blend._users, arrays, "users/", blend.n_users)
         blend._shown[:, : blend.n_items] = arrays["shown"]
         blend.ranker = Ranker(**{name: np.array(arrays[f"ranker/{name}"]) for name in Ranker._fields})
         return blend
@@ -254,7 +297,8 @@ class Blend:
         capacity = len(self._users.pair)
         while 2 * (int(self._users.n_pairs[0]) + n_more) > capacity:
             capacity *= 2
-        grown = empty_user_tables(1, capacity)._replace(ring=self._users.ring, n_events=self._users.n_events)
+        by_user = {name: array for name, array in leaves(self._users) if name not in WHOLE}
+        grown = empty_user_tables(1, capacity)._replace(**by_user)
         move_pairs(self._users, grown)
         self._users = grown
 
@@ -266,25 +310,3 @@ class Blend:
         hottest = hottest[np.lexsort((hottest, -heat[hottest]))][:TREND_LENGTH]
         self._items.trend_item[half_life, : len(hottest)] = hottest
         self._items.trend_size[half_life] = len(hottest)
-
-
-def _fields(table: Any) -> list[tuple[str, np.ndarray]]:
-    return list(zip(table._fields, table, strict=True))
-
-
-def _used(name: str, array: np.ndarray, n: int) -> np.ndarray:
-    """Return the part of a table's array that belongs to known items or users."""
-    if name in _WHOLE:
-        return array
-    return array[:, :n] if name in _BY_COLUMN else array[:n]
-
-
-def _copy_into(larger: _Table, table: _Table) -> _Table:
-    for (name, new), (_, old) in zip(_fields(larger), _fields(table), strict=True):
-        if name in _WHOLE:
-            new[...] = old
-        elif name in _BY_COLUMN:
-            new[:, : old.shape[1]] = old
-        else:
-            new[: len(old)] = old
-    return larger

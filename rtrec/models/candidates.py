@@ -1,8 +1,9 @@
 """From a user and a moment to candidates, each with its features.
 
-Candidates are the neighbours of the user's last items in each neighbour table, and the hottest items at
-each half-life, less what the user may not get. Gathering one is a few adds into its column: the item's *slot*
-is stamped with the number of the request, so that only the columns of the last request are cleared.
+Candidates are the neighbours of the user's last items in each neighbour table, what their trails lead to,
+and the hottest items at each half-life, less what the user may not get. Gathering one is a few adds into its
+column: the item's *slot* is stamped with the number of the request, so that only the columns of the last
+request are cleared.
 
 Hot functions take single arrays, not whole tables: numba passes a named tuple field by field with every
 call that it does not inline, which cost ten times the work itself.
@@ -16,22 +17,29 @@ import numpy as np
 
 from rtrec.features.declared import (
     AGE,
+    AGE_GAP_LAST,
+    AGE_GAP_RING,
     COUNT,
+    COUNT_GAP_LAST,
+    COUNT_GAP_RING,
     HAD,
     HAD_IDLE,
     HEAT_LONG,
     HEAT_SHORT,
     IDLE,
+    N_DISCOUNTED,
     N_FEATURES,
     N_SUMS,
     NEAR_LAST,
     NEAR_RING,
     NEXT_LAST,
     NEXT_RING,
+    TRAIL_RING,
 )
 from rtrec.models.jit import kernel
 from rtrec.models.params import Params
 from rtrec.models.tables import HOUR_S, LONG, N_HALF_LIVES, SHORT, SMOOTHING, SOURCE_POWER
+from rtrec.models.trails import AFTER, VISITS, add_votes
 from rtrec.models.users import RING_CAPACITY, may_get, pair_slot
 from rtrec.types import Ints, Nums
 
@@ -45,6 +53,7 @@ class Workspace(NamedTuple):
 
     request: Ints  # (2,) number of the request, and how many candidates it met
     stamp: Ints  # (item,) the last request that met the item
+    is_recent: Ints  # (item,) the last request of a user who had just had the item
     slot: Nums  # (item,) its candidate number in that request, -1 if it was taken out
     item: Nums  # (candidate,)
     features: np.ndarray  # (feature, candidate) float32
@@ -54,10 +63,12 @@ class Workspace(NamedTuple):
 
 def empty_workspace(item_capacity: int, params: Params, row_length: int) -> Workspace:
     """Return room for every candidate that ``params`` can bring."""
-    n_candidates = params.ring_length * (2 * row_length + 1) + N_HALF_LIVES * params.trending_candidates
+    n_candidates = params.ring_length * (2 * row_length + VISITS * AFTER + 1)
+    n_candidates += N_HALF_LIVES * params.trending_candidates
     return Workspace(
         request=np.zeros(2, np.int64),
         stamp=np.zeros(item_capacity, np.int64),
+        is_recent=np.zeros(item_capacity, np.int64),
         slot=np.zeros(item_capacity, np.int32),
         item=np.zeros(n_candidates, np.int32),
         features=np.zeros((N_FEATURES, n_candidates), np.float32),
@@ -142,12 +153,14 @@ def gather(work, tables, users, params, user):
     sums = work.features
     sums[:N_SUMS, : work.request[1]] = 0.0
     ring = users.ring[user]
+    length = 0
+    while length < min(params.ring_length, RING_CAPACITY) and ring[length] >= 0:
+        work.is_recent[ring[length]] = request
+        length += 1
     n = 0
     decay = 1.0
-    for age in range(min(params.ring_length, RING_CAPACITY)):
+    for age in range(length):
         last = ring[age]
-        if last < 0:
-            break
         if params.repeat:
             n = add_item(last, request, stamp, slot, item, n)
         if params.use_cooccurrence:
@@ -160,6 +173,10 @@ def gather(work, tables, users, params, user):
             row, weight, size = tables.next_item[last], tables.next_weight[last], tables.next_size[last]
             ring_sum, last_sum = sums[NEXT_RING], sums[NEXT_LAST]
             n = add_row(row, weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, age == 0, n)
+        if params.use_trails:
+            norm, trails, votes = np.float32(decay), tables.trails, sums[TRAIL_RING]
+            before, after, visits = trails.before[last], trails.after[last], trails.n_visits[last]
+            n = add_votes(before, after, visits, norm, request, work.is_recent, stamp, slot, item, votes, n)
         decay *= params.ring_decay
     pair, count, repeat = users.pair, users.pair_count, params.repeat
     n = drop_barred(pair, count, repeat, user, slot, item, sums, n)
@@ -183,7 +200,7 @@ def fill_features(work, tables, users, params, user, now, n):
     first_time, last_time = tables.first_time, tables.last_time
     for candidate in range(n):
         item_num = item[candidate]
-        for feature in range(N_SUMS):
+        for feature in range(N_DISCOUNTED):
             features[feature, candidate] *= discount[item_num]
         if params.use_trending:
             features[HEAT_SHORT, candidate] = max(np.float32(heat_short[item_num] - age_short), COLDEST)
@@ -202,7 +219,43 @@ def fill_features(work, tables, users, params, user, now, n):
         for candidate in range(n):
             hours = max(features[feature, candidate], np.float32(0.0)) * TO_HOURS
             features[feature, candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))
+    fill_gaps(features, item, users.ring[user], params.ring_length, log_count, first_time, now, n)
     fill_had(features, item, users.pair, users.pair_count, users.pair_time, params.repeat, user, now, n)
+
+
+@kernel
+def fill_gaps(features, item, ring, ring_length, log_count, first_time, now, n):
+    """Fill how far each candidate is from the user's last items in popularity and in age."""
+    features[COUNT_GAP_LAST, :n] = 0.0
+    features[COUNT_GAP_RING, :n] = 0.0
+    features[AGE_GAP_LAST, :n] = 0.0
+    features[AGE_GAP_RING, :n] = 0.0
+    length = 0
+    mean_count, mean_age = np.float32(0.0), np.float32(0.0)
+    while length < min(ring_length, RING_CAPACITY) and ring[length] >= 0:
+        mean_count += log_count[ring[length]]
+        mean_age += root_age(now, first_time[ring[length]])
+        length += 1
+    if length == 0:
+        return
+    mean_count /= np.float32(length)
+    mean_age /= np.float32(length)
+    last_count, last_age = log_count[ring[0]], root_age(now, first_time[ring[0]])
+    for candidate in range(n):
+        count = log_count[item[candidate]]
+        features[COUNT_GAP_LAST, candidate] = abs(count - last_count)
+        features[COUNT_GAP_RING, candidate] = abs(count - mean_count)
+    for candidate in range(n):
+        age = features[AGE, candidate]
+        features[AGE_GAP_LAST, candidate] = np.sqrt(abs(age - last_age))
+        features[AGE_GAP_RING, candidate] = np.sqrt(abs(age - mean_age))
+
+
+@kernel
+def root_age(now, first_time):
+    """Return the fourth root of an age in hours, as the feature of that name has it."""
+    hours = max(np.float32(now - first_time), np.float32(0.0)) * TO_HOURS
+    return np.sqrt(np.sqrt(np.float32(1.0) + hours))
 
 
 @kernel

@@ -57,7 +57,7 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     n = items.n_candidates
     scale = np.empty(len(FEATURES))
     fill_scale(blend.ranker, scale)
-    factor = blend.ranker.weight * scale
+    factor = blend.weights_for(blend.row_of(user_num), now) * scale
     features = work.features[:, :n].astype(np.float64)
     mean = features.mean(axis=1) if n else np.zeros(len(FEATURES))
     places = []

@@ -2,11 +2,11 @@
 
 For each event the racing models each make their list of k from the state before the event; what is returned
 is the rank of the event's item in each list (1 to k, 0 for a miss, -1 where nothing was asked). Then the
-ranker, the user and the item tables learn. Four models race on the same tables:
+ranker, the user and the item tables learn. Five models race on the same tables:
 
 - ``default``: all candidates, ordered by the ranker;
 - ``popularity``: all items, ordered by decayed popularity at the long half-life;
-- ``cooccurrence``, ``transitions``: one neighbour table alone, its list filled up by popularity.
+- ``cooccurrence``, ``transitions``, ``trails``: one table alone, its list filled up by popularity.
 
 Arrays go in and out; what they mean is said where they are made (``tables``, ``users``, ``ranker``,
 ``candidates``).
@@ -16,16 +16,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtrec.features.declared import NEAR_RING, NEXT_RING
+from rtrec.features.declared import NEAR_RING, NEXT_RING, TRAIL_RING
 from rtrec.models.candidates import fill_features, gather
 from rtrec.models.jit import kernel
-from rtrec.models.ranker import fill_scale, learn_ranker, score, see_spread, take_gradient
+from rtrec.models.ranker import (
+    fill_scale,
+    learn_ranker,
+    moment_of,
+    score,
+    see_spread,
+    take_gradient,
+    weights_at,
+)
 from rtrec.models.tables import LONG, hotter, learn_item
 from rtrec.models.users import has_room_for, learn_user, may_get
 from rtrec.types import KINDS
 
-RACERS: tuple[str, ...] = ("default", "popularity", "cooccurrence", "transitions")
-DEFAULT, POPULARITY, COOCCURRENCE, TRANSITIONS = range(len(RACERS))
+RACERS: tuple[str, ...] = ("default", "popularity", "cooccurrence", "transitions", "trails")
+DEFAULT, POPULARITY, COOCCURRENCE, TRANSITIONS, TRAILS = range(len(RACERS))
 #: An event of this kind is learned but never asked for: nobody wants to be recommended it.
 DISLIKE = KINDS.index("dislike")
 UNTESTED = -1
@@ -44,6 +52,7 @@ def step(
     operations,
     ranks,
     racing,
+    shard,
     start,
     batch,
     defer,
@@ -51,11 +60,12 @@ def step(
     """Test, then learn events from ``start`` on; return the number of the first one not taken.
 
     ``batch`` events at a time are answered with the state before all of them. With ``defer`` the item
-    tables are left alone and ``operations`` holds what they have to learn. It stops early only when the set
+    tables are left alone and ``operations`` holds what they have to learn. ``shard`` is which one of how
+    many: it makes the user's number one among those of all shards. It stops early only when the set
     of (user, item) pairs has to grow before the next batch.
     """
     n_events = len(events.user_num)
-    scale = np.empty(len(ranker.weight))
+    scale, weights = np.empty(len(ranker.weight)), np.empty(len(ranker.weight))
     lists = np.empty((len(racing), params.list_length), np.int32)
     while start < n_events:
         stop = min(start + batch, n_events)
@@ -68,7 +78,10 @@ def step(
                 ranks[event] = UNTESTED
                 lessons.kind[event] = 0
             else:
-                n = answer(work, tables, users, ranker, params, scale, user, now, racing, lists)
+                moment = moment_of(users.n_events[user], users.last_time[user], now)
+                weights_at(ranker, moment, weights)
+                n = answer(work, tables, users, weights, params, scale, user, now, racing, lists)
+                lessons.moment[event] = moment
                 for racer in range(len(racing)):
                     ranks[event, racer] = UNTESTED
                     if racing[racer]:
@@ -79,17 +92,19 @@ def step(
             weight = params.kind_weight[events.kind[event]]
             if weight > 0.0:
                 kind, spread, gradient = lessons.kind[event], lessons.variance[event], lessons.gradient[event]
-                learn_ranker(ranker, params.learning_rate, kind, spread, gradient)
+                learn_ranker(ranker, params.learning_rate, kind, spread, gradient, lessons.moment[event])
             user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
             operations.timestamp[event] = now
             operations.item_num[event] = item
             operations.weight[event] = weight
+            walker = user * shard[1] + shard[0]
+            operations.walker[event] = walker
             before = operations.before[event]
             for age in range(len(before)):
                 before[age] = users.ring[user, age]
             learn_user(users, now, user, item, weight)
             if weight > 0.0 and not defer:
-                learn_item(tables, params, now, item, weight, before)
+                learn_item(tables, params, now, item, weight, walker, before)
         start = stop
     return start
 
@@ -105,27 +120,27 @@ def learn_items(tables, params, operations):
                 operations.item_num[event],
                 operations.before[event],
             )
-            learn_item(tables, params, now, item, weight, before)
+            learn_item(tables, params, now, item, weight, operations.walker[event], before)
 
 
 @kernel
-def answer(work, tables, users, ranker, params, scale, user, now, racing, lists):
+def answer(work, tables, users, weights, params, scale, user, now, racing, lists):
     """Write each racer's list for ``user``, -1 past its end; return the number of candidates."""
     n = 0
-    if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS]:
+    if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS] or racing[TRAILS]:
         n = gather(work, tables, users, params, user)
     trend, size, heat = tables.trend_item[LONG], tables.trend_size[LONG], tables.heat[LONG]
     pair, count, repeat = users.pair, users.pair_count, params.repeat
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
-        score(ranker.weight, scale, work.features, work.score, n)
+        score(weights, scale, work.features, work.score, n)
         length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
         fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, count, repeat, user)
     if racing[POPULARITY]:
         fill_up(lists[POPULARITY], 0, trend, size, heat, tables.total, pair, count, repeat, user)
-    for racer, feature in ((COOCCURRENCE, NEAR_RING), (TRANSITIONS, NEXT_RING)):
+    for racer, feature in ((COOCCURRENCE, NEAR_RING), (TRANSITIONS, NEXT_RING), (TRAILS, TRAIL_RING)):
         if racing[racer]:
-            if not racing[DEFAULT]:
+            if not racing[DEFAULT] and racer != TRAILS:
                 discount_sums(work.features[feature], tables.discount, work.item, n)
             length = take_best(work.features[feature], work.item, n, 0.0, lists[racer])
             fill_up(lists[racer], length, trend, size, heat, tables.total, pair, count, repeat, user)

@@ -20,6 +20,7 @@ class Params(NamedTuple):
     use_trending: bool
     use_cooccurrence: bool
     use_transitions: bool
+    use_trails: bool
     repeat: bool
     kind_weight: tuple[float, ...]
     list_length: int
@@ -37,6 +38,7 @@ def to_params(settings: Settings) -> Params:
         use_trending=settings.use_trending,
         use_cooccurrence=settings.use_cooccurrence,
         use_transitions=settings.use_transitions,
+        use_trails=settings.use_trails,
         repeat=settings.repeat,
         kind_weight=settings.kind_weights(),
         list_length=settings.list_length,

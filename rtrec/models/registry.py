@@ -32,6 +32,7 @@ MODELS: dict[str, Entry] = {
     "transitions": Entry(
         _built_in, "items that came next after the user's last ones, filled up by popularity"
     ),
+    "trails": Entry(_built_in, "items taken next by those who came the same way, filled up by popularity"),
 }
 
 

@@ -8,6 +8,9 @@ from rtrec.models.kernel import RACERS
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
+#: Models that are one table alone, and the settings that switch it: ``use_<table>``.
+TABLES = ("cooccurrence", "transitions", "trails")
+
 
 class BuiltIn:
     """One of the racing models, running alone.
@@ -21,10 +24,10 @@ class BuiltIn:
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
-        if name == "cooccurrence":
-            settings = settings.changed(use_trending=False, use_transitions=False, use_cooccurrence=True)
-        elif name == "transitions":
-            settings = settings.changed(use_trending=False, use_cooccurrence=False, use_transitions=True)
+        if name in TABLES:
+            settings = settings.changed(
+                use_trending=False, **{f"use_{table}": table == name for table in TABLES}
+            )
         self.name = name
         self.blend = Blend(settings, racers=(name,))
         self._place = RACERS.index(name)

@@ -1,4 +1,4 @@
-"""What is known about items: decayed popularity, and two neighbour tables, learned event by event.
+"""What is known about items: decayed popularity, two neighbour tables and trails, learned event by event.
 
 Everything here follows from operations in order, so shards that apply the same ones in the same order hold
 the same tables, bit by bit. An *operation* is one event together with what its user did just before.
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtrec.models.jit import kernel
+from rtrec.models.trails import AFTER, BEFORE, NOBODY, Trails, empty_trails, learn_visit
 from rtrec.types import Floats, Ints, Nums
 
 #: Popularity is counted at this many half-lives (see ``half_life_short_h`` and ``half_life_long_h``).
@@ -60,6 +61,8 @@ class ItemTables(NamedTuple):
     next_weight: np.ndarray  # (item, M) float32
     next_size: Nums  # (item,)
     next_total: Floats  # (item,) all transition weight that ever left the item
+    trails: Trails
+    last_visit: Nums  # (walker, step) numbers of the latest visits of each user of all shards
 
 
 class Operations(NamedTuple):
@@ -68,11 +71,23 @@ class Operations(NamedTuple):
     timestamp: Floats  # (event,)
     item_num: Nums  # (event,)
     weight: Floats  # (event,) only those above zero teach anything
+    walker: Nums  # (event,) the user's number among those of all shards
     before: Nums  # (event, age) the user's items just before, newest first, -1 where there are none
 
 
-def empty_item_tables(capacity: int, row_length: int) -> ItemTables:
-    """Return tables with room for ``capacity`` items that know none."""
+def empty_operations(n_events: int, ring_length: int) -> Operations:
+    """Return room for so many operations under a ring of so many items."""
+    return Operations(
+        timestamp=np.zeros(n_events),
+        item_num=np.zeros(n_events, np.int32),
+        weight=np.zeros(n_events),
+        walker=np.zeros(n_events, np.int32),
+        before=np.full((n_events, max(ring_length, BEFORE, AFTER)), NOBODY, np.int32),
+    )
+
+
+def empty_item_tables(capacity: int, row_length: int, n_walkers: int) -> ItemTables:
+    """Return tables with room for ``capacity`` items and ``n_walkers`` users that know none."""
     return ItemTables(
         total=np.zeros(capacity),
         log_count=np.zeros(capacity, np.float32),
@@ -89,6 +104,8 @@ def empty_item_tables(capacity: int, row_length: int) -> ItemTables:
         next_weight=np.zeros((capacity, row_length), np.float32),
         next_size=np.zeros(capacity, np.int32),
         next_total=np.zeros(capacity),
+        trails=empty_trails(capacity),
+        last_visit=np.full((n_walkers, AFTER), NOBODY, np.int32),
     )
 
 
@@ -144,7 +161,7 @@ def hotter(heat, one, other):
 
 
 @kernel
-def learn_item(tables, params, timestamp, item, weight, before):
+def learn_item(tables, params, timestamp, item, weight, walker, before):
     """Learn one operation; ``before`` holds the user's last items, newest first, -1 where there are none."""
     if tables.total[item] == 0.0:
         tables.first_time[item] = timestamp
@@ -184,6 +201,8 @@ def learn_item(tables, params, timestamp, item, weight, before):
                 weight_then,
                 NEXT_INHERITED,
             )
+    trails = tables.trails
+    learn_visit(trails.before, trails.after, trails.n_visits, tables.last_visit[walker], item, before)
 
 
 @kernel

@@ -25,6 +25,7 @@ class UserTables(NamedTuple):
 
     ring: Nums  # (user, age) last items, newest first, -1 where there are none
     n_events: Floats  # (user,) events so far, of any weight
+    last_time: Floats  # (user,) latest time of one of them
     pair: Ints  # (slot,) user_num << 32 | item_num, or -1
     pair_count: np.ndarray  # (slot,) float32: events of that user with that item, negative if hidden
     pair_time: Floats  # (slot,) latest time of one of them
@@ -36,6 +37,7 @@ def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
     return UserTables(
         ring=np.full((capacity, RING_CAPACITY), -1, np.int32),
         n_events=np.zeros(capacity),
+        last_time=np.zeros(capacity),
         pair=np.full(pair_capacity, NO_PAIR, np.int64),
         pair_count=np.zeros(pair_capacity, np.float32),
         pair_time=np.zeros(pair_capacity),
@@ -88,6 +90,7 @@ def learn_user(users, timestamp, user, item, weight):
     An event of zero or negative weight hides the item from the user until one of positive weight.
     """
     users.n_events[user] += 1.0
+    users.last_time[user] = max(users.last_time[user], timestamp)
     slot = pair_slot(users.pair, user, item)
     if users.pair[slot] == NO_PAIR:
         users.pair[slot] = (np.int64(user) << 32) | np.int64(item)

@@ -36,7 +36,7 @@ def test_the_first_events_of_all_shards_together_warm_up() -> None:
 
 def test_shards_that_agree_hold_the_item_tables_of_one_that_saw_it_all() -> None:
     rng = np.random.default_rng(3)
-    shards = [Blend(Settings()), Blend(Settings())]
+    shards = [Blend(Settings(), shard=index, n_shards=2) for index in (0, 1)]
     ranker = new_ranker()
     whole = Blend(Settings())
     for seq in range(1, 6):

@@ -18,6 +18,7 @@ from rtrec.models.tables import (
     SOURCE_POWER,
     TREND_LENGTH,
 )
+from rtrec.models.trails import AFTER, BEFORE, VISITS
 from rtrec.settings import Settings
 
 NAMES = [feature.name for feature in FEATURES]
@@ -51,6 +52,14 @@ class Row:
         return {item: float(value) for item, value in zip(self.items, self.values, strict=True)}
 
 
+class Visit:
+    """One event of positive weight: what its user had before it, newest first, and took after it."""
+
+    def __init__(self, before: list[int]) -> None:
+        self.before = before
+        self.after: list[int] = []
+
+
 class Reference:
     """All state in dictionaries by item or user."""
 
@@ -63,9 +72,15 @@ class Reference:
         self.next_total: dict[int, float] = {}
         self.ring: dict[int, list[int]] = {}
         self.had: dict[tuple[int, int], list[float]] = {}  # times
+        self.visits: dict[int, list[Visit]] = {}  # item -> oldest first
+        self.walked: dict[int, list[Visit]] = {}  # user -> newest first
+        self.last_time: dict[int, float] = {}
+        self.n_events: dict[int, int] = {}
         self.hidden: set[tuple[int, int]] = set()
         self.weight = {feature.name: feature.start for feature in FEATURES}
         self.squares = dict.fromkeys(NAMES, 0.0)
+        self.moment_weight: dict[tuple[str, bool], dict[str, float]] = {}
+        self.moment_squares: dict[tuple[str, bool], dict[str, float]] = {}
         self.variance = dict.fromkeys(NAMES, 0.0)
         self.n_seen = 0
 
@@ -86,8 +101,13 @@ class Reference:
         def sums(item: int) -> dict[str, float]:
             return found.setdefault(item, dict.fromkeys(NAMES, 0.0))
 
-        for age, last in enumerate(self.ring.get(user, [])[: self.settings.ring_length]):
+        ring = self.ring.get(user, [])[: self.settings.ring_length]
+        for age, last in enumerate(ring):
             decay = self.settings.ring_decay**age
+            for visit in self.visits[last][-VISITS:] if self.settings.use_trails else ():
+                overlap = sum(item in ring for item in visit.before)
+                for step, item in enumerate(visit.after):
+                    sums(item)["trail_ring"] += decay * (1 + overlap) ** 2 / (step + 1)
             if self.settings.repeat:
                 sums(last)
             for name, rows, total, is_on in (
@@ -117,16 +137,34 @@ class Reference:
         for name in ("near_ring", "near_last", "next_ring", "next_last"):
             values[name] *= (self.total(item) + SMOOTHING) ** -CANDIDATE_POWER
             values[f"{name}_root"] = math.sqrt(values[name])
+        values["trail_ring_root"] = math.sqrt(values["trail_ring"])
         if self.settings.use_trending:
             for name, half_life in zip(("heat_short", "heat_long"), self.half_lives, strict=True):
                 values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
             values["count"] = math.log(1.0 + self.total(item))
-        values["age"] = (1.0 + max(now - min(times), 0.0) / 3600.0) ** 0.25
+        values["age"] = self.root_age(item, now)
         values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
+        ring = self.ring.get(user, [])[: self.settings.ring_length]
+        for name, own, power, of in (
+            ("count", math.log(1.0 + self.total(item)), 1.0, lambda each: math.log(1.0 + self.total(each))),
+            ("age", self.root_age(item, now), 0.5, lambda each: self.root_age(each, now)),
+        ):
+            if ring:
+                values[f"{name}_gap_last"] = abs(own - of(ring[0])) ** power
+                values[f"{name}_gap_ring"] = abs(own - sum(map(of, ring)) / len(ring)) ** power
         if self.settings.repeat and (user, item) in self.had:
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
             values["had_idle"] = (1.0 + max(now - max(own), 0.0) / 3600.0) ** 0.25
+
+    def root_age(self, item: int, now: float) -> float:
+        first = min(then for then, _ in self.events[item])
+        return (1.0 + max(now - first, 0.0) / 3600.0) ** 0.25
+
+    def moment(self, user: int, now: float) -> tuple[str, bool]:
+        gap = now - self.last_time.get(user, 0.0)
+        when = "sitting" if gap < 30 * 60 else "visit" if gap < 24 * 3600 else "later"
+        return when, self.n_events.get(user, 0) >= 8
 
     def test_then_learn(
         self, user: int, item: int, now: float, kind: str = "view"
@@ -135,8 +173,10 @@ class Reference:
         weight = getattr(self.settings, f"weight_{kind}")
         found = self.candidates(user, now)
         scale = {name: v**-0.5 if v > 1e-12 else 0.0 for name, v in self.variance.items()}
+        moment = self.moment(user, now)
+        own = self.moment_weight.setdefault(moment, dict.fromkeys(NAMES, 0.0))
         scores = {
-            each: sum(self.weight[name] * scale[name] * value for name, value in values.items())
+            each: sum((self.weight[name] + own[name]) * scale[name] * value for name, value in values.items())
             for each, values in found.items()
         }
         best = sorted(scores, key=lambda each: (-scores[each], each))[: self.settings.list_length]
@@ -145,12 +185,17 @@ class Reference:
         best = best[: self.settings.list_length]
         rank = best.index(item) + 1 if item in best else 0
         if len(found) > 1 and kind != "dislike" and weight > 0.0:
-            self.learn_ranker(found, scores, scale, item)
+            self.learn_ranker(found, scores, scale, item, moment)
         self.learn(user, item, now, weight)
         return -1 if kind == "dislike" else rank, scores
 
     def learn_ranker(
-        self, found: dict[int, dict[str, float]], scores: dict[int, float], scale: dict[str, float], item: int
+        self,
+        found: dict[int, dict[str, float]],
+        scores: dict[int, float],
+        scale: dict[str, float],
+        item: int,
+        moment: tuple[str, bool],
     ) -> None:
         n = len(found)
         highest = max(scores.values())
@@ -167,14 +212,20 @@ class Reference:
             if item in found:
                 expected = sum(chance[each] / total * value for each, value in column.items())
                 gradient = (expected - column[item]) * scale[name]
-                self.squares[name] += gradient**2
-                if self.squares[name] > 0.0:
-                    self.weight[name] -= (
-                        self.settings.learning_rate * gradient / math.sqrt(self.squares[name])
-                    )
+                squares = self.moment_squares.setdefault(moment, dict.fromkeys(NAMES, 0.0))
+                rate = self.settings.learning_rate
+                for sums, weights, step in (
+                    (self.squares, self.weight, rate),
+                    (squares, self.moment_weight[moment], 0.4 * rate),
+                ):
+                    sums[name] += gradient**2
+                    if sums[name] > 0.0:
+                        weights[name] -= step * gradient / math.sqrt(sums[name])
 
     def learn(self, user: int, item: int, now: float, importance: float) -> None:
         self.had.setdefault((user, item), []).append(now)
+        self.last_time[user] = max(now, self.last_time.get(user, 0.0))
+        self.n_events[user] = self.n_events.get(user, 0) + 1
         if importance <= 0.0:
             self.hidden.add((user, item))
             return
@@ -192,4 +243,9 @@ class Reference:
                 weight = importance / (age + 1)
                 self.next_total[other] = self.next_total.get(other, 0.0) + weight
                 self.next.setdefault(other, Row(length, float(NEXT_INHERITED))).add(item, weight)
+        walked = self.walked.setdefault(user, [])
+        for visit in walked[:AFTER]:
+            visit.after.append(item)
+        walked.insert(0, Visit(ring[:BEFORE]))
+        self.visits.setdefault(item, []).append(walked[0])
         ring.insert(0, item)

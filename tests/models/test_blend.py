@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rtrec.errors import CorruptionError
+from rtrec.features.declared import TRAIL_RING
 from rtrec.models.base import Recommender
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
@@ -103,7 +104,7 @@ def one_event(user: int, item: int, time: float, kind: str = "view") -> Numbered
     )
 
 
-@pytest.mark.parametrize("racer", [0, 1, 2, 3], ids=RACERS)
+@pytest.mark.parametrize("racer", range(len(RACERS)), ids=RACERS)
 def test_a_disliked_item_is_hidden_even_where_repeats_are_not(racer: int) -> None:
     blend = Blend(Settings(repeat=True))
     for user in (0, 1):
@@ -195,3 +196,33 @@ def test_cooccurrence_sums_are_those_a_dictionary_would_hold() -> None:
     }
     assert held.keys() == together.keys()
     assert held == pytest.approx(together, rel=1e-5)
+
+
+def test_trails_follow_those_who_came_the_same_way() -> None:
+    """Items 1, 2, 3 lead to 4, but 9, 8, 3 to 5: who had 1, 2, 3 gets 4, though 5 came after 3 later."""
+    ways = [[1, 2, 3, 4], [9, 8, 3, 5], [1, 2, 3]]
+    users = np.repeat([0, 1, 2], [len(way) for way in ways])
+    events = NumberedEvents(
+        user_num=users.astype(np.int32),
+        item_num=np.concatenate(ways).astype(np.int32),
+        timestamp=np.arange(len(users), dtype=np.float64),
+        kind=np.zeros(len(users), np.uint8),
+        value=np.full(len(users), np.nan, np.float32),
+    )
+    blend = Blend(Settings(ring_decay=0.5), racers=("trails",))
+    blend.step(events)
+    answer, _, _, work, _ = blend.answer(2, 11.0, k=3)
+    votes = dict(
+        zip(work.item[: answer.n_candidates].tolist(), work.features[TRAIL_RING].tolist(), strict=False)
+    )
+    # After 3, which user 0 had after 2 and 1: (1 + 2)^2; after 2 (age 1), two steps on: 0.5 (1 + 1)^2 / 2;
+    # after 1 (age 2), three steps on, with nothing before it: 0.25 / 3. User 1 shared nothing but the 3.
+    assert votes[4] == pytest.approx(9 + 0.5 * 4 / 2 + 0.25 / 3)
+    assert votes[5] == pytest.approx(1.0)
+
+
+def test_a_user_of_another_shard_leaves_a_trail_too() -> None:
+    here, there = (Blend(Settings(), shard=index, n_shards=2) for index in (0, 1))
+    way = stream(5)._replace(user_num=np.zeros(5, np.int32), item_num=np.arange(5, dtype=np.int32))
+    here.learn_items(there.step(way, defer=True).operations)
+    assert here.to_arrays()["items/trails/after"][0, 0].tolist() == [1, 2, 3, 4, -1]

@@ -52,8 +52,18 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
         Settings(weight_buy=3.0, weight_view=0.5, weight_click=0.0, repeat=True),
         Settings(use_transitions=False, use_trending=False),
         Settings(use_cooccurrence=False),
+        Settings(use_trails=False, ring_length=20),
     ],
-    ids=["default", "short rows", "repeats", "few trending", "weights", "near alone", "without near"],
+    ids=[
+        "default",
+        "short rows",
+        "repeats",
+        "few trending",
+        "weights",
+        "near alone",
+        "without near",
+        "without trails",
+    ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
     events = stream(500, n_items=60, seed=4)

@@ -1,0 +1,58 @@
+"""Tables of arrays as flat names, and how they grow.
+
+Every array has room for more rows than are in use. Most have a row an item (or a user) along their first
+axis; the few others are named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+_Table = TypeVar("_Table", bound=tuple[Any, ...])
+#: Arrays of fixed size, kept whole.
+WHOLE = ("trend_item", "trend_size", "pair", "pair_count", "pair_time", "n_pairs")
+#: Arrays whose second axis is the item.
+BY_COLUMN = ("heat",)
+#: Item state with a row for each user of all shards.
+BY_WALKER = ("last_visit",)
+
+
+def leaves(table: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:
+    """Return the arrays of a named tuple, and of those in it, with names such as ``trails/after``."""
+    found = []
+    for name, value in zip(table._fields, table, strict=True):
+        if isinstance(value, tuple):
+            found += leaves(value, f"{prefix}{name}/")
+        else:
+            found.append((f"{prefix}{name}", value))
+    return found
+
+
+def used(name: str, array: np.ndarray, n: int, n_walkers: int = 0) -> np.ndarray:
+    """Return the part of an array that belongs to ``n`` known items or users, as a view."""
+    if name in WHOLE:
+        return array
+    if name in BY_WALKER:
+        return array[:n_walkers]
+    return array[:, :n] if name in BY_COLUMN else array[:n]
+
+
+def copy_into(larger: _Table, table: _Table) -> _Table:
+    """Copy all of ``table`` into the beginning of a larger one."""
+    for (name, new), (_, old) in zip(leaves(larger), leaves(table), strict=True):
+        if name in WHOLE:
+            new[...] = old
+        elif name in BY_COLUMN:
+            new[:, : old.shape[1]] = old
+        else:
+            new[: len(old)] = old
+    return larger
+
+
+def fill_from(table: Any, arrays: Mapping[str, np.ndarray], prefix: str, n: int, n_walkers: int = 0) -> None:
+    """Write arrays that :func:`leaves` named (behind ``prefix``) into the part of ``table`` in use."""
+    for name, array in leaves(table):
+        used(name, array, n, n_walkers)[...] = arrays[f"{prefix}{name}"]
