@@ -122,6 +122,10 @@ def setting_name(name: str) -> str:
         "use_cooccurrence": "Co-occurrence table",
         "use_transitions": "Transition table",
         "use_trails": "Trails",
+        "use_content": "Content table",
+        "use_history": "History table",
+        "use_own": "Table of your own",
+        "cold_items": "Items without an event",
         "repeat": "Repeat items",
     }
     plain = name.removeprefix("weight_").replace("_", " ")

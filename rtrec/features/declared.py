@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Feature(NamedTuple):
-    """One number the ranker sees of every candidate."""
+    """One number the ranker sees of every candidate; ``source`` is the table, or else what it comes from."""
 
     name: str
     source: str
@@ -20,17 +20,26 @@ class Feature(NamedTuple):
     start: float = 0.0  # the weight a new ranker gives it
 
 
+#: Places for tables that are published from outside the stream, and what such a table says.
+SLOTS: dict[str, str] = {
+    "content": "is like the items this user had last",
+    "history": "goes with the items this user had last, over all history",
+    "own": "goes with the items this user had last, says a table of your own",
+}
+
 FEATURES: tuple[Feature, ...] = (
     Feature("near_ring", "cooccurrence", "goes with the items this user had last", 0.1),
     Feature("near_last", "cooccurrence", "goes with the very last item"),
     Feature("next_ring", "transitions", "comes next after the items this user had last", 0.1),
     Feature("next_last", "transitions", "comes next after the very last item"),
     Feature("trail_ring", "trails", "was taken next by those who came the same way", 0.1),
+    *(Feature(f"{slot}_ring", slot, sentence) for slot, sentence in SLOTS.items()),
     Feature("near_ring_root", "cooccurrence", "goes with the items this user had last"),
     Feature("near_last_root", "cooccurrence", "goes with the very last item"),
     Feature("next_ring_root", "transitions", "comes next after the items this user had last"),
     Feature("next_last_root", "transitions", "comes next after the very last item"),
     Feature("trail_ring_root", "trails", "was taken next by those who came the same way"),
+    *(Feature(f"{slot}_ring_root", slot, sentence) for slot, sentence in SLOTS.items()),
     Feature("heat_short", "popularity", "is popular right now"),
     Feature("heat_long", "popularity", "has been popular for a while", 0.1),
     Feature("count", "popularity", "has had many events in all"),
@@ -54,7 +63,8 @@ NEAR_LAST = _NUMBERS["near_last"]
 NEXT_RING = _NUMBERS["next_ring"]
 NEXT_LAST = _NUMBERS["next_last"]
 TRAIL_RING = _NUMBERS["trail_ring"]
-N_SUMS = 5  # the table sums come first, then their roots
+FIRST_SLOT = _NUMBERS[f"{next(iter(SLOTS))}_ring"]
+N_SUMS = FIRST_SLOT + len(SLOTS)  # the table sums come first, then their roots
 N_DISCOUNTED = 4  # those of the neighbour tables are divided by the popularity of the candidate
 HEAT_SHORT = _NUMBERS["heat_short"]
 HEAT_LONG = _NUMBERS["heat_long"]

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rtrec.errors import CorruptionError
-from rtrec.features.declared import FEATURE_NAMES
+from rtrec.features.declared import FEATURE_NAMES, SLOTS
 from rtrec.models import kernel
 from rtrec.models.arrays import WHOLE, copy_into, fill_from, leaves, used
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
+from rtrec.models.nearline.tables import NeighbourTable, empty_neighbours
 from rtrec.models.params import Params, to_params
 from rtrec.models.ranker import Ranker, empty_lessons, fill_scale, moment_of, new_ranker, weights_at
 from rtrec.models.tables import (
@@ -89,11 +90,12 @@ class Blend:
         self._n_walkers = 0  # users of all shards, as far as the item tables met them
         self._racing = np.array([racer in racers for racer in kernel.RACERS])
         self._params = to_params(settings)
+        self._nearline = (empty_neighbours(),) * len(SLOTS)
         self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length, _FIRST_USERS)
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
         self.ranker = new_ranker()
-        self._work = empty_workspace(_FIRST_ITEMS, self._params, settings.row_length)
+        self._work = empty_workspace(_FIRST_ITEMS, self._params, settings.row_length, self._nearline)
 
     def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
         """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables alone.
@@ -110,6 +112,7 @@ class Blend:
         while True:
             start = kernel.step(
                 self._items,
+                self._nearline,
                 self._users,
                 self.ranker,
                 self._work,
@@ -128,6 +131,21 @@ class Blend:
             if start >= n_events:
                 return Learned(ranks, operations)
             self._grow_pairs(batch)
+
+    def publish(self, slot: str, table: NeighbourTable) -> None:
+        """Let a table that was made outside the stream have an opinion from now on, in place of the last one.
+
+        Raises
+        ------
+        ValueError
+            If there is no such slot (:data:`rtrec.features.declared.SLOTS`).
+        """
+        if slot not in SLOTS:
+            raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")
+        self.make_room(0, max(table.n_items, int(table.item.max(initial=-1)) + 1))
+        published = dict(zip(SLOTS, self._nearline, strict=True)) | {slot: table}
+        self._nearline = tuple(published.values())
+        self._clear_workspace()
 
     def compile(self) -> None:
         """Compile all that a stream may call on: until then the first call of each kernel takes seconds."""
@@ -165,7 +183,11 @@ class Blend:
         for half_life in range(N_HALF_LIVES):
             if before.half_life_s[half_life] != self._params.half_life_s[half_life]:
                 self._change_half_life(half_life, before.half_life_s[half_life])
-        self._work = empty_workspace(len(self._items.total), self._params, settings.row_length)
+        self._clear_workspace()
+
+    def _clear_workspace(self) -> None:
+        capacity = len(self._items.total)
+        self._work = empty_workspace(capacity, self._params, self.settings.row_length, self._nearline)
 
     def make_room(self, n_users: int, n_items: int) -> None:
         """Grow the arrays for so many users and items; one more user row stays empty, for strangers."""
@@ -181,7 +203,7 @@ class Blend:
             shown = np.zeros((len(kernel.RACERS), capacity), np.uint8)
             shown[:, : self._shown.shape[1]] = self._shown
             self._shown = shown
-            self._work = empty_workspace(capacity, self._params, self.settings.row_length)
+            self._clear_workspace()
         self._make_room_for_walkers((n_users - 1) * self.n_shards + self.shard + 1 if n_users else 0)
         capacity = len(self._users.n_events)
         if self.n_users + 1 > capacity:
@@ -220,9 +242,29 @@ class Blend:
         lists = np.full((len(kernel.RACERS), k), -1, np.int32)
         racing = np.arange(len(kernel.RACERS)) == kernel.DEFAULT
         items, users, work = self._items, self._users, self._work
-        n = kernel.answer(work, items, users, weights, self._params, scale, user, now, racing, lists)
+        n = kernel.answer(
+            work, items, self._nearline, users, weights, self._params, scale, user, now, racing, lists
+        )
         best = lists[kernel.DEFAULT]
         return Best(best[best >= 0], int(n)), items, users, work, self._params
+
+    @property
+    def nearline(self) -> dict[str, NeighbourTable]:
+        """Return the published tables by slot, without the empty slots."""
+        return {slot: table for slot, table in zip(SLOTS, self._nearline, strict=True) if table.n_items > 0}
+
+    def neighbours(self, source: str) -> tuple[NeighbourTable, Floats | None] | None:
+        """Return the neighbour table behind a feature's source, and what its rows are divided by.
+
+        None for a source that is no neighbour table, or an empty slot.
+        """
+        items = self._items
+        if source == "cooccurrence":
+            return NeighbourTable(items.near_item, items.near_weight, items.near_size), items.total
+        if source == "transitions":
+            return NeighbourTable(items.next_item, items.next_weight, items.next_size), items.next_total
+        table = self.nearline.get(source)
+        return None if table is None else (table, None)
 
     def weights_for(self, user: int, now: float) -> Floats:
         """Return the ranker's weights as they hold for a row of users at time ``now``, ``(feature,)``."""
@@ -255,6 +297,8 @@ class Blend:
             f"items/{name}": used(name, array, self.n_items, self._n_walkers)
             for name, array in leaves(self._items)
         }
+        for slot, table in self.nearline.items():
+            arrays |= {f"items/nearline/{slot}/{name}": array for name, array in leaves(table)}
         arrays |= {f"users/{name}": used(name, array, self.n_users) for name, array in leaves(self._users)}
         arrays |= {f"ranker/{name}": array for name, array in leaves(self.ranker)}
         return arrays | {"shown": self._shown[:, : self.n_items], "features": np.array(FEATURE_NAMES)}
@@ -289,6 +333,12 @@ class Blend:
         blend._make_room_for_walkers(n_walkers)
         fill_from(blend._items, arrays, "items/", blend.n_items, n_walkers)
         fill_from(blend._users, arrays, "users/", blend.n_users)
+        for slot in SLOTS:
+            prefix = f"items/nearline/{slot}/"
+            if f"{prefix}size" in arrays:
+                blend.publish(
+                    slot, NeighbourTable(*(arrays[prefix + field] for field in NeighbourTable._fields))
+                )
         blend._shown[:, : blend.n_items] = arrays["shown"]
         blend.ranker = Ranker(**{name: np.array(arrays[f"ranker/{name}"]) for name in Ranker._fields})
         return blend

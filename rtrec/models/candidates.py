@@ -22,6 +22,8 @@ from rtrec.features.declared import (
     COUNT,
     COUNT_GAP_LAST,
     COUNT_GAP_RING,
+    FEATURES,
+    FIRST_SLOT,
     HAD,
     HAD_IDLE,
     HEAT_LONG,
@@ -34,9 +36,11 @@ from rtrec.features.declared import (
     NEAR_RING,
     NEXT_LAST,
     NEXT_RING,
+    SLOTS,
     TRAIL_RING,
 )
 from rtrec.models.jit import kernel
+from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.params import Params
 from rtrec.models.tables import HOUR_S, LONG, N_HALF_LIVES, SHORT, SMOOTHING, SOURCE_POWER
 from rtrec.models.trails import AFTER, VISITS, add_votes
@@ -45,12 +49,14 @@ from rtrec.types import Ints, Nums
 
 #: Below one sixteenth of an event left, an item counts as cold as any: log2 of a decayed count stops here.
 COLDEST = np.float32(-4.0)
+N_SLOTS = len(SLOTS)
 TO_HOURS = np.float32(1.0 / HOUR_S)
 
 
 class Workspace(NamedTuple):
     """Room for one request at a time; nothing in it outlives the request."""
 
+    active: np.ndarray  # (feature,) bool; the rows of all other features hold nothing
     request: Ints  # (2,) number of the request, and how many candidates it met
     stamp: Ints  # (item,) the last request that met the item
     is_recent: Ints  # (item,) the last request of a user who had just had the item
@@ -61,11 +67,30 @@ class Workspace(NamedTuple):
     chance: np.ndarray  # (candidate,) float32, softmax of the scores
 
 
-def empty_workspace(item_capacity: int, params: Params, row_length: int) -> Workspace:
+def active_features(params: Params, nearline: tuple[NeighbourTable, ...]) -> np.ndarray:
+    """Return which features can say anything at all, ``(feature,)``; the others cost no time."""
+    speaks = {
+        "cooccurrence": params.use_cooccurrence,
+        "transitions": params.use_transitions,
+        "trails": params.use_trails,
+        "popularity": params.use_trending,
+        "user": params.repeat,
+        "catalogue": True,
+    }
+    for slot, is_on, table in zip(SLOTS, params.use_slot, nearline, strict=True):
+        speaks[slot] = is_on and table.n_items > 0
+    return np.array([speaks[feature.source] for feature in FEATURES])
+
+
+def empty_workspace(
+    item_capacity: int, params: Params, row_length: int, nearline: tuple[NeighbourTable, ...]
+) -> Workspace:
     """Return room for every candidate that ``params`` can bring."""
-    n_candidates = params.ring_length * (2 * row_length + VISITS * AFTER + 1)
+    in_rows = 2 * row_length + sum(table.item.shape[1] for table in nearline)
+    n_candidates = params.ring_length * (in_rows + VISITS * AFTER + 1)
     n_candidates += N_HALF_LIVES * params.trending_candidates
     return Workspace(
+        active=active_features(params, nearline),
         request=np.zeros(2, np.int64),
         stamp=np.zeros(item_capacity, np.int64),
         is_recent=np.zeros(item_capacity, np.int64),
@@ -96,6 +121,22 @@ def add_row(row_item, row_weight, size, norm, request, stamp, slot, item, ring_s
 
 
 @kernel
+def add_nearline(row_item, row_weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, n):
+    """Add a published row as :func:`add_row` does; without ``cold`` only items that had an event."""
+    for place in range(size):
+        neighbour = row_item[place]
+        if total[neighbour] == 0.0 and not cold:
+            continue
+        if stamp[neighbour] != request:
+            stamp[neighbour] = request
+            slot[neighbour] = n
+            item[n] = neighbour
+            n += 1
+        ring_sum[slot[neighbour]] += norm * row_weight[place]
+    return n
+
+
+@kernel
 def add_item(item_num, request, stamp, slot, item, n):
     """Make one item a candidate that no table has an opinion on yet."""
     if stamp[item_num] != request:
@@ -107,7 +148,7 @@ def add_item(item_num, request, stamp, slot, item, n):
 
 
 @kernel
-def drop_barred(pair, pair_count, repeat, user, slot, item, features, n):
+def drop_barred(pair, pair_count, repeat, user, slot, item, features, active, n):
     """Take out what the user may not get, closing the gaps; return how many candidates are left."""
     kept = 0
     for candidate in range(n):
@@ -118,10 +159,19 @@ def drop_barred(pair, pair_count, repeat, user, slot, item, features, n):
         slot[item_num] = kept
         item[kept] = item_num
         for feature in range(N_SUMS):
-            features[feature, kept] = features[feature, candidate]
+            if active[feature]:
+                features[feature, kept] = features[feature, candidate]
         kept += 1
-    features[:N_SUMS, kept:n] = 0.0
+    clear_sums(features, active, kept, n)
     return kept
+
+
+@kernel
+def clear_sums(features, active, start, stop):
+    """Set the sums of candidates ``start`` to ``stop - 1`` to zero."""
+    for feature in range(N_SUMS):
+        if active[feature]:
+            features[feature, start:stop] = 0.0
 
 
 @kernel
@@ -146,12 +196,12 @@ def add_trending(trend, size, wanted, pair, pair_count, repeat, user, request, s
 
 
 @kernel
-def gather(work, tables, users, params, user):
+def gather(work, tables, nearline, users, params, user):
     """Gather the user's candidates with their table sums; return how many they are."""
     work.request[0] += 1
     request, stamp, slot, item = work.request[0], work.stamp, work.slot, work.item
-    sums = work.features
-    sums[:N_SUMS, : work.request[1]] = 0.0
+    sums, active = work.features, work.active
+    clear_sums(sums, active, 0, work.request[1])
     ring = users.ring[user]
     length = 0
     while length < min(params.ring_length, RING_CAPACITY) and ring[length] >= 0:
@@ -177,9 +227,18 @@ def gather(work, tables, users, params, user):
             norm, trails, votes = np.float32(decay), tables.trails, sums[TRAIL_RING]
             before, after, visits = trails.before[last], trails.after[last], trails.n_visits[last]
             n = add_votes(before, after, visits, norm, request, work.is_recent, stamp, slot, item, votes, n)
+        for number in range(N_SLOTS):
+            table = nearline[number]
+            if active[FIRST_SLOT + number] and last < len(table.size):
+                row, weight, size = table.item[last], table.weight[last], table.size[last]
+                total, cold, ring_sum = tables.total, params.cold_items, sums[FIRST_SLOT + number]
+                norm = np.float32(decay)
+                n = add_nearline(
+                    row, weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, n
+                )
         decay *= params.ring_decay
     pair, count, repeat = users.pair, users.pair_count, params.repeat
-    n = drop_barred(pair, count, repeat, user, slot, item, sums, n)
+    n = drop_barred(pair, count, repeat, user, slot, item, sums, active, n)
     if params.use_trending:
         for half_life in range(N_HALF_LIVES):
             trend, size = tables.trend_item[half_life], tables.trend_size[half_life]
@@ -206,13 +265,15 @@ def fill_features(work, tables, users, params, user, now, n):
             features[HEAT_SHORT, candidate] = max(np.float32(heat_short[item_num] - age_short), COLDEST)
             features[HEAT_LONG, candidate] = max(np.float32(heat_long[item_num] - age_long), COLDEST)
             features[COUNT, candidate] = log_count[item_num]
-        features[AGE, candidate] = now - first_time[item_num]
-        features[IDLE, candidate] = now - last_time[item_num]
-    if not params.use_trending:
-        features[HEAT_SHORT, :n] = 0.0
-        features[HEAT_LONG, :n] = 0.0
-        features[COUNT, :n] = 0.0
+        if tables.total[item_num] > 0.0:
+            features[AGE, candidate] = now - first_time[item_num]
+            features[IDLE, candidate] = now - last_time[item_num]
+        else:  # a cold item: as new as can be
+            features[AGE, candidate] = 0.0
+            features[IDLE, candidate] = 0.0
     for feature in range(N_SUMS):
+        if not work.active[feature]:
+            continue
         for candidate in range(n):
             features[N_SUMS + feature, candidate] = np.sqrt(features[feature, candidate])
     for feature in (AGE, IDLE):
@@ -261,10 +322,10 @@ def root_age(now, first_time):
 @kernel
 def fill_had(features, item, pair, pair_count, pair_time, repeat, user, now, n):
     """Fill what the user's own past says of each candidate; without repeats it says nothing."""
-    features[HAD, :n] = 0.0
-    features[HAD_IDLE, :n] = 0.0
     if not repeat:
         return
+    features[HAD, :n] = 0.0
+    features[HAD_IDLE, :n] = 0.0
     for candidate in range(n):
         slot = pair_slot(pair, user, item[candidate])
         count = pair_count[slot]

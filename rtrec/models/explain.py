@@ -51,14 +51,14 @@ class Answer:
 
 def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     """Answer ``user_num`` (-1: a stranger) at time ``now`` with ``k`` items and the parts of their scores."""
-    items, tables, users, work, params = blend.answer(user_num, now, k=k)
+    items, _, users, work, _ = blend.answer(user_num, now, k=k)
     ring = users.ring[blend.row_of(user_num)]
     history = tuple(int(item) for item in ring[ring >= 0])
     n = items.n_candidates
     scale = np.empty(len(FEATURES))
     fill_scale(blend.ranker, scale)
     factor = blend.weights_for(blend.row_of(user_num), now) * scale
-    features = work.features[:, :n].astype(np.float64)
+    features = np.where(work.active[:, None], work.features[:, :n], 0.0).astype(np.float64)
     mean = features.mean(axis=1) if n else np.zeros(len(FEATURES))
     places = []
     for item in items.best:
@@ -67,13 +67,11 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
             places.append(Place(int(item), float("nan"), ()))
             continue
         values = factor * (features[:, slot] - mean)
-        places.append(
-            Place(int(item), float(values.sum()), _parts(values, tables, params, history, int(item)))
-        )
+        places.append(Place(int(item), float(values.sum()), _parts(values, blend, history, int(item))))
     return Answer(tuple(places), history)
 
 
-def _parts(values, tables, params, history, item):
+def _parts(values, blend, history, item):
     by_sentence: dict[str, tuple[str, str, float]] = {}
     for feature, value in zip(FEATURES, values.tolist(), strict=True):
         name, source, total = by_sentence.get(feature.sentence, (feature.name, feature.source, 0.0))
@@ -83,7 +81,7 @@ def _parts(values, tables, params, history, item):
             name,
             sentence,
             total,
-            _evidence(source, tables, params, history[:1] if "_last" in name else history, item),
+            _evidence(source, blend, history[:1] if "_last" in name else history, item),
         )
         for sentence, (name, source, total) in by_sentence.items()
         if total != 0.0
@@ -91,23 +89,20 @@ def _parts(values, tables, params, history, item):
     return tuple(sorted(parts, key=lambda part: -abs(part.value)))
 
 
-def _evidence(source, tables, params, history, item):
+def _evidence(source, blend, history, item):
     """Return the user's items whose rows in a neighbour table speak most for ``item``, strongest first."""
-    if source == "cooccurrence":
-        rows, weights, sizes, totals = tables.near_item, tables.near_weight, tables.near_size, tables.total
-    elif source == "transitions":
-        rows, weights, sizes, totals = (
-            tables.next_item,
-            tables.next_weight,
-            tables.next_size,
-            tables.next_total,
-        )
-    else:
+    rows = blend.neighbours(source)
+    if rows is None:
         return ()
+    table, totals = rows
     opinions: dict[int, float] = {}
-    for age, last in enumerate(history[: params.ring_length]):
-        place = np.flatnonzero(rows[last, : sizes[last]] == item)
+    for age, last in enumerate(history[: blend.settings.ring_length]):
+        if last >= table.n_items:  # not yet published
+            continue
+        place = np.flatnonzero(table.item[last, : table.size[last]] == item)
         if len(place):
-            norm = params.ring_decay**age * (totals[last] + SMOOTHING) ** -SOURCE_POWER
-            opinions[last] = opinions.get(last, 0.0) + norm * float(weights[last, place[0]])
+            norm = blend.settings.ring_decay**age
+            if totals is not None:
+                norm *= (totals[last] + SMOOTHING) ** -SOURCE_POWER
+            opinions[last] = opinions.get(last, 0.0) + norm * float(table.weight[last, place[0]])
     return tuple(sorted(opinions, key=lambda last: -opinions[last])[:_MOST_EVIDENCE])

@@ -2,13 +2,15 @@
 
 numba keys a cached kernel by the file that defines it, not by the files it calls, so after a change in
 ``tables.py`` a kernel in ``kernel.py`` would go on with the old code. All our kernels therefore share a cache
-folder named after the content of every file of the layers they are made from.
+folder named after the content of every file they are made from: those that import this one, and what those
+import of rtrec.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,22 @@ import numba
 from numba.core import config
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_PACKAGE = Path(__file__).parent.parent
+_IMPORT = re.compile(r"^\s*(?:from|import) rtrec\.([\w.]+)", re.MULTILINE)
+
+
+def _kernel_sources() -> list[Path]:
+    """Return the files with kernels and, one from the other, all of rtrec that they import."""
+    files = [file for layer in ("features", "models") for file in (_PACKAGE / layer).rglob("*.py")]
+    imports = {file: set(_IMPORT.findall(file.read_text(encoding="utf-8"))) for file in files}
+    found: set[Path] = set()
+    waiting = [file for file, names in imports.items() if "models.jit" in names]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += [_PACKAGE / f"{name.replace('.', '/')}.py" for name in imports.get(file, ())]
+    return sorted(file for file in found if file.exists())
 
 
 def _cache_folder() -> Path:
@@ -24,9 +42,7 @@ def _cache_folder() -> Path:
     root = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rtrec"
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    package = Path(__file__).parent.parent
-    layers = [package / "types.py", *package.glob("models/**/*.py"), *package.glob("features/**/*.py")]
-    for file in sorted(layers):
+    for file in _kernel_sources():
         digest.update(file.read_bytes())
     return base / f"kernels-{digest.hexdigest()}"
 

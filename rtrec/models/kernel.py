@@ -42,6 +42,7 @@ UNTESTED = -1
 @kernel
 def step(
     tables,
+    nearline,
     users,
     ranker,
     work,
@@ -80,7 +81,7 @@ def step(
             else:
                 moment = moment_of(users.n_events[user], users.last_time[user], now)
                 weights_at(ranker, moment, weights)
-                n = answer(work, tables, users, weights, params, scale, user, now, racing, lists)
+                n = answer(work, tables, nearline, users, weights, params, scale, user, now, racing, lists)
                 lessons.moment[event] = moment
                 for racer in range(len(racing)):
                     ranks[event, racer] = UNTESTED
@@ -124,16 +125,16 @@ def learn_items(tables, params, operations):
 
 
 @kernel
-def answer(work, tables, users, weights, params, scale, user, now, racing, lists):
+def answer(work, tables, nearline, users, weights, params, scale, user, now, racing, lists):
     """Write each racer's list for ``user``, -1 past its end; return the number of candidates."""
     n = 0
     if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS] or racing[TRAILS]:
-        n = gather(work, tables, users, params, user)
+        n = gather(work, tables, nearline, users, params, user)
     trend, size, heat = tables.trend_item[LONG], tables.trend_size[LONG], tables.heat[LONG]
     pair, count, repeat = users.pair, users.pair_count, params.repeat
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
-        score(weights, scale, work.features, work.score, n)
+        score(weights, scale, work.features, work.active, work.score, n)
         length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
         fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, count, repeat, user)
     if racing[POPULARITY]:
@@ -239,9 +240,9 @@ def take_lesson(work, scale, item, n, ranked, lessons, event):
     """Write down what the ranker can learn from the answer just given, if the event is for it."""
     lessons.kind[event] = 0
     if ranked and n > 1:
-        see_spread(work.features, n, lessons.variance[event])
+        see_spread(work.features, work.active, n, lessons.variance[event])
         lessons.kind[event] = 1
         if work.stamp[item] == work.request[0] and work.slot[item] >= 0:
             target, gradient = work.slot[item], lessons.gradient[event]
-            take_gradient(scale, work.features, work.score, work.chance, n, target, gradient)
+            take_gradient(scale, work.features, work.active, work.score, work.chance, n, target, gradient)
             lessons.kind[event] = 2

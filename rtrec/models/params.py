@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rtrec.features.declared import SLOTS
 from rtrec.models.tables import HOUR_S
 from rtrec.settings import Settings
 
@@ -21,6 +22,8 @@ class Params(NamedTuple):
     use_cooccurrence: bool
     use_transitions: bool
     use_trails: bool
+    use_slot: tuple[bool, ...]  # in the order of rtrec.features.declared.SLOTS
+    cold_items: bool
     repeat: bool
     kind_weight: tuple[float, ...]
     list_length: int
@@ -39,6 +42,8 @@ def to_params(settings: Settings) -> Params:
         use_cooccurrence=settings.use_cooccurrence,
         use_transitions=settings.use_transitions,
         use_trails=settings.use_trails,
+        use_slot=tuple(getattr(settings, f"use_{slot}") for slot in SLOTS),
+        cold_items=settings.cold_items,
         repeat=settings.repeat,
         kind_weight=settings.kind_weights(),
         list_length=settings.list_length,

@@ -158,27 +158,30 @@ def weights_at(ranker, moment, weight):
 
 
 @kernel
-def score(weight, scale, features, scores, n):
-    """Write the score of ``n`` candidates into ``scores``."""
+def score(weight, scale, features, active, scores, n):
+    """Write the score of ``n`` candidates, from the active features, into ``scores``."""
     scores[:n] = 0.0
     for feature in range(N_FEATURES):
         factor = np.float32(weight[feature] * scale[feature])
-        if factor != 0.0:
+        if active[feature] and factor != 0.0:
             row = features[feature]
             for candidate in range(n):
                 scores[candidate] += factor * row[candidate]
 
 
 @kernel
-def see_spread(features, n, variance):
+def see_spread(features, active, n, variance):
     """Write the variance of each feature among ``n`` candidates into ``variance``."""
     for feature in range(N_FEATURES):
+        if not active[feature]:
+            variance[feature] = 0.0
+            continue
         row = features[feature]
         variance[feature] = squares_about(row, np.float32(total_of(row, n) / n), n) / n
 
 
 @kernel
-def take_gradient(scale, features, scores, chance, n, target, gradient):
+def take_gradient(scale, features, active, scores, chance, n, target, gradient):
     """Write the gradient of -log p(target) with respect to the weights into ``gradient``."""
     highest = scores[0]
     for candidate in range(1, n):
@@ -187,6 +190,9 @@ def take_gradient(scale, features, scores, chance, n, target, gradient):
         chance[candidate] = np.exp(scores[candidate] - highest)
     total = total_of(chance, n)
     for feature in range(N_FEATURES):
+        if not active[feature]:
+            gradient[feature] = 0.0
+            continue
         row = features[feature]
         gradient[feature] = (dot(chance, row, n) / total - row[target]) * scale[feature]
 

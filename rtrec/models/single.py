@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from rtrec.models.base import Ranks
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
+from rtrec.models.nearline.base import NearlineModel
+from rtrec.models.nearline.interactions import Interactions
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable, nearest_rows
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -21,9 +28,22 @@ class BuiltIn:
         One of :data:`rtrec.models.kernel.RACERS`.
     settings
         Its ``list_length`` is the k of the lists; a single table has the other tables' opinions switched off.
+    published
+        Tables that have an opinion too, by slot (:data:`rtrec.features.declared.SLOTS`).
+    nearline
+        Models whose tables are such, fitted again after every ``refit_every`` events; that time counts as
+        learning.
     """
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        published: Mapping[str, NeighbourTable] | None = None,
+        nearline: Mapping[str, NearlineModel] | None = None,
+        refit_every: int = 5000,
+    ) -> None:
         if name in TABLES:
             settings = settings.changed(
                 use_trending=False, **{f"use_{table}": table == name for table in TABLES}
@@ -31,6 +51,13 @@ class BuiltIn:
         self.name = name
         self.blend = Blend(settings, racers=(name,))
         self._place = RACERS.index(name)
+        for slot, table in (published or {}).items():
+            self.blend.publish(slot, table)
+        self._nearline = dict(nearline or {})
+        self._refit_every = refit_every
+        self._until_refit = refit_every
+        self._history: list[NumberedEvents] = []
+        self._n_fitted = 0
 
     def compile(self) -> None:
         """Compile the kernels, so that no event waits for it."""
@@ -42,8 +69,33 @@ class BuiltIn:
             raise ValueError(
                 f"{self.name} answers with lists of {self.blend.settings.list_length}; got k={k}"
             )
-        ranks: Ranks = self.blend.step(events, batch=batch).ranks[:, self._place]
-        return ranks
+        ranks, start = [], 0
+        while start < events.n_events:
+            stop = events.n_events
+            if self._nearline:
+                if self._until_refit <= 0:
+                    self._refit()
+                stop = min(stop, start + -(-self._until_refit // batch) * batch)  # whole batches
+            part = events.part(start, stop)
+            ranks.append(self.blend.step(part, batch=batch).ranks[:, self._place])
+            if self._nearline:
+                self._history.append(part)
+                self._until_refit -= part.n_events
+            start = stop
+        return np.concatenate(ranks) if ranks else np.zeros(0, np.int16)
+
+    def _refit(self) -> None:
+        self._until_refit = self._refit_every
+        whole = NumberedEvents(*(np.concatenate(column) for column in zip(*self._history, strict=True)))
+        self._history = [whole]
+        history = Interactions.of(whole, self.blend.settings.kind_weights())
+        for slot, model in self._nearline.items():
+            model.update(history, self._n_fitted)
+            table = model.table()
+            if isinstance(table, VectorTable):
+                table = nearest_rows(table, self.blend.settings.row_length)
+            self.blend.publish(slot, table)
+        self._n_fitted = history.n_events
 
     def start_testing(self) -> None:
         """See :class:`rtrec.models.base.Testable`."""

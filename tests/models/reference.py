@@ -149,7 +149,7 @@ class Reference:
             ("count", math.log(1.0 + self.total(item)), 1.0, lambda each: math.log(1.0 + self.total(each))),
             ("age", self.root_age(item, now), 0.5, lambda each: self.root_age(each, now)),
         ):
-            if ring:
+            if ring and (name == "age" or self.settings.use_trending):
                 values[f"{name}_gap_last"] = abs(own - of(ring[0])) ** power
                 values[f"{name}_gap_ring"] = abs(own - sum(map(of, ring)) / len(ring)) ** power
         if self.settings.repeat and (user, item) in self.had:

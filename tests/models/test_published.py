@@ -1,0 +1,118 @@
+"""Tables published from outside the stream: what they say, when, and that they outlive a restart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtrec.features.declared import FEATURE_NAMES
+from rtrec.models.blend import Blend
+from rtrec.models.explain import explain
+from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.settings import Settings
+from rtrec.types import NumberedEvents
+
+CONTENT = FEATURE_NAMES.index("content_ring")
+#: Items 0 and 1 are each like 5; 1 is like 6 as well, and like 9, which never had an event.
+TABLE = NeighbourTable(
+    item=np.array([[5, 0, 0], [5, 6, 9]], np.int32),
+    weight=np.array([[0.5, 0.0, 0.0], [0.25, 1.0, 2.0]], np.float32),
+    size=np.array([1, 3], np.int32),
+)
+
+
+def seen(*pairs: tuple[int, int]) -> NumberedEvents:
+    users, items = np.array(pairs, np.int32).T
+    return NumberedEvents(
+        users,
+        items,
+        np.arange(len(pairs), dtype=np.float64),
+        np.zeros(len(pairs), np.uint8),
+        np.full(len(pairs), np.nan, np.float32),
+    )
+
+
+EVENTS = seen((1, 5), (2, 6), (3, 7), (0, 0), (0, 1))
+
+
+def taught(settings: Settings) -> Blend:
+    blend = Blend(settings)
+    blend.publish("content", TABLE)
+    blend.step(EVENTS)
+    return blend
+
+
+def opinions(blend: Blend, feature: int) -> dict[int, float]:
+    answer, _, _, work, _ = blend.answer(0, 10.0, k=5)
+    n = answer.n_candidates
+    return dict(zip(work.item[:n].tolist(), work.features[feature, :n].tolist(), strict=True))
+
+
+def test_rows_of_the_last_items_add_up_with_the_decay_of_the_ring() -> None:
+    said = opinions(taught(Settings(ring_decay=0.5)), CONTENT)
+    # Item 1 came last (decay 1), item 0 before it (decay 0.5).
+    assert said == pytest.approx({5: 0.25 + 0.5 * 0.5, 6: 1.0, 7: 0.0})
+
+
+def test_an_item_without_an_event_is_a_candidate_only_if_wanted() -> None:
+    assert 9 not in opinions(taught(Settings()), CONTENT)
+    said = opinions(taught(Settings(cold_items=True)), CONTENT)
+    assert said[9] == pytest.approx(2.0)
+
+
+def test_a_cold_item_is_recommended_and_explained() -> None:
+    blend = taught(Settings(cold_items=True))
+    blend.ranker.weight[:] = 0.0
+    blend.ranker.weight[CONTENT] = 1.0
+    blend.ranker.variance[CONTENT] = 1.0
+    first = explain(blend, 0, 10.0, k=3).places[0]
+    assert first.item_num == 9
+    assert first.parts[0].sentence == "is like the items this user had last"
+    assert first.parts[0].because_of == (1,)
+
+
+def test_a_table_that_is_switched_off_says_nothing() -> None:
+    blend = taught(Settings())
+    blend.change(Settings(use_content=False))
+    answer, _, _, work, _ = blend.answer(0, 10.0, k=5)
+    assert not work.active[CONTENT]
+    assert set(work.item[: answer.n_candidates].tolist()) == {5, 6, 7}
+    assert all(
+        "is like" not in part.sentence for each in explain(blend, 0, 10.0, k=5).places for part in each.parts
+    )
+
+
+def test_the_ranker_learns_to_trust_a_table_that_is_right() -> None:
+    """Whoever had an even item takes the next odd one, always new to the streaming tables."""
+    rng = np.random.default_rng(2)
+    n_items, n_users = 400, 600
+    pair_of = np.arange(n_items, dtype=np.int32) ^ 1
+    table = NeighbourTable(pair_of[:, None], np.ones((n_items, 1), np.float32), np.ones(n_items, np.int32))
+    firsts = rng.integers(0, n_items // 2, n_users) * 2
+    shown = seen(*((n_users, int(item)) for item in rng.permutation(n_items)))
+    taken = seen(
+        *(pair for user, item in enumerate(firsts) for pair in ((user, int(item)), (user, int(item) + 1)))
+    )
+    hits = {}
+    for with_table in (False, True):
+        blend = Blend(Settings())
+        if with_table:
+            blend.publish("own", table)
+        blend.step(shown)
+        ranks = blend.step(taken._replace(timestamp=taken.timestamp + 1e6)).ranks[:, 0]
+        hits[with_table] = np.mean(ranks[1::2][300:] == 1)
+    assert hits[True] > 0.9 > hits[False]
+
+
+def test_published_tables_survive_a_round_trip() -> None:
+    blend = taught(Settings())
+    again = Blend.from_arrays(blend.to_arrays(), Settings())
+    assert list(again.nearline) == ["content"]
+    for field, array in zip(NeighbourTable._fields, again.nearline["content"], strict=True):
+        np.testing.assert_array_equal(array, getattr(TABLE, field), err_msg=field)
+    assert opinions(again, CONTENT) == opinions(blend, CONTENT)
+
+
+def test_an_unknown_slot_is_refused() -> None:
+    with pytest.raises(ValueError, match="slot 'contents': expected one of content, history, own"):
+        Blend(Settings()).publish("contents", TABLE)
