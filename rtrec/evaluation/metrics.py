@@ -79,7 +79,7 @@ def interval(
     """
     n_events = counts.sum(axis=-1).astype(np.float64)
     mean = mean_gain(counts, metric, cut_off)
-    z = _z(level)
+    z = z_score(level)
     with np.errstate(invalid="ignore", divide="ignore"):
         if metric == "hit_rate":
             shrink = 1.0 + z * z / n_events
@@ -258,7 +258,7 @@ class PairedCounts:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = (self.counts * gap).sum() / n_events
             error = _standard_error(mean, (self.counts * gap**2).sum() / n_events, n_events)
-        half = _z(level) * float(error)
+        half = z_score(level) * float(error)
         return Difference(float(mean), float(mean) - half, float(mean) + half)
 
     def wins(self, metric: str = "ndcg", k: int | None = None) -> tuple[int, int]:
@@ -268,14 +268,22 @@ class PairedCounts:
 
     def sign_test(self, metric: str = "ndcg", k: int | None = None) -> float:
         """Return the two-sided p-value of the exact sign test; for the hit rate it is McNemar's test."""
-        from scipy.stats import binomtest
-
-        a_wins, b_wins = self.wins(metric, k)
-        return float(binomtest(a_wins, a_wins + b_wins).pvalue) if a_wins + b_wins else 1.0
+        return sign_test(*self.wins(metric, k))
 
     def _gaps(self, metric: str, k: int | None) -> Floats:
         by_rank = gains(metric, self.k, k)
         return by_rank[:, None] - by_rank[None, :]
+
+
+def sign_test(a_wins: int, b_wins: int) -> float:
+    """Return the two-sided p-value of the exact sign test on who did better how often; ties are left out.
+
+    >>> sign_test(5, 1)  # 2 x (1 + 6) / 64
+    0.21875
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(a_wins, a_wins + b_wins).pvalue) if a_wins + b_wins else 1.0
 
 
 def checked_ranks(ranks: Ranks, n_models: int, k: int) -> Ints:
@@ -287,10 +295,16 @@ def checked_ranks(ranks: Ranks, n_models: int, k: int) -> Ints:
     return ranks.astype(np.int64)
 
 
-def _z(level: float) -> float:
+def checked_level(level: float) -> float:
+    """Return a confidence level, or say that it is none."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"a confidence level lies between 0 and 1, for example 0.95; got {level}")
-    return NormalDist().inv_cdf(0.5 + level / 2.0)
+    return level
+
+
+def z_score(level: float) -> float:
+    """Return how many standard errors an interval of this level reaches to each side."""
+    return NormalDist().inv_cdf(0.5 + checked_level(level) / 2.0)
 
 
 def _standard_error(mean: Any, second_moment: Any, n_events: Any) -> Any:

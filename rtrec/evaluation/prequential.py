@@ -12,7 +12,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,23 +20,21 @@ import pyarrow as pa
 
 from rtrec.errors import InputError
 from rtrec.evaluation.history import MetricHistory
+from rtrec.evaluation.inputs import Progress, loaded_events, model_makers, report
 from rtrec.evaluation.metrics import RankCounts
 from rtrec.evaluation.result import Evaluation, ModelResult
-from rtrec.events.loading import LoadedEvents, load_events
+from rtrec.events.loading import LoadedEvents
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Compiled, Recommender, Testable
 from rtrec.models.kernel import UNTESTED
-from rtrec.models.registry import make_model
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Called with a model's name, the events done and all there are.
-Progress = Callable[[str, int, int], None]
 _CHUNK = 8192
 _WINDOWS = 50
 _MOST_EVENTS = 10**12  # what arrays can count is not far above
@@ -98,11 +95,9 @@ def evaluate(
         raise InputError(f"batch, k and limit are at least 1; got batch={batch}, k={k}, limit={limit}")
     if max(batch, limit or 1) > _MOST_EVENTS:
         raise InputError(f"batch and limit are at most {_MOST_EVENTS:,}; got batch={batch}, limit={limit}")
-    if isinstance(data, LoadedEvents):
-        loaded = data
-    else:
-        columns = ColumnMapping(user, item, time, kind=kind, value=value, min_value=min_value)
-        loaded = load_events(data, mapping or columns)
+    loaded = loaded_events(
+        data, user=user, item=item, time=time, kind=kind, value=value, min_value=min_value, mapping=mapping
+    )
     chosen = (settings or Settings()).changed(list_length=k)
     if repeat is not None:
         chosen = chosen.changed(repeat=repeat)
@@ -113,7 +108,7 @@ def evaluate(
     users, items = Vocabulary(), Vocabulary()
     events = number_events(table, users, items)
 
-    makers = _makers(models, chosen)
+    makers = model_makers(models, chosen)
     results = [
         _test(name, make, events, n_warm, chosen, batch=batch, progress=progress)
         for name, make in makers.items()
@@ -121,31 +116,6 @@ def evaluate(
     about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": len(items)}
     about |= {"warm-up": n_warm, "batch": batch, "repeat": chosen.repeat}
     return Evaluation(results, chosen, about)
-
-
-def _makers(
-    models: str | Sequence[str] | Mapping[str, Callable[[], Testable] | None], settings: Settings
-) -> dict[str, Callable[[], Testable]]:
-    makers: dict[str, Callable[[], Testable]] = {}
-    for name in [models] if isinstance(models, str) else models:
-        if not isinstance(name, str):
-            own_name = getattr(name, "__name__", type(name).__name__)
-            raise InputError(
-                f"models: expected names of models; got {name!r}; give one of your own a name: "
-                f'models={{"mine": {own_name}}}'
-            )
-        own = models[name] if isinstance(models, Mapping) else None
-        if own is not None and not callable(own):
-            raise InputError(
-                f"model {name!r}: expected a class or function that makes it; got {own!r}; "
-                f'pass models={{"{name}": {type(own).__name__}}}'
-            )
-        if own is None:
-            make_model(name, settings)  # an unknown name is an error now, not after the models before it
-        makers[name] = partial(make_model, name, settings) if own is None else own
-    if not makers:
-        raise InputError("name at least one model to test")
-    return makers
 
 
 def _test(
@@ -169,7 +139,7 @@ def _test(
     n_events = events.n_events
     for start in range(0, n_warm, step):
         model.test_then_learn(events.part(start, min(start + step, n_warm)), k=k, batch=batch)
-        _report(progress, name, min(start + step, n_warm), n_events)
+        report(progress, name, min(start + step, n_warm), n_events)
     model.start_testing()
     ranks = np.full(n_events - n_warm, UNTESTED, np.int16)
     seconds = 0.0
@@ -184,7 +154,7 @@ def _test(
                 f"array of shape {np.shape(answered)}"
             )
         ranks[start - n_warm : stop - n_warm] = answered
-        _report(progress, name, stop, n_events)
+        report(progress, name, stop, n_events)
     tested = np.flatnonzero(ranks != UNTESTED)
     counts = RankCounts(1, k)
     counts.add(ranks[tested, None])
@@ -203,11 +173,6 @@ def _test(
         ranks=ranks[tested],
         windows=windows,
     )
-
-
-def _report(progress: Progress | None, name: str, done: int, n_events: int) -> None:
-    if progress is not None:
-        progress(name, done, n_events)
 
 
 def peak_rss_mb() -> float:
