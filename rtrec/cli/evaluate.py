@@ -66,17 +66,20 @@ def evaluate(
     from rtrec.cli.inputs import find_input, tell_rejected
     from rtrec.errors import InputError
     from rtrec.evaluation.prequential import evaluate as test
-    from rtrec.models.registry import MODELS, make_model
+    from rtrec.models.registry import BUILT_IN, MODELS, make_model
 
     settings = read_settings(chosen)
-    names = list(MODELS) if models == "all" else [name.strip() for name in models.split(",") if name.strip()]
+    names = (
+        list(BUILT_IN) if models == "all" else [name.strip() for name in models.split(",") if name.strip()]
+    )
     if not names:
         raise InputError(
             f"--models {models!r}: name one, or several with commas between: {', '.join(MODELS)}"
         )
     for name in names:
         make_model(name, settings)  # an unknown one is an error now, not after the file was read
-    loaded = find_input(given).load()
+    found = find_input(given)
+    loaded = found.load()
     tell_rejected(loaded.name, loaded.counts, loaded.dead_letters)
     with bar_each() as progress:
         evaluation = test(
@@ -88,6 +91,7 @@ def evaluate(
             k=settings.list_length if k is None else k,
             limit=limit,
             repeat=repeat,
+            texts=found.texts,
             progress=progress,
         )
     if json:

@@ -15,7 +15,7 @@ from rtrec.cli.console import say
 from rtrec.cli.options import InputOptions
 from rtrec.errors import InputError
 from rtrec.events.cleaning import ACCEPTED, DeadLetter
-from rtrec.events.datasets import Dataset, get_dataset, item_titles, load_source
+from rtrec.events.datasets import Dataset, get_dataset, item_texts, item_titles, load_source
 from rtrec.events.feeds import FileFeed
 from rtrec.events.fetching import fetch
 from rtrec.events.loading import LoadedEvents, load_events
@@ -37,6 +37,7 @@ class Input:
     rules: tuple[Rule, ...] = ()
     encoding: str = "utf-8"
     titles: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     sorted_by_time: bool = False
 
     def load(self) -> LoadedEvents:
@@ -114,6 +115,7 @@ def _dataset(options: InputOptions, name: str) -> Input:
         mapping,
         rules=dataset.rules,
         titles=item_titles(dataset, folder),
+        texts=item_texts(dataset, folder),
         sorted_by_time=dataset.sorted_by_time,
     )
 

@@ -34,7 +34,7 @@ def run(
     ],
     home: Home = None,
     models: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Which models. (default: all)")
+        str | None, typer.Option(metavar="NAME,NAME", help="Which models. (default: those that race live)")
     ] = None,
     scheduler: Scheduler = None,
     every: Annotated[

@@ -129,10 +129,10 @@ def run(
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
         find_deployment(home)
-        feed, titles, n_rows = None, {}, None
+        feed, titles, texts, n_rows = None, {}, {}, None
     else:
         read = find_input(given)
-        feed, titles = read.feed(sort=sort), dict(read.titles)
+        feed, titles, texts = read.feed(sort=sort), dict(read.titles), dict(read.texts)
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
     if not fresh:
         _tell_what_is_fixed(home, settings)
@@ -155,6 +155,7 @@ def run(
             limit=limit,
             warmup=warm,
             titles=titles,
+            texts=texts,
             snapshot_every=snapshot_every,
             fresh=fresh,
         )

@@ -16,10 +16,10 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 2
-_MANIFEST, _TITLES, _LOCK = "deployment.json", "titles.json", "lock"
+_MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
-_OURS = (_MANIFEST, "log", "snapshots", _TITLES)
+_OURS = (_MANIFEST, "log", "snapshots", _TEXTS, _TITLES)
 
 
 class Deployment:
@@ -94,23 +94,32 @@ class Deployment:
                 "or start afresh with --fresh"
             )
 
+    def texts(self) -> dict[str, str]:
+        """Return the texts of items that the deployment was made with."""
+        return _read_texts(self.home / _TEXTS, "restore it from a copy")
+
     def keep_titles(self, titles: Mapping[str, str] | None) -> dict[str, str]:
-        """Keep the titles of items if any are given, and return those that are kept."""
+        """Keep the titles of items for people, if any are given, and return those that are kept."""
         path = self.home / _TITLES
         if titles:
             publish_text(path, json.dumps(dict(titles), ensure_ascii=False))
             return dict(titles)
-        try:
-            kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise CorruptionError(f"{path}: cannot be read: {error}; delete it") from error
-        return kept
+        return _read_texts(path, "delete it")
 
-    def create(self, manifest: Mapping[str, Any]) -> None:
-        """Make the deployment; the manifest is the last thing written, so a half-made one does not exist."""
+    def create(self, manifest: Mapping[str, Any], *, texts: Mapping[str, str] | None = None) -> None:
+        """Make the deployment; the manifest is the last thing written, so a half-made one does not exist.
+
+        Parameters
+        ----------
+        manifest
+            See :attr:`manifest`.
+        texts
+            Titles and other words of items by id, as far as they are known now. They number the items and
+            make the content table, so they are fixed for the life of the deployment.
+        """
         make_folder(self.home)
+        if texts:
+            publish_text(self.home / _TEXTS, json.dumps(dict(texts), ensure_ascii=False))
         EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
         content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
@@ -154,6 +163,17 @@ class Deployment:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _read_texts(path: Path, advice: str) -> dict[str, str]:
+    """Return the texts by id in a file; none if there is no such file."""
+    try:
+        texts: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CorruptionError(f"{path}: cannot be read: {error}; {advice}") from error
+    return texts
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

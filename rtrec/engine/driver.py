@@ -7,7 +7,7 @@ holds that no cut covers yet. A new run, a restart after a kill and a lost worke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from rtrec.engine.cluster import Workers
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
+from rtrec.engine.origin import Origin, origin_of
 from rtrec.engine.shard import Shard
 from rtrec.errors import ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
@@ -51,6 +52,8 @@ class Driver:
         Where snapshots are, and the log (this run is its only writer).
     workers
         Where shards run.
+    texts
+        Of items by id, which the deployment begins with.
     batch_events
         How many events of a partition make a cut, at the most.
     snapshot_every
@@ -65,16 +68,19 @@ class Driver:
         log: EventLog,
         workers: Workers,
         *,
+        texts: Mapping[str, str],
         batch_events: int = 1000,
         snapshot_every: int = 20_000,
         keep: int = 4,
     ) -> None:
         self.deployment = deployment
         self.log = log
-        self.ledger = self._empty_ledger()
+        self.ledger = self._empty_ledger(Origin())
         self.snapshot_name = ""
         self.recoveries = 0
         self._workers = workers
+        self._texts = texts
+        self._origin: Origin | None = None
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
         self._keep = keep
@@ -96,7 +102,7 @@ class Driver:
         await self.written()
         snapshot = await asyncio.to_thread(latest_snapshot, self.deployment.snapshots)
         if snapshot is None:
-            self.ledger = self._empty_ledger()
+            self.ledger = self._empty_ledger(await asyncio.to_thread(self.origin))
             self._ranker = new_ranker()
         else:
             self.ledger = Ledger.from_snapshot(snapshot)
@@ -216,12 +222,20 @@ class Driver:
             self._agreement = agree(cut.seq, self._ranker, outcomes, order)
             self._ranker = self._agreement.ranker
         ranks = np.concatenate([each.ranks for each in outcomes])[order]
-        self.ledger.take(cut, ranks, in_common_order(parts))
+        items = np.concatenate([part.item_num for part in parts])
+        self.ledger.take(cut, ranks, in_common_order(parts), items)
 
-    def _empty_ledger(self) -> Ledger:
+    def origin(self) -> Origin:
+        """Return where the deployment began; the first call may take seconds."""
+        if self._origin is None:
+            self._origin = origin_of(Settings(**self.deployment.manifest["settings"]), self._texts)
+        return self._origin
+
+    def _empty_ledger(self, origin: Origin) -> Ledger:
         manifest = self.deployment.manifest
         settings = Settings(**manifest["settings"])
-        return Ledger(manifest["shards"], settings, n_warm=manifest["warmup_events"])
+        items = origin.vocabulary()
+        return Ledger(manifest["shards"], settings, n_warm=manifest["warmup_events"], items=items)
 
     async def _call(self, shard: int, method: str, *arguments: Any, **options: Any) -> Any:
         return await self._workers.ask(self._shards[shard], method, *arguments, **options)
@@ -235,10 +249,11 @@ class Driver:
             return await ask()
 
     async def _place(self, index: int, snapshot: Snapshot | None) -> Any:
-        arrays = None
-        if snapshot is not None:
+        if snapshot is None:
+            state = self.origin().arrays
+        else:
             state = await asyncio.to_thread(shard_arrays, snapshot, index)
-            arrays = await self._workers.share(state)
+        arrays = None if state is None else await self._workers.share(state)
         settings, n_shards = self.ledger.settings.model_dump(), self.log.partitions
         return await self._workers.place(Shard, index, n_shards, settings, arrays, self.ledger.seq)
 

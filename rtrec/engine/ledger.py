@@ -25,7 +25,7 @@ from rtrec.models.base import Ranks
 from rtrec.models.kernel import DEFAULT, RACERS, UNTESTED
 from rtrec.models.snapshot import Snapshot
 from rtrec.settings import Settings
-from rtrec.types import Floats, NumberedEvents
+from rtrec.types import Floats, NumberedEvents, Nums
 
 
 class Ledger:
@@ -35,15 +35,21 @@ class Ledger:
     ----------
     seq, ends, n_controls, n_events
         Where in the log the state stands: last cut, its ends and controls, and events learned.
+    n_items
+        How many items had an event.
     last_time
         Latest event time so far, in seconds since 1970; NaN before any event.
     """
 
-    def __init__(self, n_shards: int, settings: Settings, *, n_warm: int) -> None:
+    def __init__(
+        self, n_shards: int, settings: Settings, *, n_warm: int, items: Vocabulary | None = None
+    ) -> None:
         self.n_warm = n_warm
         self.settings = settings
         self.users = [Vocabulary() for _ in range(n_shards)]
-        self.items = Vocabulary()
+        self.items = Vocabulary() if items is None else items
+        self.n_items = 0
+        self._had_event = np.zeros(0, np.bool_)  # (item,)
         self.history = MetricHistory(RACERS, settings.list_length)
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
@@ -64,6 +70,13 @@ class Ledger:
             number_events(table, users, self.items) for table, users in zip(tables, self.users, strict=True)
         ]
 
+    def _count_items(self, item_num: Nums) -> None:
+        missing = len(self.items) - len(self._had_event)
+        if missing > 0:
+            self._had_event = np.pad(self._had_event, (0, 2 * missing))
+        self.n_items += int(np.count_nonzero(~self._had_event[np.unique(item_num)]))
+        self._had_event[item_num] = True
+
     def change(self, controls: Sequence[Control]) -> Settings | None:
         """Take the controls of a cut; return the settings they leave, None if there were none."""
         for control in controls:
@@ -78,8 +91,9 @@ class Ledger:
             self.changes.append(AppliedChange(control.offset, control.time, changes, previous, self.n_events))
         return self.settings if controls else None
 
-    def take(self, cut: Cut, ranks: Ranks, timestamps: Floats) -> None:
+    def take(self, cut: Cut, ranks: Ranks, timestamps: Floats, item_num: Nums) -> None:
         """Book a cut that the shards have learned, its events in their common order."""
+        self._count_items(item_num)
         tested = np.flatnonzero(ranks[:, DEFAULT] != UNTESTED)
         offsets = self.n_events + tested
         self.history.add(ranks[tested], timestamps[tested], offsets)
@@ -94,6 +108,7 @@ class Ledger:
         arrays = {f"vocabulary/items/{name}": array for name, array in self.items.to_arrays().items()}
         for shard, users in enumerate(self.users):
             arrays |= {f"vocabulary/users{shard}/{name}": array for name, array in users.to_arrays().items()}
+        arrays["ledger/had_event"] = np.flatnonzero(self._had_event)
         arrays |= {f"history/{name}": array for name, array in self.history.to_arrays().items()}
         return arrays | {f"drift/{name}": array for name, array in self.drift.to_arrays().items()}
 
@@ -116,6 +131,7 @@ class Ledger:
         manifest: Mapping[str, Any] = snapshot.manifest
         ledger = cls(len(manifest["ends"]), Settings(**manifest["settings"]), n_warm=manifest["n_warm"])
         ledger.items = Vocabulary.from_arrays(snapshot.arrays("vocabulary/items/"))
+        ledger._count_items(snapshot.arrays("ledger/")["had_event"])
         ledger.users = [
             Vocabulary.from_arrays(snapshot.arrays(f"vocabulary/users{shard}/"))
             for shard in range(len(manifest["ends"]))

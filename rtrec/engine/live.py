@@ -67,6 +67,7 @@ class LiveRun:
         limit: int | None = None,
         warmup: float | int = 0.2,
         titles: Mapping[str, str] | None = None,
+        texts: Mapping[str, str] | None = None,
         snapshot_every: int = 20_000,
         batch_events: int = 1000,
         fresh: bool = False,
@@ -96,6 +97,9 @@ class LiveRun:
             Share of a finite feed's events that is only learned (below 1), or a number of events.
         titles
             Titles of items by id, for people; the deployment keeps them for runs that bring none.
+        texts
+            Of a new deployment: titles and other words by item id, from which it knows which items are alike;
+            None takes the titles.
         snapshot_every
             Events between two snapshots.
         fresh
@@ -125,7 +129,7 @@ class LiveRun:
                 # All that can be refused is refused before anything is removed.
                 manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
                 deployment.clear()
-                deployment.create(manifest)
+                deployment.create(manifest, texts=titles if texts is None else texts)
             else:
                 _check(deployment, feed, shards=shards)
             known = deployment.keep_titles(titles)

@@ -76,6 +76,7 @@ class Session:
             run.deployment,
             self._log,
             self._workers,
+            texts=run.deployment.texts(),
             batch_events=batch_events,
             snapshot_every=snapshot_every,
         )
@@ -269,7 +270,7 @@ class Session:
             freshness_p95_ms=p95,
             event_time=datetime.fromtimestamp(ledger.last_time, UTC) if ledger.n_events else None,
             users=ledger.n_users,
-            items=len(ledger.items),
+            items=ledger.n_items,
             dead_letters=self._n_dead,
             counts=self._counts,
             scores=model_scores(ledger.history.total(), self._coverage),
@@ -313,7 +314,7 @@ class Session:
         async with self._lock:
             await self._driver.written()  # what is being pruned must not be read
             past = await asyncio.to_thread(
-                recent_past, self._log, self._driver.ledger, self._snapshots, n_events
+                recent_past, self._log, self._driver.ledger, self._snapshots, n_events, self._driver.origin
             )
         changed = past.settings.changed(**changes)
         try:

@@ -8,7 +8,7 @@ doing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import read_cut, shard_arrays
 from rtrec.engine.exchange import Agreement, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
+from rtrec.engine.origin import Origin
 from rtrec.engine.shard import Shard
 from rtrec.errors import InputError
 from rtrec.evaluation.comparison import Comparison, compare
@@ -65,7 +66,9 @@ class RecentPast:
     n_warm: int
 
 
-def recent_past(log: EventLog, ledger: Ledger, snapshots: Path, n_events: int) -> RecentPast:
+def recent_past(
+    log: EventLog, ledger: Ledger, snapshots: Path, n_events: int, origin: Callable[[], Origin] = Origin
+) -> RecentPast:
     """Return the last ``n_events`` with the newest state that is older; nothing may be learned meanwhile.
 
     Raises
@@ -82,6 +85,8 @@ def recent_past(log: EventLog, ledger: Ledger, snapshots: Path, n_events: int) -
         old = Ledger.from_snapshot(snapshot)
         start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
         states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
+    elif (beginning := origin().arrays) is not None:
+        states = [beginning] * n_shards
     cuts, timestamps = [], []
     for cut in log.cuts(after):
         if cut.seq > ledger.seq:

@@ -15,7 +15,7 @@ from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Testable
-from rtrec.models.registry import make_model
+from rtrec.models.registry import Published, make_model
 from rtrec.settings import Settings
 from rtrec.types import Floats, Nums
 
@@ -54,7 +54,9 @@ def loaded_events(
 
 
 def model_makers(
-    models: str | Sequence[str] | Mapping[str, Callable[[], _Model] | None], settings: Settings
+    models: str | Sequence[str] | Mapping[str, Callable[[], _Model] | None],
+    settings: Settings,
+    published: Published | None = None,
 ) -> dict[str, Callable[[], _Model | Testable]]:
     """Return for each model its name and a function that makes a new one.
 
@@ -78,8 +80,10 @@ def model_makers(
                 f'pass models={{"{name}": {type(own).__name__}}}'
             )
         if own is None:
-            make_model(name, settings)  # an unknown name is an error now, not after the models before it
-        makers[name] = partial(make_model, name, settings) if own is None else own
+            make_model(
+                name, settings, published
+            )  # an unknown name is an error now, not after the models before it
+        makers[name] = partial(make_model, name, settings, published) if own is None else own
     if not makers:
         raise InputError("name at least one model to test")
     return makers

@@ -29,6 +29,7 @@ from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Compiled, Recommender, Testable
 from rtrec.models.kernel import UNTESTED
+from rtrec.models.nearline.texts import table_of_texts
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -57,6 +58,7 @@ def evaluate(
     min_value: float | None = None,
     repeat: bool | None = None,
     mapping: ColumnMapping | None = None,
+    texts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Test models on every event of a log before they learn it.
@@ -79,6 +81,8 @@ def evaluate(
         Test and learn only so many events after the warm part.
     repeat
         Recommend what the user has had before; None takes it from ``settings``. Holds for all models.
+    texts
+        Titles and other words of items, by id: ``default`` then also knows which are spoken of alike.
 
     Raises
     ------
@@ -106,14 +110,16 @@ def evaluate(
     if table.num_rows <= n_warm:
         raise InputError(f"{loaded.name}: no event left to test after {n_warm:,} to warm up")
     users, items = Vocabulary(), Vocabulary()
+    published = {"content": table_of_texts(texts, items)} if texts else {}
     events = number_events(table, users, items)
 
-    makers = model_makers(models, chosen)
+    makers = model_makers(models, chosen, published)
     results = [
         _test(name, make, events, n_warm, chosen, batch=batch, progress=progress)
         for name, make in makers.items()
     ]
-    about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": len(items)}
+    n_items = len(np.unique(events.item_num))
+    about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": n_items}
     about |= {"warm-up": n_warm, "batch": batch, "repeat": chosen.repeat}
     return Evaluation(results, chosen, about)
 

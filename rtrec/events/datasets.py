@@ -119,9 +119,21 @@ def item_titles(dataset: Dataset, folder: Path) -> dict[str, str]:
         If ``folder`` is not ready.
     """
     try:
-        return read_titles(Path(folder))
+        return {item: title for item, (title, _) in read_titles(Path(folder)).items()}
     except FileNotFoundError as error:
         raise InputError(f"{folder}: not ready; first: rtrec data get {dataset.name}") from error
+
+
+def item_texts(dataset: Dataset, folder: Path) -> dict[str, str]:
+    """Return title and genres by item id, in one text: what items are compared by.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is not ready.
+    """
+    item_titles(dataset, folder)  # says that it is not
+    return {item: f"{title} {genres}".strip() for item, (title, genres) in read_titles(Path(folder)).items()}
 
 
 def _before(frame: pd.DataFrame, *, column: str, first: str) -> Any:

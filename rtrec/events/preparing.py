@@ -1,4 +1,4 @@
-"""From the tables of each publisher to the two files rtrec reads: events, and titles of items.
+"""From the tables of each publisher to the two files rtrec reads: events, and what items are called.
 
 What can be read as it was published stays byte for byte as it was; the rest gets a header, a delimiter or a
 date, and keeps its rows in order.
@@ -19,11 +19,17 @@ from rtrec.events.mapping import require_columns
 from rtrec.events.published import Published, damage_named
 from rtrec.files import publish_file
 
-#: Titles of items in a prepared folder: ``item_id,title``.
+#: What items are called in a prepared folder, and what they are: ``item_id,title,genres``.
 TITLES = "titles.csv"
 
 RETAIL_COLUMNS = (
     "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",
+)  # fmt: skip
+
+#: The order of the flags in MovieLens 100K's ``u.item``.
+_GENRES_100K = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
+    "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 
 Prepare = Callable[[Published, Path], None]
@@ -34,20 +40,24 @@ def prepare_movielens_csv(published: Published, folder: Path) -> None:
     _copy(published, "ratings.csv", folder / "ratings.csv")
     with _text(published, "movies.csv", "utf-8") as lines:
         films = csv.DictReader(lines)
-        require_columns(("movieId", "title"), films.fieldnames or (), where=f"{published.where}: movies.csv")
-        _write_titles(folder, ((film["movieId"], film["title"]) for film in films))
+        require_columns(
+            ("movieId", "title", "genres"), films.fieldnames or (), where=f"{published.where}: movies.csv"
+        )
+        _write_titles(folder, ((film["movieId"], film["title"], _genres(film["genres"])) for film in films))
 
 
 def prepare_movielens_100k(published: Published, folder: Path) -> None:
     """Give ``u.data`` (tabs, no header) the header of later releases; titles from ``u.item``."""
     _write_ratings(published, "u.data", "\t", folder)
-    _write_titles(folder, (fields[:2] for fields in _split(published, "u.item", "|", n_fields=24)))
+    films = _split(published, "u.item", "|", n_fields=5 + len(_GENRES_100K))
+    _write_titles(folder, ((film[0], film[1], _flagged_genres(film[5:])) for film in films))
 
 
 def prepare_movielens_1m(published: Published, folder: Path) -> None:
     """Give ``ratings.dat`` (``::``, no header) the form of later releases; titles from ``movies.dat``."""
     _write_ratings(published, "ratings.dat", "::", folder)
-    _write_titles(folder, (fields[:2] for fields in _split(published, "movies.dat", "::", n_fields=3)))
+    films = _split(published, "movies.dat", "::", n_fields=3)
+    _write_titles(folder, ((film[0], film[1], _genres(film[2])) for film in films))
 
 
 def prepare_online_retail(published: Published, folder: Path) -> None:
@@ -90,10 +100,19 @@ def prepare_lastfm(published: Published, folder: Path) -> None:
     _write_titles(folder, (fields[:2] for fields in artists))
 
 
-def read_titles(folder: Path) -> dict[str, str]:
-    """Return the titles of a prepared folder by item id."""
+def read_titles(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return title and genres (with spaces between) of the items of a prepared folder, by id."""
     with (folder / TITLES).open(encoding="utf-8", newline="") as file:
-        return {row["item_id"]: row["title"] for row in csv.DictReader(file)}
+        rows = csv.DictReader(file)
+        return {row["item_id"]: (row["title"], row.get("genres") or "") for row in rows}
+
+
+def _genres(published: str) -> str:
+    return "" if published == "(no genres listed)" else published.replace("|", " ")
+
+
+def _flagged_genres(flags: Sequence[str]) -> str:
+    return " ".join(name for name, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1")
 
 
 def _write_ratings(published: Published, name: str, delimiter: str, folder: Path) -> None:
@@ -101,8 +120,10 @@ def _write_ratings(published: Published, name: str, delimiter: str, folder: Path
     _write_csv(folder / "ratings.csv", ["userId", "movieId", "rating", "timestamp"], rows)
 
 
-def _write_titles(folder: Path, titles: Iterable[Iterable[str]]) -> None:
-    _write_csv(folder / TITLES, ["item_id", "title"], titles)
+def _write_titles(folder: Path, titles: Iterable[Sequence[str]]) -> None:
+    """Write id and title of each item, and the genres where the publisher names some."""
+    rows = ([*fields, ""][:3] for fields in titles)
+    _write_csv(folder / TITLES, ["item_id", "title", "genres"], rows)
 
 
 def _write_csv(target: Path, header: Sequence[str], rows: Iterable[Iterable[str]]) -> None:

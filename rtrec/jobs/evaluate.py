@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.cohorts import find_cohorts
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.models.kernel import DISLIKE
-from rtrec.models.registry import MODELS, make_model
+from rtrec.models.registry import BUILT_IN, make_model
 from rtrec.settings import Settings
 
 
@@ -52,11 +52,11 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
     manifest, time = deployment.manifest, clock()
     log = deployment.open_log(mode="read")
     try:
-        contents = read_log(log, source=manifest["source"])
+        contents = read_log(log, source=manifest["source"], texts=deployment.texts())
         settings = settings_now(log, manifest["settings"])
     finally:
         log.close()
-    models = request.models or tuple(MODELS)
+    models = request.models or BUILT_IN
     with dask_client(request.scheduler, n_tasks=len(models)) as client:
         findings = evaluate_log(
             contents,
@@ -106,7 +106,10 @@ def evaluate_log(
     for model in models:
         make_model(model, settings)  # an unknown name is an error now, not on a worker
     events = client.scatter(contents.events, hash=False)
-    futures = {client.submit(_test, events, model, settings, n_warm, pure=False): model for model in models}
+    futures = {
+        client.submit(_test, events, model, settings, n_warm, contents.texts, pure=False): model
+        for model in models
+    }
     users, items = Vocabulary(), Vocabulary()
     numbered = number_events(contents.events, users, items)
     cohorts = find_cohorts(numbered)
@@ -147,10 +150,13 @@ def dask_client(scheduler: str | None, *, n_tasks: int) -> Iterator[Client]:
         yield client
 
 
-def _test(events: pa.Table, model: str, settings: Settings, n_warm: int) -> ModelResult:
+def _test(
+    events: pa.Table, model: str, settings: Settings, n_warm: int, texts: Mapping[str, str]
+) -> ModelResult:
     # Half an event more, so that the share comes back as n_warm events however it is rounded.
     share = (n_warm + 0.5) / events.num_rows if n_warm else 0.0
-    return evaluate(events, models=[model], settings=settings, warmup=share, k=settings.list_length)[model]
+    k, known = settings.list_length, texts if model == "default" else None
+    return evaluate(events, models=[model], settings=settings, warmup=share, k=k, texts=known)[model]
 
 
 def _command(request: JobRequest) -> str:

@@ -37,6 +37,8 @@ class LogContents:
         How many changes of settings and other controls there were.
     counts
         What cleaning did with the rows of the source.
+    texts
+        Of items by id, which the deployment was made with.
     dead_letter_counts, dead_letters
         How many rows could not become events, by reason, and the last few of them.
     """
@@ -45,6 +47,7 @@ class LogContents:
     events: pa.Table
     ends: tuple[int, ...]
     n_controls: int = 0
+    texts: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     dead_letter_counts: Mapping[str, int] = field(default_factory=dict)
     dead_letters: tuple[StoredDeadLetter, ...] = ()
@@ -76,7 +79,7 @@ class Findings:
     command: str
 
 
-def read_log(log: EventLog, *, source: str) -> LogContents:
+def read_log(log: EventLog, *, source: str, texts: Mapping[str, str] | None = None) -> LogContents:
     """Read a log as it stands; whoever writes it may go on meanwhile.
 
     Raises
@@ -94,6 +97,7 @@ def read_log(log: EventLog, *, source: str) -> LogContents:
         events=events.take(in_order).combine_chunks(),
         ends=ends,
         n_controls=len(log.controls()),
+        texts=texts or {},
         counts=log.cleaning_counts(source),
         dead_letter_counts=log.dead_letter_counts(),
         dead_letters=tuple(log.dead_letters(limit=SHOWN_DEAD_LETTERS)),

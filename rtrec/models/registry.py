@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtrec.errors import InputError, nearest
 from rtrec.models.base import Testable
 from rtrec.settings import Settings
 
+if TYPE_CHECKING:
+    from rtrec.models.nearline.tables import NeighbourTable
+
+#: Published tables by slot (:data:`rtrec.features.declared.SLOTS`).
+Published = Mapping[str, "NeighbourTable"]
+
 
 class Entry(NamedTuple):
     """A model that can be made from settings."""
 
-    make: Callable[[str, Settings], Testable]
+    make: Callable[[str, Settings, Published], Testable]
     sentence: str
 
 
-def _built_in(name: str, settings: Settings) -> Testable:
+def _built_in(name: str, settings: Settings, published: Published) -> Testable:
     from rtrec.models.single import BuiltIn  # numba takes a second to import
 
-    return BuiltIn(name, settings)
+    return BuiltIn(name, settings, published=published if name == "default" else None)
+
+
+def _fitted(home: str, **options: Any) -> Callable[[str, Settings, Published], Testable]:
+    """Return what makes a model that is fitted again every 5,000 events; ``home`` is its ``module:class``."""
+
+    def make(name: str, settings: Settings, published: Published) -> Testable:
+        from rtrec.models.nearline.refitted import Refitted
+
+        module, model = home.split(":")
+        fitted = getattr(import_module(f"rtrec.models.nearline.{module}"), model)(**options)
+        tested: Testable = Refitted(fitted)
+        return tested
+
+    return make
+
+
+def _streaming(home: str) -> Callable[[str, Settings, Published], Testable]:
+    def make(name: str, settings: Settings, published: Published) -> Testable:
+        module, model = home.split(":")
+        streaming: Testable = getattr(import_module(f"rtrec.models.streaming.{module}"), model)()
+        return streaming
+
+    return make
 
 
 MODELS: dict[str, Entry] = {
@@ -33,17 +63,39 @@ MODELS: dict[str, Entry] = {
         _built_in, "items that came next after the user's last ones, filled up by popularity"
     ),
     "trails": Entry(_built_in, "items taken next by those who came the same way, filled up by popularity"),
+    "isgd": Entry(_streaming("isgd:ISGD"), "matrix factorisation, one gradient step an event"),
+    "bpr": Entry(_streaming("bpr:BPR"), "matrix factorisation that learns to rank what was taken higher"),
+    "item-knn": Entry(_fitted("item_knn:ItemKNN"), "items whose users are alike (cosine, shrunk), refitted"),
+    "neighbourhood": Entry(
+        _fitted("neighbourhood:Neighbourhood"), "items alike, favouring the popular ones, refitted"
+    ),
+    "ease": Entry(_fitted("ease:EASE"), "linear item-to-item weights in closed form, updated and refitted"),
+    "slim": Entry(_fitted("slim:SLIM"), "EASE pruned to its strongest weights and solved again, refitted"),
+    "ials": Entry(
+        _fitted("ials:IALS"), "matrix factorisation by alternating least squares, users folded in, refitted"
+    ),
+    "embedding": Entry(
+        _fitted("embedding:EmbeddingModel"), "user and item embeddings under a dense head, in torch"
+    ),
+    "two-tower": Entry(
+        _fitted("two_tower:TwoTowerModel"), "a tower for users and one for items, sampled softmax, in torch"
+    ),
+    "sequence": Entry(
+        _fitted("sequence:SequenceModel"), "causal self-attention over the user's sequence, in torch"
+    ),
 }
+#: Those that race on the same tables in a live run.
+BUILT_IN = ("default", "popularity", "cooccurrence", "transitions", "trails")
 
 
-def make_model(name: str, settings: Settings) -> Testable:
-    """Return a new model.
+def make_model(name: str, settings: Settings, published: Published | None = None) -> Testable:
+    """Return a new model; only ``default`` looks at tables that are ``published``.
 
     Raises
     ------
     InputError
-        If there is none of that name; the nearest is named.
+        If there is none of that name (the nearest is named), or it needs a package that is not installed.
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}{nearest(name, MODELS)}; there are {', '.join(MODELS)}")
-    return MODELS[name].make(name, settings)
+    return MODELS[name].make(name, settings, published or {})

@@ -29,8 +29,13 @@ def feed(**config: Any) -> SyntheticFeed:
     return SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200, **config)))
 
 
+#: Of the items that are there from the start; more are born later. Their words go with what they are.
+TITLES = feed().stream.item_titles()
+
+
 def start(home: Path, **options: Any) -> LiveRun:
     options = {"warmup": N_WARM, "limit": N_TESTED, "processes": False, "snapshot_every": 1500} | options
+    options.setdefault("titles", TITLES)
     return LiveRun.start(home, options.pop("feed", feed()), **options)
 
 
@@ -71,13 +76,27 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRun]:
 
 def test_run_finds_what_evaluate_finds(undisturbed: LiveRun) -> None:
     table = feed().stream.events(N_WARM + N_TESTED)
-    evaluation = evaluate(table, models=["default", "transitions"], warmup=N_WARM / (N_WARM + N_TESTED))
+    warmup = N_WARM / (N_WARM + N_TESTED)
+    evaluation = evaluate(table, models=["default", "transitions"], warmup=warmup, texts=TITLES)
     summary = undisturbed.summary()
     assert summary["tested"] == evaluation["default"].events == N_TESTED
     assert summary["hr@10"] == evaluation["default"].hit_rate
     assert summary["ndcg@10"] == evaluation["default"].ndcg
     assert summary["coverage@10"] == evaluation["default"].coverage
     assert summary["models"]["transitions"]["hr@10"] == evaluation["transitions"].hit_rate
+    assert summary["items"] == evaluation.data["items"] > 200
+    assert evaluate(table, models="default", warmup=warmup)["default"].hit_rate != summary["hr@10"]
+
+
+def test_titles_that_come_later_are_for_people_only(tmp_path: Path, undisturbed: LiveRun) -> None:
+    with start(tmp_path, limit=700) as first:
+        finished(first)
+    shutil.rmtree(tmp_path / "snapshots")  # so the second run begins where the deployment did
+    with start(tmp_path, titles=dict.fromkeys(TITLES, "the same for all")) as second:
+        finished(second)
+        assert second.summary()["hr@10"] == undisturbed.summary()["hr@10"]
+        shown = second.recommend(second.recent_users(1)[0]).items[0]
+        assert shown.title in ("the same for all", shown.item_id)
 
 
 def test_stopped_and_started_again_ends_as_if_undisturbed(tmp_path: Path, undisturbed: LiveRun) -> None:
