@@ -69,5 +69,5 @@ $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt | same-python
 
 $(VENV)/.dev: $(VENV)/.core
 	@echo "Installing what the tests and notebooks need (once)"
-	@$(PIP) --editable '.[dev,lab]'
+	@$(PIP) --editable '.[dev,lab,deep]'
 	@touch $@

@@ -35,6 +35,7 @@ from item_knn import ItemKNN
 
 from rtrec.evaluation.comparison import compare
 from rtrec.models.base import Ranks
+from rtrec.models.registry import BUILT_IN
 
 #: Names in the table, and the classes of implicit behind them.
 SIMILARITIES = {
@@ -45,7 +46,6 @@ SIMILARITIES = {
 }
 ALL_TIME = "popularity, all time"
 POPULARITIES = ("popularity", ALL_TIME)
-BUILT_IN = ("default", "popularity", "cooccurrence", "transitions")
 DATASETS = ("movielens-latest-small", "online-retail")
 K = 10
 
@@ -82,14 +82,15 @@ def _show(terms: str) -> bool:
 def measure(model: str, name: str, data_dir: Path, refit_every: int, limit: int | None) -> Measured:
     """Evaluate one model on one data set in this process."""
     from rtrec.evaluation.prequential import evaluate
-    from rtrec.events.datasets import get_dataset, load_source
+    from rtrec.events.datasets import get_dataset, item_texts, load_source
     from rtrec.events.loading import load_events
 
     dataset = get_dataset(name)
     loaded = load_events(load_source(dataset, data_dir / name))
     peer = ItemKNN(SIMILARITIES.get(model), refit_every)
     models: Any = (model,) if model in BUILT_IN else {model: lambda: peer}
-    result = evaluate(loaded, models=models, k=K, limit=limit)[model]
+    texts = item_texts(dataset, data_dir / name) if model == "default" else None
+    result = evaluate(loaded, models=models, k=K, limit=limit, texts=texts)[model]
     return Measured(
         model=model,
         events=result.events,
