@@ -23,7 +23,9 @@ def evaluate(
     models: Annotated[
         str,
         typer.Option(
-            metavar="NAME,NAME", rich_help_panel=_PROTOCOL, help="Which models, or `all`: see `rtrec models`."
+            metavar="NAME,NAME",
+            rich_help_panel=_PROTOCOL,
+            help="Which models; `all` that race live; `list` says what there is.",
         ),
     ] = "default,popularity",
     warmup: Annotated[
@@ -68,6 +70,10 @@ def evaluate(
     from rtrec.evaluation.prequential import evaluate as test
     from rtrec.models.registry import BUILT_IN, MODELS, make_model
 
+    if models == "list":
+        from rtrec.cli.about import models as list_models
+
+        return list_models(json)
     settings = read_settings(chosen)
     names = (
         list(BUILT_IN) if models == "all" else [name.strip() for name in models.split(",") if name.strip()]

@@ -77,6 +77,7 @@ def find_input(options: InputOptions) -> Input:
     if options.copy is not None:
         raise InputError("--from says where the copy of a --dataset is; a file is named without it")
     assert options.file is not None
+    titles, texts = _texts(options)
     mapping = ColumnMapping(
         user=options.user or Columns.USER_ID,
         item=options.item or Columns.ITEM_ID,
@@ -90,17 +91,35 @@ def find_input(options: InputOptions) -> Input:
         default_kind=options.default_kind or "view",
         min_value=options.min_value,
     )
-    return Input(options.file.name, options.file, mapping, encoding=options.encoding or "utf-8")
+    encoding = options.encoding or "utf-8"
+    return Input(options.file.name, options.file, mapping, encoding=encoding, titles=titles, texts=texts)
+
+
+def _texts(options: InputOptions) -> tuple[dict[str, str], dict[str, str]]:
+    """Return titles, and all there is to read, by item id, from the file of items."""
+    if options.items is None:
+        if options.item_text is not None:
+            raise InputError("--item-text names columns of a file of items; say which: --items FILE")
+        return {}, {}
+    columns = [name.strip() for name in (options.item_text or "").split(",") if name.strip()]
+    if not columns:
+        raise InputError(f"--items {options.items}: say what to read of it: --item-text title,genres")
+    from rtrec.features.catalogue import Catalogue
+
+    catalogue = Catalogue.read(options.items, item=options.item or Columns.ITEM_ID, text=columns)
+    titles, texts = catalogue.texts(columns[:1]), catalogue.texts(columns)
+    return dict(zip(catalogue.ids, titles, strict=True)), dict(zip(catalogue.ids, texts, strict=True))
 
 
 def _dataset(options: InputOptions, name: str) -> Input:
     dataset = get_dataset(name)
     columns = ("user", "item", "time", "kind", "value", "event_id", "default_kind")
-    spelling = ("time_unit", "time_format", "timezone", "encoding")
+    spelling = ("time_unit", "time_format", "timezone", "encoding", "items", "item_text")
     for column in (*columns, *spelling):
         if getattr(options, column) is not None:
             raise InputError(
-                f"--{column.replace('_', '-')}: data set {name!r} knows its columns; say this only of a FILE"
+                f"--{column.replace('_', '-')}: data set {name!r} knows its columns and items; say this only "
+                "of a FILE"
             )
     mapping = dataset.mapping
     if options.min_value is not None:

@@ -164,6 +164,25 @@ class InputOptions:
             "--min-value", rich_help_panel=_DATA, help="Leave out events whose value is below this."
         ),
     ] = None
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            "--items",
+            metavar="FILE",
+            rich_help_panel=_DATA,
+            help="What is known of items: a file with the column --item, and texts.",
+            show_default=False,
+        ),
+    ] = None
+    item_text: Annotated[
+        str | None,
+        typer.Option(
+            "--item-text",
+            metavar="COLUMN,COLUMN",
+            rich_help_panel=_DATA,
+            help="Columns of --items that say what an item is; the first is its title.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def test_warmup_limit_and_k(rtrec, events):
 
 def test_all_models(rtrec, events):
     result = rtrec("evaluate", events, *COLUMNS, "--models", "all", "--json", "--batch", 10)
-    assert len(json_lines(result.stdout)) == 4
+    assert len(json_lines(result.stdout)) == 5
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,50 @@ def test_a_real_process_prints_json_and_nothing_else_on_stdout(rtrec_process, ev
     assert result.returncode == 0, result.stderr
     assert len(json_lines(result.stdout)) == 1
     assert result.stderr == ""
+
+
+def test_models_list_says_what_there_is(rtrec):
+    result = rtrec("evaluate", "--models", "list")
+    assert result.exit_code == 0, result.stderr
+    for name in ("default", "trails", "ease", "ials", "sequence"):
+        assert f" {name} " in result.stdout
+
+
+def test_a_file_of_items_gives_the_default_something_to_read(rtrec, tmp_path):
+    """Each user takes a red thing and then the blue one of the same name, which nobody had before."""
+    names = [f"name{number}" for number in range(60)]
+    rows = [
+        (f"u{number}", f"{colour}-{name}") for number, name in enumerate(names) for colour in ("red", "blue")
+    ]
+    # First everything is seen once, in another order, so that all items are known.
+    seen = [("u-all", f"{colour}-{name}") for colour in ("blue", "red") for name in names]
+    users, items = zip(*seen, *rows, strict=True)
+    events = write_events(tmp_path / "events.csv", len(users), user=list(users), item=list(items))
+    about = "item,title,colour\n" + "".join(
+        f"{colour}-{n},{n},{colour}\n" for n in names for colour in ("red", "blue")
+    )
+    (tmp_path / "items.csv").write_text(about)
+    told = ("--items", tmp_path / "items.csv", "--item-text", "title")
+    hits = [
+        json_lines(rtrec("evaluate", events, *COLUMNS, *more, "--models", "default", "--json").stdout)[0][
+            "hr@10"
+        ]
+        for more in ((), told)
+    ]
+    assert hits[1] > hits[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--item-text", "title"), "say which: --items FILE"),
+        (("--items", "items.csv"), "say what to read of it: --item-text"),
+        (("--items", "items.csv", "--item-text", "tilte"), "tilte"),
+        (("--items", "none.csv", "--item-text", "title"), "none.csv"),
+    ],
+)
+def test_a_file_of_items_that_cannot_be_used_says_why(rtrec, events, tmp_path, words, message):
+    (tmp_path / "items.csv").write_text("item,title\na,Alpha\n")
+    result = rtrec("evaluate", events, *COLUMNS, *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
