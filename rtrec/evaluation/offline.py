@@ -40,6 +40,7 @@ from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Compiled, Testable
 from rtrec.models.nearline.base import NearlineModel
+from rtrec.models.nearline.refitted import Refitted
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -177,6 +178,8 @@ def evaluate_offline(
     lists, of_lists, seconds = {}, {}, {}
     for name, make in makers.items():
         model = make()
+        if isinstance(model, Refitted):  # one fit on the whole train part is all there is to do
+            model = model.model
         if isinstance(model, Compiled):
             model.compile()
         report(progress, name, 0, 2)

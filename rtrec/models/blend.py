@@ -13,7 +13,7 @@ from rtrec.models import kernel
 from rtrec.models.arrays import WHOLE, copy_into, fill_from, leaves, used
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
-from rtrec.models.nearline.tables import NeighbourTable, empty_neighbours
+from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.params import Params, to_params
 from rtrec.models.ranker import Ranker, empty_lessons, fill_scale, moment_of, new_ranker, weights_at
 from rtrec.models.tables import (
@@ -90,7 +90,7 @@ class Blend:
         self._n_walkers = 0  # users of all shards, as far as the item tables met them
         self._racing = np.array([racer in racers for racer in kernel.RACERS])
         self._params = to_params(settings)
-        self._nearline = (empty_neighbours(),) * len(SLOTS)
+        self._nearline = (empty_table(0, 1),) * len(SLOTS)
         self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length, _FIRST_USERS)
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)

@@ -17,7 +17,7 @@ from rtrec.models.base import Recommender
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.tables import NeighbourTable
-from rtrec.models.registry import MODELS, make_model
+from rtrec.models.registry import BUILT_IN, make_model
 from rtrec.settings import Settings
 from rtrec.types import KINDS, NumberedEvents
 
@@ -155,7 +155,7 @@ def test_what_can_only_be_tested_cannot_be_ranked():
 
 
 @pytest.mark.parametrize("repeat", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_model_ranks_as_it_does_in_the_stream(name, repeat):
     """The list after 400 events gives each next event the rank that the kernel gives it."""
     stream = SyntheticStream(SyntheticConfig(n_users=20, n_items=40))

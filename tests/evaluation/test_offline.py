@@ -18,6 +18,7 @@ from rtrec.events.loading import load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.base import Recommender
+from rtrec.models.nearline.ease import EASE
 
 START = 1_700_000_000
 
@@ -423,3 +424,10 @@ def test_what_is_not_there_is_said():
         evaluation.per_user("mine", "new users")
     with pytest.raises(InputError, match="coverage@2 belongs to all lists together"):
         evaluation.difference("mine", "mine", "coverage@2")
+
+
+def test_a_fitted_model_by_name_is_fitted_once_on_the_train_part():
+    events = SyntheticStream(SyntheticConfig(n_users=40, n_items=30)).events(400)
+    by_name = evaluate_offline(events, models=["ease"], split="temporal")
+    by_hand = evaluate_offline(events, models={"ease": EASE}, split="temporal")
+    pd.testing.assert_frame_equal(by_name.per_user("ease"), by_hand.per_user("ease"))

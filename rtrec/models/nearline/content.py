@@ -24,15 +24,9 @@ from rtrec.features.catalogue import MODALITIES, Catalogue
 from rtrec.features.content import Encoder, Features, features_of, reduced, there
 from rtrec.models.nearline.base import Arrays, NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.item_knn import (
-    column_products,
-    empty_table,
-    keep_strongest,
-    stored,
-    stored_table,
-    table_arrays,
-)
-from rtrec.models.nearline.tables import Table, VectorTable
+from rtrec.models.nearline.item_knn import column_products
+from rtrec.models.nearline.stored import stored, stored_table, table_arrays
+from rtrec.models.nearline.tables import Table, VectorTable, empty_table, keep_strongest
 from rtrec.types import Floats, Nums
 
 #: Which item has which number: a vocabulary, which may grow, or a function that returns the ids in order.

@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from rtrec.errors import CorruptionError, nearest
+from rtrec.errors import nearest
 from rtrec.models.nearline.base import Arrays, NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.nearline.stored import stored_table, table_arrays
+from rtrec.models.nearline.tables import NeighbourTable, empty_table, keep_strongest
 from rtrec.types import Floats, Ints
 
 #: What an entry of x_i may be.
@@ -145,68 +146,3 @@ def _blocks(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
         stop = max(int(np.searchsorted(ends, done + most, side="right")), start + 1)
         yield start, stop
         start = stop
-
-
-def empty_table(n_items: int, m: int) -> NeighbourTable:
-    """Return a table with room for ``m`` neighbours an item, as far as there are so many items."""
-    m = max(min(m, n_items - 1), 1)
-    return NeighbourTable(
-        np.zeros((n_items, m), np.int32), np.zeros((n_items, m), np.float32), np.zeros(n_items, np.int32)
-    )
-
-
-def keep_strongest(
-    table: NeighbourTable, item: int, others: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
-) -> None:
-    """Fill an item's row with the strongest positive weights, by weight, then by number; never itself."""
-    m = table.item.shape[1]
-    weights = weights.astype(np.float32)  # first, so that what the table holds as equal is a tie
-    kept = np.flatnonzero((weights > 0.0) & (others != item))
-    if len(kept) > m:  # all that reach the m-th strongest, ties too
-        kept = kept[weights[kept] >= np.partition(weights[kept], -m)[-m]]
-    kept = kept[np.lexsort((others[kept], -weights[kept]))][:m]
-    table.item[item, : len(kept)] = others[kept]
-    table.weight[item, : len(kept)] = weights[kept]
-    table.size[item] = len(kept)
-
-
-def table_arrays(table: NeighbourTable) -> Arrays:
-    """Return a table's arrays by name."""
-    return {f"table/{name}": array for name, array in table._asdict().items()}
-
-
-def stored_table(arrays: Mapping[str, npt.NDArray[Any]], model: str) -> NeighbourTable:
-    """Return the table in the arrays that a model stored.
-
-    Raises
-    ------
-    CorruptionError
-        If one is missing, or they do not fit together.
-    """
-    item, weight, size = (
-        stored(arrays, f"table/{name}", n_axes, model)
-        for name, n_axes in (("item", 2), ("weight", 2), ("size", 1))
-    )
-    if item.shape != weight.shape or len(item) != len(size):
-        raise CorruptionError(
-            f"{model}: expected a table's item and weight of one shape and a size a row; "
-            f"got {item.shape}, {weight.shape}, {size.shape}"
-        )
-    return NeighbourTable(item, weight, size)
-
-
-def stored(arrays: Mapping[str, npt.NDArray[Any]], name: str, n_axes: int, model: str) -> npt.NDArray[Any]:
-    """Return an array that a model stored.
-
-    Raises
-    ------
-    CorruptionError
-        If it is missing or has another number of axes.
-    """
-    if name not in arrays:
-        raise CorruptionError(
-            f"{model}: expected an array {name!r}; got {', '.join(sorted(arrays)) or 'none'}"
-        )
-    if arrays[name].ndim != n_axes:
-        raise CorruptionError(f"{model}: expected {n_axes} axes in {name!r}; got shape {arrays[name].shape}")
-    return arrays[name]

@@ -28,15 +28,9 @@ from rtrec.errors import CorruptionError
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.nearline.base import Arrays, NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.item_knn import (
-    MOST_PRODUCTS,
-    empty_table,
-    keep_strongest,
-    stored,
-    stored_table,
-    table_arrays,
-)
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.nearline.item_knn import MOST_PRODUCTS
+from rtrec.models.nearline.stored import stored, stored_table, table_arrays
+from rtrec.models.nearline.tables import NeighbourTable, empty_table, keep_strongest
 from rtrec.types import Floats, Nums
 
 #: Pairs of user numbers, or of user ids; one direction is enough, and both count once.

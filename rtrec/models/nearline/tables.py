@@ -39,11 +39,6 @@ class NeighbourTable(NamedTuple):
         return scores
 
 
-def empty_neighbours() -> NeighbourTable:
-    """Return a table without rows."""
-    return NeighbourTable(np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32), np.zeros(0, np.int32))
-
-
 class VectorTable(NamedTuple):
     """For each item the vector it is found by; a user is the weighted mean of what each of theirs gives."""
 
@@ -85,11 +80,9 @@ def strongest_rows(weights: npt.NDArray[np.floating], n_items: int, m: int, nums
     n_items
         Rows in the table that is returned; those not in ``nums`` stay empty.
     """
-    table = _room_for_rows(n_items, min(m, len(nums) - 1))
+    table = empty_table(n_items, min(m, len(nums) - 1))
     for row, item in enumerate(nums.tolist()):
-        own = weights[row].astype(np.float32)
-        own[row] = 0.0
-        _keep_strongest(table, item, own, nums)
+        keep_strongest(table, item, nums, weights[row])
     return table
 
 
@@ -100,28 +93,33 @@ def nearest_rows(table: VectorTable, m: int) -> NeighbourTable:
     their items give scores an item as the mean of those items' rows does, as far as the rows reach.
     """
     n_items = table.n_items
-    rows = _room_for_rows(n_items, min(m, n_items - 1))
+    rows = empty_table(n_items, m)
     everyone = np.arange(n_items, dtype=np.int32)
     for start in range(0, n_items, _BLOCK):
         scores = table.given[start : start + _BLOCK] @ table.found.T
         for item, own in enumerate(scores, start):
-            own[item] = 0.0
-            _keep_strongest(rows, item, own, everyone)
+            keep_strongest(rows, item, everyone, own)
     return rows
 
 
-def _room_for_rows(n_items: int, m: int) -> NeighbourTable:
-    shape = (n_items, max(m, 1))
-    return NeighbourTable(np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(n_items, np.int32))
+def empty_table(n_items: int, m: int) -> NeighbourTable:
+    """Return a table with room for ``m`` neighbours an item, as far as there are so many items."""
+    m = max(min(m, n_items - 1), 1)
+    return NeighbourTable(
+        np.zeros((n_items, m), np.int32), np.zeros((n_items, m), np.float32), np.zeros(n_items, np.int32)
+    )
 
 
-def _keep_strongest(table: NeighbourTable, item: int, weights: Singles, nums: Nums) -> None:
-    """Write the strongest of the positive ``weights`` of items ``nums`` into a row, as far as it is long."""
+def keep_strongest(
+    table: NeighbourTable, item: int, others: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
+) -> None:
+    """Fill an item's row with the strongest positive weights, by weight, then by number; never itself."""
     m = table.item.shape[1]
-    columns = np.flatnonzero(weights > 0.0)
-    if len(columns) > m:  # all that reach the m-th strongest, ties too
-        columns = columns[weights[columns] >= np.partition(weights[columns], -m)[-m]]
-    columns = columns[np.lexsort((columns, -weights[columns]))][:m]
-    table.item[item, : len(columns)] = nums[columns]
-    table.weight[item, : len(columns)] = weights[columns]
-    table.size[item] = len(columns)
+    weights = weights.astype(np.float32)  # first, so that what the table holds as equal is a tie
+    kept = np.flatnonzero((weights > 0.0) & (others != item))
+    if len(kept) > m:  # all that reach the m-th strongest, ties too
+        kept = kept[weights[kept] >= np.partition(weights[kept], -m)[-m]]
+    kept = kept[np.lexsort((others[kept], -weights[kept]))][:m]
+    table.item[item, : len(kept)] = others[kept]
+    table.weight[item, : len(kept)] = weights[kept]
+    table.size[item] = len(kept)

@@ -1,0 +1,232 @@
+"""What every streaming model promises: a test class names its model and inherits the tests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pytest
+
+from rtrec.errors import CorruptionError
+from rtrec.models.streaming.state import StreamingModel
+from rtrec.types import KINDS, NumberedEvents
+
+VIEW, DISLIKE = KINDS.index("view"), KINDS.index("dislike")
+
+
+def stream(n_events: int = 1500, *, n_users: int = 40, n_items: int = 30, seed: int = 5) -> NumberedEvents:
+    """Two groups of users, each with a taste for one half of the items; a few events are dislikes."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, n_users, n_events).astype(np.int32)
+    half = n_items // 2
+    item = ((user % 2) * half + rng.integers(0, half, n_events)).astype(np.int32)
+    kind = np.where(rng.random(n_events) < 0.03, DISLIKE, VIEW).astype(np.uint8)
+    return NumberedEvents(user, item, np.arange(n_events) * 60.0, kind, np.full(n_events, np.nan, np.float32))
+
+
+def taught(model: StreamingModel, events: NumberedEvents) -> StreamingModel:
+    model.test_then_learn(events, k=10)
+    return model
+
+
+def same(one: StreamingModel, other: StreamingModel) -> None:
+    left, right = one.to_arrays(), other.to_arrays()
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+class StreamingContract(ABC):
+    """Inherit as ``class TestMyModel(StreamingContract)`` and write :meth:`make`."""
+
+    #: A user of one group should have at least this share of their own group's items in a list of ten.
+    own_taste = 0.8
+
+    @abstractmethod
+    def make(self) -> StreamingModel:
+        """Return a new, small model; always the same one."""
+
+    @abstractmethod
+    def make_wild(self) -> StreamingModel:
+        """Return one with the largest steps it allows."""
+
+    @pytest.fixture
+    def model(self) -> StreamingModel:
+        return taught(self.make(), stream())
+
+    def test_learns_two_tastes(self):
+        model = self.make()
+        model.repeat = True
+        taught(model, stream())
+        for user in range(40):
+            best = np.array(model.recommend(user, 0.0, k=10))
+            low = 15 * (user % 2)
+            assert np.mean((best >= low) & (best < low + 15)) >= self.own_taste, user
+
+    def test_unknown_user_is_a_stranger(self, model):
+        scores = model.score(10_000, 0.0)
+        np.testing.assert_array_equal(scores, model.score(-1, 0.0))
+        assert np.isfinite(scores).all()
+        assert len(model.recommend(10_000, 0.0)) == 10
+
+    def test_unknown_item_is_never_recommended(self, model):
+        model.make_room(0, 50)  # rows 30 to 50 exist now, but nothing taught them
+        assert np.isnan(model.score(3, 0.0)[30:]).all()
+        assert max(model.recommend(3, 0.0, k=51)) < 30
+
+    def test_first_seen_item_scores_as_unknown_before_it_is_learned(self):
+        # The leak check: what nobody has had yet cannot be in a list, so a stream of firsts has no hit.
+        model = self.make()
+        n = 50
+        events = NumberedEvents(
+            np.arange(n, dtype=np.int32) % 7,
+            np.arange(n, dtype=np.int32),
+            np.arange(n) * 1.0,
+            np.zeros(n, np.uint8),
+            np.ones(n, np.float32),
+        )
+        for place in range(n):
+            scores = model.score(place % 7, 0.0)
+            assert len(scores) <= place
+            assert model.test_then_learn(events.part(place, place + 1), k=10)[0] == 0
+            assert np.isfinite(model.score(place % 7, 0.0)[place])
+
+    def test_nothing_learned_scores_nothing(self):
+        model = self.make()
+        assert len(model.score(0, 0.0)) == 0
+        assert model.recommend(0, 0.0) == []
+
+    def test_no_events_change_nothing(self, model):
+        before = model.to_arrays()
+        assert len(model.test_then_learn(stream(0), k=10)) == 0
+        for name, array in model.to_arrays().items():
+            np.testing.assert_array_equal(array, before[name])
+
+    def test_grows_with_new_users_and_items(self, model):
+        user, item = np.array([5000], np.int32), np.array([3000], np.int32)
+        before = model.score(3, 0.0)
+        model.test_then_learn(
+            NumberedEvents(user, item, np.zeros(1), np.zeros(1, np.uint8), np.ones(1, np.float32)), k=10
+        )
+        scores = model.score(5000, 0.0)
+        assert scores.shape == (3001,)
+        assert np.isfinite(scores[:30]).all()
+        assert np.isfinite(scores[3000])
+        assert np.isnan(scores[30:3000]).all()
+        assert np.corrcoef(model.score(3, 0.0)[:30], before)[0, 1] > 0.9  # what was learned is still there
+
+    def test_dislike_lowers(self, model):
+        item = model.recommend(3, 0.0, k=1)[0]
+        before = model.score(3, 0.0)
+        model.learn_one(3, item, 0.0, DISLIKE, 1.0)
+        after = model.score(3, 0.0)
+        assert after[item] - before[item] < np.median(np.delete(after - before, item))
+
+    def test_cuts_of_the_stream_change_nothing(self):
+        events = stream(600)
+        whole, cut = self.make(), self.make()
+        expected = whole.test_then_learn(events, k=10)
+        ranks = [cut.test_then_learn(events.part(start, start + 7), k=10) for start in range(0, 600, 7)]
+        np.testing.assert_array_equal(np.concatenate(ranks), expected)
+        same(whole, cut)
+
+    def test_start_of_a_row_depends_on_its_number_alone(self):
+        at_once, in_steps = self.make(), self.make()
+        at_once.learn_one(3000, 9, 0.0, VIEW, 1.0)
+        for user in (1, 1500, 2999):
+            in_steps.make_room(user, 1)
+        in_steps.learn_one(3000, 9, 0.0, VIEW, 1.0)
+        same(at_once, in_steps)
+
+    def test_same_stream_gives_the_same_model(self, model):
+        same(model, taught(self.make(), stream()))
+
+    def test_same_question_gets_the_same_answer(self, model):
+        first = model.score(3, 0.0).copy()
+        model.score(3, 0.0)[:] = 7.0
+        model.score(5, 1.0)
+        model.recommend(4, 0.0)
+        np.testing.assert_array_equal(model.score(3, 0.0), first)
+
+    def test_inputs_are_untouched(self):
+        events = stream(300)
+        before = [np.copy(column) for column in events]
+        taught(self.make(), events)
+        for column, was in zip(events, before, strict=True):
+            np.testing.assert_array_equal(column, was)
+
+    def test_state_survives_a_round_trip_and_goes_on_the_same(self):
+        events = stream()
+        model = taught(self.make(), events.part(0, 800))
+        model.start_testing()
+        taught(model, events.part(800, 1000))
+        arrays = model.to_arrays()
+        assert all(array.dtype != object for array in arrays.values())
+        other = self.make()
+        other.restore(arrays)
+        same(model, other)
+        assert other.coverage() == model.coverage() > 0.0
+        rest = events.part(1000, 1500)
+        np.testing.assert_array_equal(model.test_then_learn(rest, k=10), other.test_then_learn(rest, k=10))
+        same(model, other)
+        np.testing.assert_array_equal(self.reborn(arrays).score(3, 0.0), self.reborn(arrays).score(3, 0.0))
+
+    def reborn(self, arrays) -> StreamingModel:
+        model = self.make()
+        model.restore(arrays)
+        return model
+
+    def test_state_is_a_copy(self, model):
+        arrays = model.to_arrays()
+        before = {name: array.copy() for name, array in arrays.items()}
+        other = self.reborn(arrays)
+        taught(model, stream(200, seed=9))
+        taught(other, stream(200, seed=9))
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+    def test_restored_over_what_was_learned_forgets_it(self, model):
+        arrays = taught(self.make(), stream(100)).to_arrays()
+        model.restore(arrays)
+        same(model, self.reborn(arrays))
+
+    def test_missing_state_is_refused(self, model):
+        arrays = model.to_arrays()
+        for name in arrays:
+            with pytest.raises(CorruptionError, match=f"no array '{name}'"):
+                self.make().restore({other: array for other, array in arrays.items() if other != name})
+
+    def test_state_of_the_wrong_shape_or_type_is_refused(self, model):
+        arrays = model.to_arrays()
+        for name, array in arrays.items():
+            for wrong in (array[..., None], array.astype(str)):
+                with pytest.raises(CorruptionError, match=f"array '{name}'"):
+                    self.make().restore(arrays | {name: wrong})
+        for name in ("user", "item"):
+            with pytest.raises(CorruptionError, match=f"array '{name}'"):
+                self.make().restore(arrays | {name: arrays[name][:-1]})
+
+    def test_refused_state_leaves_the_model_alone(self, model):
+        before = model.to_arrays()
+        with pytest.raises(CorruptionError):
+            model.restore(before | {"base/known": np.zeros((2, 2), np.int64)})
+        for name, array in model.to_arrays().items():
+            np.testing.assert_array_equal(array, before[name])
+
+    def test_compiling_changes_nothing(self, model):
+        other = self.reborn(model.to_arrays())
+        model.compile()
+        same(model, other)
+        same(taught(model, stream(100, seed=9)), taught(other, stream(100, seed=9)))
+
+    def test_largest_steps_stay_finite(self):
+        model = taught(self.make_wild(), stream())
+        for _ in range(2000):  # one pair for ever, then a stranger
+            model.learn_one(3, 3, 0.0, VIEW, 1.0)
+        for user in (0, 3, 10_000):
+            assert np.isfinite(model.score(user, 0.0)).all()
+        for name, array in model.to_arrays().items():
+            assert np.isfinite(array).all(), name
+
+    def test_scores_are_float64(self, model):
+        assert model.score(3, 0.0).dtype == np.float64
