@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
+    from rtrec.evaluation.offline import evaluate_offline
     from rtrec.evaluation.prequential import evaluate
     from rtrec.events.loading import load_events
     from rtrec.events.mapping import ColumnMapping
@@ -30,6 +31,7 @@ _HOMES = {
     "SyntheticConfig": "rtrec.events.synthetic",
     "SyntheticStream": "rtrec.events.synthetic",
     "evaluate": "rtrec.evaluation.prequential",
+    "evaluate_offline": "rtrec.evaluation.offline",
     "load_events": "rtrec.events.loading",
 }
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "SyntheticStream",
     "__version__",
     "evaluate",
+    "evaluate_offline",
     "load_events",
 ]
 
