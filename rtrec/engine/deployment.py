@@ -15,7 +15,7 @@ from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.files import make_folder, new_hash, publish_text
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
@@ -62,7 +62,8 @@ class Deployment:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT_VERSION:
             raise DeploymentError(
-                f"{path}: expected format {FORMAT_VERSION}, got {found!r}: made by another version of rtrec"
+                f"{path}: expected format {FORMAT_VERSION}, got {found!r}: made by another version "
+                "of rtrec; use that one, or start afresh with --fresh"
             )
         if manifest.pop("checksum", None) != _checksum(manifest):
             raise CorruptionError(
