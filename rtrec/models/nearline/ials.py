@@ -95,6 +95,8 @@ class IALS(NearlineModel):
     Two users read items 0 and 1, two read 2 and 3: who had item 0 gets 1 before 2.
 
     >>> import numpy as np
+    >>> from rtrec.models.nearline.ials import IALS
+    >>> from rtrec.models.nearline.interactions import Interactions
     >>> user, item = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 1, 0, 1, 2, 3, 2, 3])
     >>> model = IALS(n_factors=2)
     >>> model.fit(Interactions(user, item, np.arange(8.0), np.ones(8), np.full(8, np.nan), 4, 4))

@@ -74,6 +74,7 @@ class ISGD(StreamingModel[ISGDState]):
     Users of item 0 go on with item 1, those of item 2 with item 3: so should user 8.
 
     >>> import numpy as np
+    >>> from rtrec.models.streaming.isgd import ISGD
     >>> from rtrec.types import NumberedEvents
     >>> user = np.repeat(np.arange(9, dtype=np.int32), 2)[:-1]
     >>> item = np.tile(np.array([0, 1, 2, 3], np.int32), 5)[: len(user)]
