@@ -46,8 +46,9 @@ class Training:
     most_examples: int = 200_000
     #: Adam's step size.
     learning_rate: float = 0.002
-    #: Old examples that join each new one in an update, on average.
-    replay: float = 1.0
+    #: Old examples that join each new one in an update, on average. They keep what the past taught and cost
+    #: freshness: 1 in place of 0.1 loses the two towers 14% of hr@10 on shop orders, 16% on film ratings.
+    replay: float = 0.1
     #: How many old examples are kept for that.
     reservoir: int = 20_000
     #: ``"auto"``, ``"cpu"``, ``"cuda"``: see :class:`~rtrec.models.nearline.torch_training.Weights`.

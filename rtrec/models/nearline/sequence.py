@@ -114,7 +114,7 @@ class SequenceModel(DeepModel):
         self.augmentation = tuple(each for each in AUGMENTATIONS if each in augmentation)
         super().__init__(
             training
-            or Training(epochs=30, update_epochs=5, batch_size=16, most_batches=800, learning_rate=0.004)
+            or Training(epochs=30, update_epochs=10, batch_size=16, most_batches=800, learning_rate=0.004)
         )
 
     def table(self) -> VectorTable:

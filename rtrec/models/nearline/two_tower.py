@@ -86,7 +86,8 @@ class TwoTowerModel(DeepModel):
         self._recency = (0.5 ** (np.arange(most_history) / half_life)).astype(np.float32)
         self._features = {"item": _features("item", item_features), "user": _features("user", user_features)}
         super().__init__(
-            training or Training(epochs=20, batch_size=256, most_batches=1200, learning_rate=0.005)
+            training
+            or Training(epochs=20, update_epochs=10, batch_size=256, most_batches=1200, learning_rate=0.005)
         )
 
     def describe(

@@ -107,6 +107,27 @@ def test_examples_hold_what_a_user_had_before():
     assert model._examples(given, 3)["past"].tolist() == [[7, 5], [8, 7]]
 
 
+def test_an_update_mixes_old_examples_into_the_new():
+    taught = []
+
+    class Watched(TwoTowerModel):
+        def _train(self, examples, epochs):
+            taught.append(examples["user"].tolist())
+            super()._train(examples, epochs)
+
+    model = Watched(embedding_size=4, training=Training(epochs=1, update_epochs=1, replay=0.5))
+    given = history(300)
+    given.user_num[200:] = 39
+    given.user_num[:200] %= 39
+    model.fit(given.part(0, 200))
+    model.update(given, 200)
+    assert taught[0] == given.user_num[:200].tolist()
+    assert taught[1][:100] == [39] * 100
+    assert len(taught[1]) == 150
+    assert max(taught[1][100:]) < 39
+    assert model.reservoir.n_seen == 300
+
+
 def half_features(n_items: int = 30) -> np.ndarray:
     """Say which half of the items each belongs to."""
     return np.eye(2)[(np.arange(n_items) >= 15).astype(int)]
