@@ -38,6 +38,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    half_life_now_h: float = _live(
+        1.0, "Half-life of the fastest popularity count.", unit="hours", ge=0.05, le=24 * 365
+    )
     half_life_short_h: float = _live(
         24.0, "Half-life of the fast popularity count.", unit="hours", ge=0.05, le=24 * 365
     )
@@ -65,6 +68,12 @@ class Settings(BaseModel):
     use_cooccurrence: bool = _live(True, "Let the co-occurrence table have an opinion.")
     use_transitions: bool = _live(True, "Let the transition table have an opinion.")
     use_trails: bool = _live(True, "Let the trails (who came the same way) have an opinion.")
+    use_value: bool = _live(True, "Let the values of events (prices, ratings) have an opinion.")
+    use_daypart: bool = _live(True, "Let the time of the day and week have an opinion.")
+    use_catalogue: bool = _live(True, "Let the age of items have an opinion.")
+    use_crosses: bool = _live(
+        True, "Let the ranker see what features say together; without, its score is linear."
+    )
     use_content: bool = _live(True, "Let a published table of what items are (content) have an opinion.")
     use_history: bool = _live(True, "Let a published table fitted on all history have an opinion.")
     use_own: bool = _live(True, "Let a published table of your own have an opinion.")

@@ -15,7 +15,7 @@ from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.files import make_folder, new_hash, publish_text
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.

@@ -25,7 +25,7 @@ from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.models.explain import Answer
 from rtrec.models.kernel import RACERS
-from rtrec.models.ranker import Ranker, new_ranker
+from rtrec.models.ranker import Ranker, new_ranker, ranker_of
 from rtrec.models.snapshot import (
     Snapshot,
     latest_snapshot,
@@ -107,7 +107,7 @@ class Driver:
         else:
             self.ledger = Ledger.from_snapshot(snapshot)
             state = shard_arrays(snapshot, 0)
-            self._ranker = Ranker(*(state[f"ranker/{name}"] for name in Ranker._fields))
+            self._ranker = ranker_of(state)
             self.snapshot_name = snapshot.path.name
         self._agreement = None
         self._snapshot_at = self.ledger.n_events

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
 from rtrec.errors import ShardError
+from rtrec.models.arrays import copied
 from rtrec.models.blend import Blend
 from rtrec.models.explain import Answer, explain
 from rtrec.models.kernel import UNTESTED
@@ -75,7 +76,7 @@ class Shard:
             ranks = np.concatenate([np.full_like(warm.ranks, UNTESTED), ranks])
             operations = concatenate([warm.operations, operations])
         # The ranker goes on changing in place; what is handed out must not.
-        ranker = type(self._blend.ranker)(*(array.copy() for array in self._blend.ranker))
+        ranker = copied(self._blend.ranker)
         self._seq = batch.seq
         # A shard alone has nobody to tell what its items learned.
         self._last = Outcome(ranks, operations if defer else None, ranker)
@@ -90,7 +91,7 @@ class Shard:
                 f"shard {self.index}: expected the agreement on batch {self._seq}, got {agreement.seq}"
             )
         self._blend.learn_items(agreement.operations)
-        self._blend.ranker = type(agreement.ranker)(*(array.copy() for array in agreement.ranker))
+        self._blend.ranker = copied(agreement.ranker)
         self._agreed = agreement.seq
 
     def answer(self, agreement: Agreement | None, user_num: int, now: float, k: int) -> Answer:

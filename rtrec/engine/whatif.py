@@ -26,7 +26,7 @@ from rtrec.evaluation.comparison import Comparison, compare
 from rtrec.events.log import EventLog
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import UNTESTED
-from rtrec.models.ranker import Ranker, new_ranker
+from rtrec.models.ranker import new_ranker, ranker_of
 from rtrec.models.snapshot import latest_snapshot
 from rtrec.settings import Settings
 from rtrec.types import Floats, NumberedEvents
@@ -148,7 +148,7 @@ def replay(
     shards = [Shard(i, n_shards, before, states[i] if states is not None else None) for i in range(n_shards)]
     ranker = new_ranker()
     if states is not None:
-        ranker = Ranker(*(np.array(states[0][f"ranker/{name}"]) for name in Ranker._fields))
+        ranker = ranker_of(states[0])
     changed: Settings | None = Settings(**settings)
     agreement: Agreement | None = None
     ranks = []

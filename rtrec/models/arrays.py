@@ -13,7 +13,7 @@ import numpy as np
 
 _Table = TypeVar("_Table", bound=tuple[Any, ...])
 #: Arrays of fixed size, kept whole.
-WHOLE = ("trend_item", "trend_size", "pair", "pair_count", "pair_time", "n_pairs")
+WHOLE = ("trend_item", "trend_size", "daypart_total", "pair", "pair_count", "pair_time", "n_pairs")
 #: Arrays whose second axis is the item.
 BY_COLUMN = ("heat",)
 #: Item state with a row for each user of all shards.
@@ -29,6 +29,13 @@ def leaves(table: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:
         else:
             found.append((f"{prefix}{name}", value))
     return found
+
+
+def copied(table: _Table) -> _Table:
+    """Return the table with arrays of its own."""
+    fields = (copied(value) if isinstance(value, tuple) else value.copy() for value in table)
+    made: _Table = type(table)(*fields)
+    return made
 
 
 def used(name: str, array: np.ndarray, n: int, n_walkers: int = 0) -> np.ndarray:

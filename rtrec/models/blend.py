@@ -15,7 +15,7 @@ from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.params import Params, to_params
-from rtrec.models.ranker import Ranker, empty_lessons, fill_scale, moment_of, new_ranker, weights_at
+from rtrec.models.ranker import empty_lessons, fill_scale, moment_of, new_ranker, ranker_of, weights_at
 from rtrec.models.tables import (
     N_HALF_LIVES,
     TREND_LENGTH,
@@ -105,7 +105,7 @@ class Blend:
         n_events = events.n_events
         operations = empty_operations(n_events, min(self._params.ring_length, RING_CAPACITY))
         ranks = np.full((n_events, len(kernel.RACERS)), kernel.UNTESTED, np.int16)
-        lessons = empty_lessons(n_events)
+        lessons = empty_lessons(min(batch, n_events))
         if n_events:
             self.make_room(int(events.user_num.max()) + 1, int(events.item_num.max()) + 1)
         start = 0
@@ -243,7 +243,18 @@ class Blend:
         racing = np.arange(len(kernel.RACERS)) == kernel.DEFAULT
         items, users, work = self._items, self._users, self._work
         n = kernel.answer(
-            work, items, self._nearline, users, weights, self._params, scale, user, now, racing, lists
+            work,
+            items,
+            self._nearline,
+            users,
+            weights,
+            self.ranker.crosses,
+            self._params,
+            scale,
+            user,
+            now,
+            racing,
+            lists,
         )
         best = lists[kernel.DEFAULT]
         return Best(best[best >= 0], int(n)), items, users, work, self._params
@@ -340,7 +351,7 @@ class Blend:
                     slot, NeighbourTable(*(arrays[prefix + field] for field in NeighbourTable._fields))
                 )
         blend._shown[:, : blend.n_items] = arrays["shown"]
-        blend.ranker = Ranker(**{name: np.array(arrays[f"ranker/{name}"]) for name in Ranker._fields})
+        blend.ranker = ranker_of(arrays)
         return blend
 
     def _grow_pairs(self, n_more: int) -> None:

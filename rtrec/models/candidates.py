@@ -22,29 +22,39 @@ from rtrec.features.declared import (
     COUNT,
     COUNT_GAP_LAST,
     COUNT_GAP_RING,
+    DAYPART,
     FEATURES,
+    FIRST_ROOT,
     FIRST_SLOT,
     HAD,
     HAD_IDLE,
     HEAT_LONG,
+    HEAT_NOW,
     HEAT_SHORT,
     IDLE,
     N_DISCOUNTED,
     N_FEATURES,
+    N_ROOTED,
     N_SUMS,
     NEAR_LAST,
     NEAR_RING,
+    NEAR_SUPPORT,
     NEXT_LAST,
     NEXT_RING,
+    NEXT_SUPPORT,
     SLOTS,
     TRAIL_RING,
+    VALUE,
+    VALUE_GAP,
 )
+from rtrec.models.crosses import Together, empty_together
+from rtrec.models.dayparts import DAY_S, WEEK_S, daypart_of
 from rtrec.models.jit import kernel
 from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.params import Params
-from rtrec.models.tables import HOUR_S, LONG, N_HALF_LIVES, SHORT, SMOOTHING, SOURCE_POWER
+from rtrec.models.tables import HOUR_S, LONG, N_HALF_LIVES, NOW, SHORT, SMOOTHING, SOURCE_POWER
 from rtrec.models.trails import AFTER, VISITS, add_votes
-from rtrec.models.users import RING_CAPACITY, may_get, pair_slot
+from rtrec.models.users import RING_CAPACITY, SITTING_S, may_get, pair_slot
 from rtrec.types import Ints, Nums
 
 #: Below one sixteenth of an event left, an item counts as cold as any: log2 of a decayed count stops here.
@@ -65,6 +75,8 @@ class Workspace(NamedTuple):
     features: np.ndarray  # (feature, candidate) float32
     score: np.ndarray  # (candidate,) float32
     chance: np.ndarray  # (candidate,) float32, softmax of the scores
+    correction: np.ndarray  # (candidate,) float32, what the crosses added to the score
+    together: Together
 
 
 def active_features(params: Params, nearline: tuple[NeighbourTable, ...]) -> np.ndarray:
@@ -75,7 +87,9 @@ def active_features(params: Params, nearline: tuple[NeighbourTable, ...]) -> np.
         "trails": params.use_trails,
         "popularity": params.use_trending,
         "user": params.repeat,
-        "catalogue": True,
+        "value": params.use_value,
+        "daypart": params.use_daypart,
+        "catalogue": params.use_catalogue,
     }
     for slot, is_on, table in zip(SLOTS, params.use_slot, nearline, strict=True):
         speaks[slot] = is_on and table.n_items > 0
@@ -99,11 +113,28 @@ def empty_workspace(
         features=np.zeros((N_FEATURES, n_candidates), np.float32),
         score=np.zeros(n_candidates, np.float32),
         chance=np.zeros(n_candidates, np.float32),
+        correction=np.zeros(n_candidates, np.float32),
+        together=empty_together(),
     )
 
 
 @kernel
-def add_row(row_item, row_weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, is_last, n):
+def add_row(
+    row_item,
+    row_weight,
+    size,
+    norm,
+    decay,
+    request,
+    stamp,
+    slot,
+    item,
+    ring_sum,
+    support,
+    last_sum,
+    is_last,
+    n,
+):
     """Add a neighbour row's weights, times ``norm``, to its items' sums; return the number of candidates."""
     for place in range(size):
         neighbour = row_item[place]
@@ -115,6 +146,7 @@ def add_row(row_item, row_weight, size, norm, request, stamp, slot, item, ring_s
             n += 1
         candidate = slot[neighbour]
         ring_sum[candidate] += opinion
+        support[candidate] += decay * np.sqrt(opinion)
         if is_last:
             last_sum[candidate] += opinion
     return n
@@ -216,13 +248,43 @@ def gather(work, tables, nearline, users, params, user):
         if params.use_cooccurrence:
             norm = np.float32(decay * (tables.total[last] + SMOOTHING) ** -SOURCE_POWER)
             row, weight, size = tables.near_item[last], tables.near_weight[last], tables.near_size[last]
-            ring_sum, last_sum = sums[NEAR_RING], sums[NEAR_LAST]
-            n = add_row(row, weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, age == 0, n)
+            ring_sum, support, last_sum = sums[NEAR_RING], sums[NEAR_SUPPORT], sums[NEAR_LAST]
+            n = add_row(
+                row,
+                weight,
+                size,
+                norm,
+                np.float32(decay),
+                request,
+                stamp,
+                slot,
+                item,
+                ring_sum,
+                support,
+                last_sum,
+                age == 0,
+                n,
+            )
         if params.use_transitions:
             norm = np.float32(decay * (tables.next_total[last] + SMOOTHING) ** -SOURCE_POWER)
             row, weight, size = tables.next_item[last], tables.next_weight[last], tables.next_size[last]
-            ring_sum, last_sum = sums[NEXT_RING], sums[NEXT_LAST]
-            n = add_row(row, weight, size, norm, request, stamp, slot, item, ring_sum, last_sum, age == 0, n)
+            ring_sum, support, last_sum = sums[NEXT_RING], sums[NEXT_SUPPORT], sums[NEXT_LAST]
+            n = add_row(
+                row,
+                weight,
+                size,
+                norm,
+                np.float32(decay),
+                request,
+                stamp,
+                slot,
+                item,
+                ring_sum,
+                support,
+                last_sum,
+                age == 0,
+                n,
+            )
         if params.use_trails:
             norm, trails, votes = np.float32(decay), tables.trails, sums[TRAIL_RING]
             before, after, visits = trails.before[last], trails.after[last], trails.n_visits[last]
@@ -252,16 +314,21 @@ def gather(work, tables, nearline, users, params, user):
 def fill_features(work, tables, users, params, user, now, n):
     """Turn the sums of ``n`` gathered candidates into all their features at time ``now``."""
     features, item = work.features, work.item
+    age_now = now / params.half_life_s[NOW]
     age_short = now / params.half_life_s[SHORT]
     age_long = now / params.half_life_s[LONG]
-    heat_short, heat_long = tables.heat[SHORT], tables.heat[LONG]
+    heat_now, heat_short, heat_long = tables.heat[NOW], tables.heat[SHORT], tables.heat[LONG]
     discount, log_count = tables.discount, tables.log_count
     first_time, last_time = tables.first_time, tables.last_time
     for candidate in range(n):
         item_num = item[candidate]
         for feature in range(N_DISCOUNTED):
             features[feature, candidate] *= discount[item_num]
+        root = np.sqrt(discount[item_num])
+        features[NEAR_SUPPORT, candidate] *= root
+        features[NEXT_SUPPORT, candidate] *= root
         if params.use_trending:
+            features[HEAT_NOW, candidate] = max(np.float32(heat_now[item_num] - age_now), COLDEST)
             features[HEAT_SHORT, candidate] = max(np.float32(heat_short[item_num] - age_short), COLDEST)
             features[HEAT_LONG, candidate] = max(np.float32(heat_long[item_num] - age_long), COLDEST)
             features[COUNT, candidate] = log_count[item_num]
@@ -271,16 +338,22 @@ def fill_features(work, tables, users, params, user, now, n):
         else:  # a cold item: as new as can be
             features[AGE, candidate] = 0.0
             features[IDLE, candidate] = 0.0
-    for feature in range(N_SUMS):
+    for feature in range(N_ROOTED):
         if not work.active[feature]:
             continue
         for candidate in range(n):
-            features[N_SUMS + feature, candidate] = np.sqrt(features[feature, candidate])
+            features[FIRST_ROOT + feature, candidate] = np.sqrt(features[feature, candidate])
     for feature in (AGE, IDLE):
         for candidate in range(n):
             hours = max(features[feature, candidate], np.float32(0.0)) * TO_HOURS
             features[feature, candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))
     fill_gaps(features, item, users.ring[user], params.ring_length, log_count, first_time, now, n)
+    if params.use_value:
+        own = users.value_sum[user], users.n_values[user]
+        fill_values(features[VALUE], features[VALUE_GAP], item, tables.value_sum, tables.n_values, own, n)
+    if params.use_daypart:
+        part = daypart_of(now)
+        fill_daypart(features[DAYPART], item, tables.daypart, tables.daypart_total, part, tables.total, n)
     fill_had(features, item, users.pair, users.pair_count, users.pair_time, params.repeat, user, now, n)
 
 
@@ -317,6 +390,63 @@ def root_age(now, first_time):
     """Return the fourth root of an age in hours, as the feature of that name has it."""
     hours = max(np.float32(now - first_time), np.float32(0.0)) * TO_HOURS
     return np.sqrt(np.sqrt(np.float32(1.0) + hours))
+
+
+@kernel
+def fill_values(level, gap, item, value_sum, n_values, own, n):
+    """Fill the mean value level of each candidate and its distance from the user's; none where unknown."""
+    own_sum, n_own = own
+    mean = np.float32(own_sum / n_own) if n_own > 0.0 else np.float32(0.0)
+    for candidate in range(n):
+        item_num = item[candidate]
+        if n_values[item_num] > 0.0:
+            level[candidate] = value_sum[item_num] / n_values[item_num]
+            gap[candidate] = abs(level[candidate] - mean) if n_own > 0.0 else np.float32(0.0)
+        else:
+            level[candidate] = mean
+            gap[candidate] = 0.0
+
+
+@kernel
+def fill_daypart(lift, item, daypart, daypart_total, part, total, n):
+    """Fill the share of each candidate's events that came at such a time over the share of all events.
+
+    Both counts get :data:`SMOOTHING` events spread as all events are, so that a new item says 1.
+    """
+    everything = 0.0
+    for each in range(len(daypart_total)):
+        everything += daypart_total[each]
+    share = daypart_total[part] / everything if everything > 0.0 else 0.0
+    if share == 0.0:
+        lift[:n] = 1.0
+        return
+    for candidate in range(n):
+        item_num = item[candidate]
+        expected = share * (total[item_num] + SMOOTHING)
+        lift[candidate] = np.sqrt(np.float32((daypart[item_num, part] + share * SMOOTHING) / expected))
+
+
+@kernel
+def fill_context(context, tables, users, params, user, now):
+    """Fill what the moment is like (:data:`rtrec.features.declared.CONTEXT`), each about between -1 and 1."""
+    context[:] = 0.0
+    n_events = users.n_events[user]
+    if n_events > 0.0:
+        gap = max(now - users.last_time[user], 0.0)
+        context[0] = (1.0 + gap / HOUR_S) ** 0.25 / 4.0
+        context[1] = np.log1p(n_events) / 4.0
+        if gap < SITTING_S:
+            context[2] = np.log1p(users.sitting[user]) / 4.0
+        for half_life in range(N_HALF_LIVES):
+            left = 0.5 ** (gap / params.half_life_s[half_life])
+            context[3 + half_life] = np.log1p(users.pace[user, half_life] * left) / 4.0
+    last = users.ring[user, 0]
+    if last >= 0:
+        context[6] = tables.log_count[last] / 4.0
+        context[7] = root_age(now, tables.first_time[last]) / 4.0
+    day, week = 2.0 * np.pi * (now % DAY_S) / DAY_S, 2.0 * np.pi * (now % WEEK_S) / WEEK_S
+    context[8], context[9] = np.sin(day), np.cos(day)
+    context[10], context[11] = np.sin(week), np.cos(week)
 
 
 @kernel

@@ -1,7 +1,8 @@
 """Why an item stands where it stands: the exact parts of its score.
 
-The score is linear, so the parts are weight x feature, relative to the average candidate (a softmax does
-not see what all candidates share). They sum to the item's score above the average exactly. For the
+Most of the score is linear, and its parts are weight x feature; what the crosses add is one part of its own.
+All are relative to the average candidate (a softmax does not see what all candidates share), and sum to the
+item's score above the average exactly. For the
 neighbour tables the evidence is which of the user's own items brought the opinion.
 """
 
@@ -17,6 +18,7 @@ from rtrec.models.ranker import fill_scale
 from rtrec.models.tables import SMOOTHING, SOURCE_POWER
 
 _MOST_EVIDENCE = 3
+TOGETHER = "is what several of these say together"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     fill_scale(blend.ranker, scale)
     factor = blend.weights_for(blend.row_of(user_num), now) * scale
     features = np.where(work.active[:, None], work.features[:, :n], 0.0).astype(np.float64)
+    correction = work.correction[:n].astype(np.float64) * blend.settings.use_crosses
     mean = features.mean(axis=1) if n else np.zeros(len(FEATURES))
     places = []
     for item in items.best:
@@ -67,7 +70,11 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
             places.append(Place(int(item), float("nan"), ()))
             continue
         values = factor * (features[:, slot] - mean)
-        places.append(Place(int(item), float(values.sum()), _parts(values, blend, history, int(item))))
+        parts = _parts(values, blend, history, int(item))
+        together = float(correction[slot] - correction.mean())
+        if together != 0.0:
+            parts = _largest_first([*parts, Part("together", TOGETHER, together)])
+        places.append(Place(int(item), float(values.sum()) + together, parts))
     return Answer(tuple(places), history)
 
 
@@ -86,6 +93,10 @@ def _parts(values, blend, history, item):
         for sentence, (name, source, total) in by_sentence.items()
         if total != 0.0
     ]
+    return _largest_first(parts)
+
+
+def _largest_first(parts):
     return tuple(sorted(parts, key=lambda part: -abs(part.value)))
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from rtrec.features.declared import NEAR_RING, NEXT_RING, TRAIL_RING
-from rtrec.models.candidates import fill_features, gather
+from rtrec.models.candidates import fill_context, fill_features, gather
+from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_cross_gradient
 from rtrec.models.jit import kernel
 from rtrec.models.ranker import (
     fill_scale,
@@ -77,35 +78,39 @@ def step(
             user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
             if events.kind[event] == DISLIKE:
                 ranks[event] = UNTESTED
-                lessons.kind[event] = 0
+                lessons.kind[event - start] = 0
             else:
                 moment = moment_of(users.n_events[user], users.last_time[user], now)
                 weights_at(ranker, moment, weights)
-                n = answer(work, tables, nearline, users, weights, params, scale, user, now, racing, lists)
-                lessons.moment[event] = moment
+                crosses = ranker.crosses
+                n = answer(
+                    work, tables, nearline, users, weights, crosses, params, scale, user, now, racing, lists
+                )
+                lessons.moment[event - start] = moment
                 for racer in range(len(racing)):
                     ranks[event, racer] = UNTESTED
                     if racing[racer]:
                         ranks[event, racer] = rank_of(item, lists[racer])
                         mark(shown[racer], lists[racer])
-                take_lesson(work, scale, item, n, racing[DEFAULT], lessons, event)
+                take_lesson(work, scale, crosses, params, item, n, racing[DEFAULT], lessons, event - start)
         for event in range(start, stop):
             weight = params.kind_weight[events.kind[event]]
             if weight > 0.0:
-                kind, spread, gradient = lessons.kind[event], lessons.variance[event], lessons.gradient[event]
-                learn_ranker(ranker, params.learning_rate, kind, spread, gradient, lessons.moment[event])
+                learn_ranker(ranker, params, lessons, event - start)
             user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
             operations.timestamp[event] = now
             operations.item_num[event] = item
+            value = events.value[event]
             operations.weight[event] = weight
+            operations.value[event] = value
             walker = user * shard[1] + shard[0]
             operations.walker[event] = walker
             before = operations.before[event]
             for age in range(len(before)):
                 before[age] = users.ring[user, age]
-            learn_user(users, now, user, item, weight)
+            learn_user(users, params.half_life_s, now, user, item, weight, value)
             if weight > 0.0 and not defer:
-                learn_item(tables, params, now, item, weight, walker, before)
+                learn_item(tables, params, now, item, weight, value, walker, before)
         start = stop
     return start
 
@@ -121,11 +126,12 @@ def learn_items(tables, params, operations):
                 operations.item_num[event],
                 operations.before[event],
             )
-            learn_item(tables, params, now, item, weight, operations.walker[event], before)
+            value, walker = operations.value[event], operations.walker[event]
+            learn_item(tables, params, now, item, weight, value, walker, before)
 
 
 @kernel
-def answer(work, tables, nearline, users, weights, params, scale, user, now, racing, lists):
+def answer(work, tables, nearline, users, weights, crosses, params, scale, user, now, racing, lists):
     """Write each racer's list for ``user``, -1 past its end; return the number of candidates."""
     n = 0
     if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS] or racing[TRAILS]:
@@ -135,6 +141,9 @@ def answer(work, tables, nearline, users, weights, params, scale, user, now, rac
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
         score(weights, scale, work.features, work.active, work.score, n)
+        if params.use_crosses:
+            fill_context(work.together.context, tables, users, params, user, now)
+            see_together(work, crosses.weight, crosses.out, scale, n)
         length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
         fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, count, repeat, user)
     if racing[POPULARITY]:
@@ -146,6 +155,30 @@ def answer(work, tables, nearline, users, weights, params, scale, user, now, rac
             length = take_best(work.features[feature], work.item, n, 0.0, lists[racer])
             fill_up(lists[racer], length, trend, size, heat, tables.total, pair, count, repeat, user)
     return n
+
+
+@kernel
+def see_together(work, weight, out, scale, n):
+    """Correct the linear scores of the best candidates by what their features say together."""
+    room = work.together
+    size = choose(work.score, n, room.steps, room.candidate)
+    room.size[0] = size
+    if size == 0:
+        return
+    fill_inputs(work.features, work.active, scale, room.candidate, size, room.inputs)
+    correct(
+        weight,
+        out,
+        room.inputs,
+        room.context,
+        work.active,
+        room.candidate,
+        size,
+        room.hidden,
+        work.score,
+        work.correction,
+        n,
+    )
 
 
 @kernel
@@ -236,7 +269,7 @@ def mark(shown, best):
 
 
 @kernel
-def take_lesson(work, scale, item, n, ranked, lessons, event):
+def take_lesson(work, scale, crosses, params, item, n, ranked, lessons, event):
     """Write down what the ranker can learn from the answer just given, if the event is for it."""
     lessons.kind[event] = 0
     if ranked and n > 1:
@@ -245,4 +278,18 @@ def take_lesson(work, scale, item, n, ranked, lessons, event):
         if work.stamp[item] == work.request[0] and work.slot[item] >= 0:
             target, gradient = work.slot[item], lessons.gradient[event]
             take_gradient(scale, work.features, work.active, work.score, work.chance, n, target, gradient)
+            if params.use_crosses:
+                room = work.together
+                fill_pull(work.chance, n, room.candidate, room.size[0], target, room.pull[0])
+                take_cross_gradient(
+                    crosses.out,
+                    room.inputs,
+                    room.context,
+                    work.active,
+                    room.size[0],
+                    room.hidden,
+                    room.pull,
+                    lessons.cross[event],
+                    lessons.cross_out[event],
+                )
             lessons.kind[event] = 2

@@ -12,7 +12,7 @@ from rtrec.settings import Settings
 class Params(NamedTuple):
     """:class:`rtrec.settings.Settings` as plain numbers; the types are fixed, so kernels compile once."""
 
-    half_life_s: tuple[float, float]
+    half_life_s: tuple[float, float, float]  # in the order of rtrec.models.tables: NOW, SHORT, LONG
     ring_length: int
     ring_decay: float
     transition_reach: int
@@ -22,6 +22,10 @@ class Params(NamedTuple):
     use_cooccurrence: bool
     use_transitions: bool
     use_trails: bool
+    use_value: bool
+    use_daypart: bool
+    use_catalogue: bool
+    use_crosses: bool
     use_slot: tuple[bool, ...]  # in the order of rtrec.features.declared.SLOTS
     cold_items: bool
     repeat: bool
@@ -32,7 +36,11 @@ class Params(NamedTuple):
 def to_params(settings: Settings) -> Params:
     """Return what the kernels need of ``settings``."""
     return Params(
-        half_life_s=(settings.half_life_short_h * HOUR_S, settings.half_life_long_h * HOUR_S),
+        half_life_s=(
+            settings.half_life_now_h * HOUR_S,
+            settings.half_life_short_h * HOUR_S,
+            settings.half_life_long_h * HOUR_S,
+        ),
         ring_length=settings.ring_length,
         ring_decay=settings.ring_decay,
         transition_reach=settings.transition_reach,
@@ -42,6 +50,10 @@ def to_params(settings: Settings) -> Params:
         use_cooccurrence=settings.use_cooccurrence,
         use_transitions=settings.use_transitions,
         use_trails=settings.use_trails,
+        use_value=settings.use_value,
+        use_daypart=settings.use_daypart,
+        use_catalogue=settings.use_catalogue,
+        use_crosses=settings.use_crosses,
         use_slot=tuple(getattr(settings, f"use_{slot}") for slot in SLOTS),
         cold_items=settings.cold_items,
         repeat=settings.repeat,

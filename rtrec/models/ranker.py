@@ -17,19 +17,21 @@ On films and shop orders that gave 1.4% and 0.5% more hits.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rtrec.features.declared import FEATURES, N_FEATURES
+from rtrec.models.arrays import leaves
+from rtrec.models.crosses import Crosses, learn_crosses, new_crosses, product
 from rtrec.models.jit import kernel, sum_kernel
-from rtrec.types import Floats
+from rtrec.models.users import SITTING_S, VISIT_S
+from rtrec.types import Floats, Singles
 
 #: The spread of a feature is a running mean over about this many answers.
 SPREAD_MEMORY = 1000.0
 SMALLEST_SPREAD = 1e-12
-#: A gap of up to half an hour is the same sitting, one of up to a day the same visit (both customary).
-SITTING_S, VISIT_S = 1800.0, 86400.0
 #: From so many events on a user is an old hand.
 MANY_EVENTS = 8
 N_MOMENTS = 6
@@ -46,6 +48,7 @@ class Ranker(NamedTuple):
     moment_squared_gradient: Floats  # (moment, feature)
     variance: Floats  # (feature,) running variance among the candidates of an answer
     n_seen: Floats  # (2,) answers whose spread was seen, answers learned from
+    crosses: Crosses
 
 
 class Lesson(NamedTuple):
@@ -55,6 +58,8 @@ class Lesson(NamedTuple):
     gradient: Floats  # (event, feature)
     kind: np.ndarray  # (event,) uint8: 0 nothing, 1 spread only, 2 spread and gradient
     moment: np.ndarray  # (event,) uint8: at which kind of moment
+    cross: Singles  # (event, hidden, input) gradient
+    cross_out: Singles  # (event, hidden) gradient
 
 
 def new_ranker() -> Ranker:
@@ -66,6 +71,7 @@ def new_ranker() -> Ranker:
         moment_squared_gradient=np.zeros((N_MOMENTS, N_FEATURES)),
         variance=np.zeros(N_FEATURES),
         n_seen=np.zeros(2),
+        crosses=new_crosses(),
     )
 
 
@@ -76,7 +82,17 @@ def empty_lessons(n_events: int) -> Lesson:
         gradient=np.zeros((n_events, N_FEATURES)),
         kind=np.zeros(n_events, np.uint8),
         moment=np.zeros(n_events, np.uint8),
+        cross=np.zeros((n_events, *new_crosses().weight.shape), np.float32),
+        cross_out=np.zeros((n_events, len(new_crosses().out)), np.float32),
     )
+
+
+def ranker_of(arrays: Mapping[str, np.ndarray]) -> Ranker:
+    """Return the ranker in a state (:meth:`rtrec.models.blend.Blend.to_arrays`), with arrays of its own."""
+    ranker = new_ranker()
+    for name, array in leaves(ranker):
+        array[...] = arrays[f"ranker/{name}"]
+    return ranker
 
 
 def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
@@ -89,18 +105,29 @@ def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
     if not new.any():
         return base
     seen_share, taught_share = (column / max(column.sum(), 1.0) for column in new.T)
+
+    def average(values: Callable[[Ranker], Any], share: Floats) -> Any:
+        own = values(base)
+        moved = sum(s * (values(each) - own) for s, each in zip(share, learned, strict=True))
+        return (own + moved).astype(own.dtype)
+
+    def total(values: Callable[[Ranker], Any]) -> Any:
+        own = values(base)
+        return own + sum(values(each) - own for each in learned)
+
     return Ranker(
-        weight=base.weight
-        + sum(s * (r.weight - base.weight) for s, r in zip(taught_share, learned, strict=True)),
-        squared_gradient=base.squared_gradient
-        + sum(each.squared_gradient - base.squared_gradient for each in learned),
-        moment_weight=base.moment_weight
-        + sum(s * (r.moment_weight - base.moment_weight) for s, r in zip(taught_share, learned, strict=True)),
-        moment_squared_gradient=base.moment_squared_gradient
-        + sum(each.moment_squared_gradient - base.moment_squared_gradient for each in learned),
-        variance=base.variance
-        + sum(s * (r.variance - base.variance) for s, r in zip(seen_share, learned, strict=True)),
+        weight=average(lambda each: each.weight, taught_share),
+        squared_gradient=total(lambda each: each.squared_gradient),
+        moment_weight=average(lambda each: each.moment_weight, taught_share),
+        moment_squared_gradient=total(lambda each: each.moment_squared_gradient),
+        variance=average(lambda each: each.variance, seen_share),
         n_seen=base.n_seen + new.sum(axis=0),
+        crosses=Crosses(
+            weight=average(lambda each: each.crosses.weight, taught_share),
+            squared_gradient=total(lambda each: each.crosses.squared_gradient),
+            out=average(lambda each: each.crosses.out, taught_share),
+            out_squared_gradient=total(lambda each: each.crosses.out_squared_gradient),
+        ),
     )
 
 
@@ -110,15 +137,6 @@ def total_of(values, n):
     total = np.float32(0.0)
     for place in range(n):
         total += values[place]
-    return total
-
-
-@sum_kernel
-def dot(one, other, n):
-    """Return the sum of products of the first ``n`` values."""
-    total = np.float32(0.0)
-    for place in range(n):
-        total += one[place] * other[place]
     return total
 
 
@@ -194,12 +212,15 @@ def take_gradient(scale, features, active, scores, chance, n, target, gradient):
             gradient[feature] = 0.0
             continue
         row = features[feature]
-        gradient[feature] = (dot(chance, row, n) / total - row[target]) * scale[feature]
+        gradient[feature] = (product(chance, row, n) / total - row[target]) * scale[feature]
 
 
 @kernel
-def learn_ranker(ranker, learning_rate, kind, variance, gradient, moment):
+def learn_ranker(ranker, params, lessons, event):
     """Learn one lesson: the spread of the features first, then a step along the gradient."""
+    kind, moment = lessons.kind[event], lessons.moment[event]
+    variance, gradient = lessons.variance[event], lessons.gradient[event]
+    learning_rate = params.learning_rate
     if kind == 0:
         return
     share = max(1.0 / SPREAD_MEMORY, 1.0 / (1.0 + ranker.n_seen[0]))
@@ -219,3 +240,7 @@ def learn_ranker(ranker, learning_rate, kind, variance, gradient, moment):
         if own > 0.0:
             ranker.moment_squared_gradient[moment, feature] = own
             ranker.moment_weight[moment, feature] -= MOMENT_RATE * learning_rate * step / np.sqrt(own)
+    if params.use_crosses and learning_rate > 0.0:
+        crosses, rate = ranker.crosses, np.float32(learning_rate)
+        weight, squares, out, out_squares = crosses
+        learn_crosses(weight, squares, out, out_squares, lessons.cross[event], lessons.cross_out[event], rate)

@@ -19,13 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rtrec.models.dayparts import N_DAYPARTS, daypart_of
 from rtrec.models.jit import kernel
 from rtrec.models.trails import AFTER, BEFORE, NOBODY, Trails, empty_trails, learn_visit
 from rtrec.types import Floats, Ints, Nums
 
-#: Popularity is counted at this many half-lives (see ``half_life_short_h`` and ``half_life_long_h``).
-N_HALF_LIVES = 2
-SHORT, LONG = 0, 1
+#: Popularity is counted at this many half-lives (``half_life_now_h``, ``..._short_h``, ``..._long_h``).
+N_HALF_LIVES = 3
+NOW, SHORT, LONG = 0, 1, 2
 #: How many of the hottest items are kept in order at each half-life: the upper bound of
 #: ``trending_candidates``.
 TREND_LENGTH = 500
@@ -51,6 +52,10 @@ class ItemTables(NamedTuple):
     discount: np.ndarray  # (item,) float32, (total + SMOOTHING) ** -CANDIDATE_POWER, likewise
     first_time: Floats  # (item,)
     last_time: Floats  # (item,)
+    value_sum: Floats  # (item,) of sign(value) * log(1 + |value|) over its events that have a value
+    n_values: Floats  # (item,)
+    daypart: np.ndarray  # (item, daypart) float32, summed weights of its events at such times
+    daypart_total: Floats  # (daypart,) of all items
     heat: Floats  # (half-life, item)
     trend_item: Nums  # (half-life, rank) hottest first
     trend_size: Ints  # (half-life,)
@@ -71,6 +76,7 @@ class Operations(NamedTuple):
     timestamp: Floats  # (event,)
     item_num: Nums  # (event,)
     weight: Floats  # (event,) only those above zero teach anything
+    value: Floats  # (event,) a price, a rating; NaN where there is none
     walker: Nums  # (event,) the user's number among those of all shards
     before: Nums  # (event, age) the user's items just before, newest first, -1 where there are none
 
@@ -81,6 +87,7 @@ def empty_operations(n_events: int, ring_length: int) -> Operations:
         timestamp=np.zeros(n_events),
         item_num=np.zeros(n_events, np.int32),
         weight=np.zeros(n_events),
+        value=np.full(n_events, np.nan),
         walker=np.zeros(n_events, np.int32),
         before=np.full((n_events, max(ring_length, BEFORE, AFTER)), NOBODY, np.int32),
     )
@@ -94,6 +101,10 @@ def empty_item_tables(capacity: int, row_length: int, n_walkers: int) -> ItemTab
         discount=np.full(capacity, SMOOTHING**-CANDIDATE_POWER, np.float32),
         first_time=np.zeros(capacity),
         last_time=np.zeros(capacity),
+        value_sum=np.zeros(capacity),
+        n_values=np.zeros(capacity),
+        daypart=np.zeros((capacity, N_DAYPARTS), np.float32),
+        daypart_total=np.zeros(N_DAYPARTS),
         heat=np.full((N_HALF_LIVES, capacity), NEVER_HOT),
         trend_item=np.zeros((N_HALF_LIVES, TREND_LENGTH), np.int32),
         trend_size=np.zeros(N_HALF_LIVES, np.int64),
@@ -161,7 +172,7 @@ def hotter(heat, one, other):
 
 
 @kernel
-def learn_item(tables, params, timestamp, item, weight, walker, before):
+def learn_item(tables, params, timestamp, item, weight, value, walker, before):
     """Learn one operation; ``before`` holds the user's last items, newest first, -1 where there are none."""
     if tables.total[item] == 0.0:
         tables.first_time[item] = timestamp
@@ -171,6 +182,12 @@ def learn_item(tables, params, timestamp, item, weight, walker, before):
     tables.discount[item] = (tables.total[item] + SMOOTHING) ** -CANDIDATE_POWER
     tables.first_time[item] = min(tables.first_time[item], timestamp)  # events may come late
     tables.last_time[item] = max(tables.last_time[item], timestamp)
+    if np.isfinite(value):
+        tables.value_sum[item] += level_of(value)
+        tables.n_values[item] += 1.0
+    part = daypart_of(timestamp)
+    tables.daypart[item, part] += np.float32(weight)
+    tables.daypart_total[part] += weight
     for half_life in range(N_HALF_LIVES):
         add_heat(tables.heat[half_life], item, weight, timestamp / params.half_life_s[half_life])
         let_rise(tables, half_life, item)
@@ -203,6 +220,12 @@ def learn_item(tables, params, timestamp, item, weight, walker, before):
             )
     trails = tables.trails
     learn_visit(trails.before, trails.after, trails.n_visits, tables.last_visit[walker], item, before)
+
+
+@kernel
+def level_of(value):
+    """Return a value on a scale on which prices compare as ratios: ``sign(value) * log(1 + |value|)``."""
+    return np.sign(value) * np.log1p(abs(value))
 
 
 @kernel

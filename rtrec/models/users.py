@@ -13,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from rtrec.models.jit import kernel
+from rtrec.models.tables import N_HALF_LIVES, level_of
 from rtrec.types import Floats, Ints, Nums
 
 #: Room in every user's ring: the upper bound of ``ring_length``.
 RING_CAPACITY = 32
 NO_PAIR = -1
+#: A gap of up to half an hour is the same sitting, one of up to a day the same visit (both customary).
+SITTING_S, VISIT_S = 1800.0, 86400.0
 
 
 class UserTables(NamedTuple):
@@ -26,6 +29,10 @@ class UserTables(NamedTuple):
     ring: Nums  # (user, age) last items, newest first, -1 where there are none
     n_events: Floats  # (user,) events so far, of any weight
     last_time: Floats  # (user,) latest time of one of them
+    sitting: Floats  # (user,) how many of them were in the latest sitting
+    pace: Floats  # (user, half-life) decayed count of them as of the latest
+    value_sum: Floats  # (user,) of the levels of those that had a value
+    n_values: Floats  # (user,)
     pair: Ints  # (slot,) user_num << 32 | item_num, or -1
     pair_count: np.ndarray  # (slot,) float32: events of that user with that item, negative if hidden
     pair_time: Floats  # (slot,) latest time of one of them
@@ -38,6 +45,10 @@ def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
         ring=np.full((capacity, RING_CAPACITY), -1, np.int32),
         n_events=np.zeros(capacity),
         last_time=np.zeros(capacity),
+        sitting=np.zeros(capacity),
+        pace=np.zeros((capacity, N_HALF_LIVES)),
+        value_sum=np.zeros(capacity),
+        n_values=np.zeros(capacity),
         pair=np.full(pair_capacity, NO_PAIR, np.int64),
         pair_count=np.zeros(pair_capacity, np.float32),
         pair_time=np.zeros(pair_capacity),
@@ -84,11 +95,22 @@ def move_pairs(old, new):
 
 
 @kernel
-def learn_user(users, timestamp, user, item, weight):
+def learn_user(users, half_life_s, timestamp, user, item, weight, value):
     """Remember that ``user`` had ``item``; an event of positive weight enters the ring.
 
     An event of zero or negative weight hides the item from the user until one of positive weight.
     """
+    gap = timestamp - users.last_time[user] if users.n_events[user] > 0.0 else np.inf
+    if gap >= SITTING_S:
+        users.sitting[user] = 0.0
+    users.sitting[user] += 1.0
+    for half_life in range(N_HALF_LIVES):
+        left = 0.5 ** (abs(gap) / half_life_s[half_life])
+        pace = users.pace[user, half_life]
+        users.pace[user, half_life] = pace * left + 1.0 if gap >= 0.0 else pace + left
+    if np.isfinite(value):
+        users.value_sum[user] += level_of(value)
+        users.n_values[user] += 1.0
     users.n_events[user] += 1.0
     users.last_time[user] = max(users.last_time[user], timestamp)
     slot = pair_slot(users.pair, user, item)

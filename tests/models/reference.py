@@ -6,10 +6,12 @@ It shares nothing with the kernel but the declared features and the constants of
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import numpy as np
 
-from rtrec.features.declared import FEATURES
+from rtrec.features.declared import CONTEXT, FEATURES
+from rtrec.models.crosses import MOST, new_crosses
 from rtrec.models.tables import (
     CANDIDATE_POWER,
     NEAR_INHERITED,
@@ -52,6 +54,19 @@ class Row:
         return {item: float(value) for item, value in zip(self.items, self.values, strict=True)}
 
 
+def average(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def level_of(value: float) -> float:
+    return math.copysign(math.log(1.0 + abs(value)), value)
+
+
+def daypart(timestamp: float) -> tuple[bool, int]:
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    return moment.weekday() >= 5, moment.hour // 6
+
+
 class Visit:
     """One event of positive weight: what its user had before it, newest first, and took after it."""
 
@@ -65,7 +80,10 @@ class Reference:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.half_lives = (settings.half_life_short_h * 3600.0, settings.half_life_long_h * 3600.0)
+        self.half_lives = tuple(
+            3600.0 * hours
+            for hours in (settings.half_life_now_h, settings.half_life_short_h, settings.half_life_long_h)
+        )
         self.events: dict[int, list[tuple[float, float]]] = {}  # item -> (time, weight)
         self.near: dict[int, Row] = {}
         self.next: dict[int, Row] = {}
@@ -76,6 +94,10 @@ class Reference:
         self.walked: dict[int, list[Visit]] = {}  # user -> newest first
         self.last_time: dict[int, float] = {}
         self.n_events: dict[int, int] = {}
+        self.sitting: dict[int, int] = {}
+        self.times: dict[int, list[float]] = {}  # of a user's events, of any weight
+        self.item_values: dict[int, list[float]] = {}
+        self.user_values: dict[int, list[float]] = {}
         self.hidden: set[tuple[int, int]] = set()
         self.weight = {feature.name: feature.start for feature in FEATURES}
         self.squares = dict.fromkeys(NAMES, 0.0)
@@ -83,6 +105,11 @@ class Reference:
         self.moment_squares: dict[tuple[str, bool], dict[str, float]] = {}
         self.variance = dict.fromkeys(NAMES, 0.0)
         self.n_seen = 0
+        start = new_crosses()
+        self.cross = start.weight.astype(float)  # (hidden, input)
+        self.cross_squares = start.squared_gradient.astype(float)
+        self.out = start.out.astype(float)
+        self.out_squares = start.out_squared_gradient.astype(float)
 
     def decayed(self, item: int, now: float, half_life: float) -> float:
         return sum(weight * 2.0 ** ((then - now) / half_life) for then, weight in self.events[item])
@@ -119,6 +146,7 @@ class Reference:
                 norm = decay * (total + SMOOTHING) ** -SOURCE_POWER
                 for item, weight in rows[last].weights.items() if last in rows else ():
                     sums(item)[f"{name}_ring"] += norm * weight
+                    sums(item)[f"{name}_support"] += decay * math.sqrt(norm * weight)
                     if age == 0:
                         sums(item)[f"{name}_last"] += norm * weight
         allowed = [item for item in self.events if self.may_get(user, item)]
@@ -137,21 +165,47 @@ class Reference:
         for name in ("near_ring", "near_last", "next_ring", "next_last"):
             values[name] *= (self.total(item) + SMOOTHING) ** -CANDIDATE_POWER
             values[f"{name}_root"] = math.sqrt(values[name])
+        for name in ("near_support", "next_support"):
+            values[name] *= (self.total(item) + SMOOTHING) ** (-CANDIDATE_POWER / 2.0)
         values["trail_ring_root"] = math.sqrt(values["trail_ring"])
         if self.settings.use_trending:
-            for name, half_life in zip(("heat_short", "heat_long"), self.half_lives, strict=True):
+            for name, half_life in zip(("heat_now", "heat_short", "heat_long"), self.half_lives, strict=True):
                 values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
             values["count"] = math.log(1.0 + self.total(item))
-        values["age"] = self.root_age(item, now)
-        values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
+        if self.settings.use_catalogue:
+            values["age"] = self.root_age(item, now)
+            values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
         ring = self.ring.get(user, [])[: self.settings.ring_length]
-        for name, own, power, of in (
-            ("count", math.log(1.0 + self.total(item)), 1.0, lambda each: math.log(1.0 + self.total(each))),
-            ("age", self.root_age(item, now), 0.5, lambda each: self.root_age(each, now)),
+        for name, own, power, of, is_on in (
+            (
+                "count",
+                math.log(1.0 + self.total(item)),
+                1.0,
+                lambda each: math.log(1.0 + self.total(each)),
+                self.settings.use_trending,
+            ),
+            (
+                "age",
+                self.root_age(item, now),
+                0.5,
+                lambda each: self.root_age(each, now),
+                self.settings.use_catalogue,
+            ),
         ):
-            if ring and (name == "age" or self.settings.use_trending):
+            if ring and is_on:
                 values[f"{name}_gap_last"] = abs(own - of(ring[0])) ** power
                 values[f"{name}_gap_ring"] = abs(own - sum(map(of, ring)) / len(ring)) ** power
+        if self.settings.use_value:
+            mean = average(self.user_values.get(user, []))
+            level = average(self.item_values.get(item, []))
+            values["value"] = mean if level is None and mean is not None else level or 0.0
+            values["value_gap"] = 0.0 if level is None or mean is None else abs(level - mean)
+        if self.settings.use_daypart:
+            share = sum(w for each in self.events for t, w in self.events[each] if daypart(t) == daypart(now))
+            share /= sum(map(self.total, self.events))
+            own_share = sum(w for t, w in self.events[item] if daypart(t) == daypart(now))
+            expected = share * (self.total(item) + SMOOTHING)
+            values["daypart"] = math.sqrt((own_share + share * SMOOTHING) / expected) if share else 1.0
         if self.settings.repeat and (user, item) in self.had:
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
@@ -167,7 +221,7 @@ class Reference:
         return when, self.n_events.get(user, 0) >= 8
 
     def test_then_learn(
-        self, user: int, item: int, now: float, kind: str = "view"
+        self, user: int, item: int, now: float, kind: str = "view", value: float = math.nan
     ) -> tuple[int, dict[int, float]]:
         """Return the event's rank (0 for a miss, -1 if not asked) and all candidates' scores, then learn."""
         weight = getattr(self.settings, f"weight_{kind}")
@@ -179,14 +233,15 @@ class Reference:
             each: sum((self.weight[name] + own[name]) * scale[name] * value for name, value in values.items())
             for each, values in found.items()
         }
+        seen = self.see_together(found, scores, scale, self.context(user, now))
         best = sorted(scores, key=lambda each: (-scores[each], each))[: self.settings.list_length]
-        hottest = sorted(self.events, key=lambda each: (-self.decayed(each, now, self.half_lives[1]), each))
+        hottest = sorted(self.events, key=lambda each: (-self.decayed(each, now, self.half_lives[2]), each))
         best += [each for each in hottest if each not in best and self.may_get(user, each)]
         best = best[: self.settings.list_length]
         rank = best.index(item) + 1 if item in best else 0
         if len(found) > 1 and kind != "dislike" and weight > 0.0:
-            self.learn_ranker(found, scores, scale, item, moment)
-        self.learn(user, item, now, weight)
+            self.learn_ranker(found, scores, scale, item, moment, seen)
+        self.learn(user, item, now, weight, value)
         return -1 if kind == "dislike" else rank, scores
 
     def learn_ranker(
@@ -196,6 +251,7 @@ class Reference:
         scale: dict[str, float],
         item: int,
         moment: tuple[str, bool],
+        seen: tuple[list[int], np.ndarray, np.ndarray],
     ) -> None:
         n = len(found)
         highest = max(scores.values())
@@ -222,7 +278,66 @@ class Reference:
                     if sums[name] > 0.0:
                         weights[name] -= step * gradient / math.sqrt(sums[name])
 
-    def learn(self, user: int, item: int, now: float, importance: float) -> None:
+        if item in found and self.settings.use_crosses:
+            each, inputs, hidden = seen
+            pull = np.array([chance[one] / total - (one == item) for one in each])  # (place,)
+            by_level = np.where(hidden > 0.0, pull[:, None] * self.out, 0.0)  # (place, hidden)
+            for weights, squares, gradient in (
+                (self.cross, self.cross_squares, by_level.T @ inputs),
+                (self.out, self.out_squares, pull @ hidden),
+            ):
+                squares += gradient**2
+                weights -= self.settings.learning_rate * gradient / np.sqrt(squares)
+
+    def context(self, user: int, now: float) -> list[float]:
+        values = dict.fromkeys((each.name for each in CONTEXT), 0.0)
+        if user in self.times:
+            gap = max(now - self.last_time[user], 0.0)
+            values["gap"] = (1.0 + gap / 3600.0) ** 0.25 / 4.0
+            values["n_events"] = math.log(1.0 + self.n_events[user]) / 4.0
+            if gap < 30 * 60:
+                values["sitting"] = math.log(1.0 + self.sitting[user]) / 4.0
+            for name, half_life in zip(("pace_now", "pace_short", "pace_long"), self.half_lives, strict=True):
+                latest = max(now, self.last_time[user])
+                pace = sum(0.5 ** ((latest - then) / half_life) for then in self.times[user])
+                values[name] = math.log(1.0 + pace) / 4.0
+        if self.ring.get(user):
+            last = self.ring[user][0]
+            values["last_count"] = math.log(1.0 + self.total(last)) / 4.0
+            values["last_age"] = self.root_age(last, now) / 4.0
+        for name, seconds in (("day", 24 * 3600.0), ("week", 7 * 24 * 3600.0)):
+            angle = 2.0 * math.pi * (now % seconds) / seconds
+            values[f"{name}_sine"], values[f"{name}_cosine"] = math.sin(angle), math.cos(angle)
+        return list(values.values())
+
+    def see_together(
+        self,
+        found: dict[int, dict[str, float]],
+        scores: dict[int, float],
+        scale: dict[str, float],
+        context: list[float],
+    ) -> tuple[list[int], np.ndarray, np.ndarray]:
+        """Correct the scores in place; return the items looked at, their inputs, and the hidden levels."""
+        each = list(found)
+        if not each:
+            return each, np.zeros((0, self.cross.shape[1])), np.zeros((0, len(self.out)))
+        assert len(each) <= MOST, "the reference does not choose"
+        table = np.array([[found[one][name] for name in NAMES] for one in each]).reshape(-1, len(NAMES))
+        z = np.clip((table - table.mean(axis=0)) * [scale[name] for name in NAMES], -5.0, 5.0)
+        inputs = np.hstack([z, np.tile([*context, 1.0], (len(each), 1))])
+        hidden = np.maximum(inputs @ self.cross.T, 0.0)
+        if self.settings.use_crosses:
+            for one, correction in zip(each, hidden @ self.out, strict=True):
+                scores[one] += correction
+        return each, inputs, hidden
+
+    def learn(self, user: int, item: int, now: float, importance: float, value: float) -> None:
+        if now - self.last_time.get(user, -math.inf) >= 30 * 60:
+            self.sitting[user] = 0
+        self.sitting[user] += 1
+        self.times.setdefault(user, []).append(now)
+        if math.isfinite(value):
+            self.user_values.setdefault(user, []).append(level_of(value))
         self.had.setdefault((user, item), []).append(now)
         self.last_time[user] = max(now, self.last_time.get(user, 0.0))
         self.n_events[user] = self.n_events.get(user, 0) + 1
@@ -232,6 +347,8 @@ class Reference:
         self.hidden.discard((user, item))
         ring = self.ring.setdefault(user, [])
         self.events.setdefault(item, []).append((now, importance))
+        if math.isfinite(value):
+            self.item_values.setdefault(item, []).append(level_of(value))
         length = self.settings.row_length
         for age, other in enumerate(ring[: self.settings.ring_length]):
             weight = importance * self.settings.ring_decay**age

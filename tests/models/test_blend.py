@@ -11,6 +11,7 @@ from rtrec.models.base import Recommender
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
 from rtrec.models.single import BuiltIn
+from rtrec.models.tables import LONG
 from rtrec.settings import Settings
 from rtrec.types import KINDS, NumberedEvents
 
@@ -135,7 +136,7 @@ def test_a_new_half_life_holds_from_now_on() -> None:
     for time in (0.0, hour):
         blend.step(one_event(0, 0, time))
     blend.change(Settings(half_life_long_h=2.0))
-    heat = blend.to_arrays()["items/heat"][1, 0]
+    heat = blend.to_arrays()["items/heat"][LONG, 0]
     # 1/2 + 1 at the last event under the old half-life; two hours later half of that under the new one.
     assert 2.0 ** (heat - 3 * hour / (2 * hour)) == pytest.approx((0.5 + 1.0) / 2)
 

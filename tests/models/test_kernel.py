@@ -38,7 +38,7 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
         + np.cumsum(rng.exponential(3000.0, n_events))
         - np.where(rng.random(n_events) < 0.1, rng.exponential(10_000.0, n_events), 0.0),
         kind=rng.choice([KINDS.index(kind) for kind in MIXED], n_events).astype(np.uint8),
-        value=np.full(n_events, np.nan, np.float32),
+        value=np.where(rng.random(n_events) < 0.3, np.nan, rng.normal(3.0, 2.0, n_events)).astype(np.float32),
     )
 
 
@@ -53,6 +53,8 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
         Settings(use_transitions=False, use_trending=False),
         Settings(use_cooccurrence=False),
         Settings(use_trails=False, ring_length=20),
+        Settings(use_crosses=False),
+        Settings(use_value=False, use_daypart=False, use_catalogue=False),
     ],
     ids=[
         "default",
@@ -63,6 +65,8 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
         "near alone",
         "without near",
         "without trails",
+        "linear",
+        "without values, dayparts, ages",
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
@@ -75,7 +79,7 @@ def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
         blend.make_room(user + 1, item + 1)
         answer, _, _, work, _ = blend.answer(user, now, k=settings.list_length)
         scored = {int(work.item[place]): float(work.score[place]) for place in range(answer.n_candidates)}
-        rank, scores = reference.test_then_learn(user, item, now, KINDS[one.kind[0]])
+        rank, scores = reference.test_then_learn(user, item, now, KINDS[one.kind[0]], float(one.value[0]))
         assert scored.keys() == scores.keys(), f"event {number}"
         assert scored == pytest.approx(scores, rel=2e-3, abs=2e-3), f"event {number}"
         found = int(blend.step(one).ranks[0, 0])
