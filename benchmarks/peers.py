@@ -58,7 +58,8 @@ def about() -> str:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             found.append(f"no {name}")
-    return f"Python {platform.python_version()}, {', '.join(found)}; {os.cpu_count()} cores of {platform.machine()}"
+    python, machine = platform.python_version(), platform.machine()
+    return f"Python {python}, {', '.join(found)}; {os.cpu_count()} cores of {machine}"
 
 
 def entrants(wanted: list[str] | None) -> list[tuple[str, str]]:
@@ -94,9 +95,8 @@ def race(
     turns: dict[tuple[str, str], list[Measured]] = {entrant: [] for entrant in racing}
     for turn in range(rounds):
         for place, (family, setting) in enumerate(racing, 1):
-            tell(
-                f"{dataset}: round {turn + 1} of {rounds}, {place} of {len(racing)}: {family} {setting}".rstrip()
-            )
+            where = f"{dataset}: round {turn + 1} of {rounds}, {place} of {len(racing)}"
+            tell(f"{where}: {family} {setting}".rstrip())
             turns[family, setting].append(
                 kept.get(
                     (dataset, family, setting, f"limit {limit}", f"refit {refit_every}", f"round {turn + 1}"),
@@ -111,7 +111,7 @@ def race(
 
 
 def _goes_on(measured: list[Measured]) -> list[Measured]:
-    """Return those whose speed is read off: the best setting of each, and all that come near the best peer."""
+    """Return those whose speed is read off: the best settings, and all near the best peer."""
     found = verdict(measured)
     near = NEAR * found.best.hr if found else float("inf")
     shown = {id(best(settings)) for _, settings in by_family(measured)}
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument(
         "--refit-every",
         type=int,
-        help="events between two fits (default: 1,000 for implicit, 5,000 for EASE)",
+        help="events between fits (default: 1,000; EASE 5,000)",
     )
     parser.add_argument("--limit", type=int, help="test only so many events")
     parser.add_argument("--keep", type=Path, help="folder for each measurement, to go on there later")

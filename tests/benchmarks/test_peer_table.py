@@ -1,0 +1,104 @@
+"""The table of peers: ratios and verdict by hand, and measurements that are kept."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from rivals.measure import Kept, Measured, median
+from rivals.table import as_markdown, as_rows, ratio, verdict
+
+
+def measured(
+    family: str, setting: str = "", *, hits: int = 0, seconds: float = 10.0, fits: float = 0.0
+) -> Measured:
+    """Return a model that found the item of the first ``hits`` of 100 events, at rank 1."""
+    ranks = np.zeros(100, np.int16)
+    ranks[:hits] = 1
+    return Measured(
+        family, setting, 100, hits / 100, hits / 100, 0.5, seconds, fits, int(fits > 0), 100.0, ranks
+    )
+
+
+def test_ratio_of_four_events_by_hand():
+    found = ratio(np.array([1, 2, 5, 0]), np.array([3, 1, 0, 0]), "hit_rate")
+    # x / X - y / Y is -2/3, -2/3, 4/3, 0: variance (4 + 4 + 16) / 9 / 3 = 8 / 9, error sqrt(8 / 9 / 4).
+    reach = math.exp(1.959964 * math.sqrt(2 / 9))
+    assert found.value == 0.75 / 0.5
+    assert found.low == pytest.approx(1.5 / reach, rel=1e-6)
+    assert found.high == pytest.approx(1.5 * reach, rel=1e-6)
+
+
+def test_ratio_of_ndcg_by_hand():
+    # (1 + 1 / log2(3)) / 2 over 1 / 2
+    assert ratio(np.array([1, 2]), np.array([0, 1]), "ndcg").value == pytest.approx(1 + 1 / math.log2(3))
+
+
+def test_ratio_to_nothing_is_nan():
+    assert math.isnan(ratio(np.array([1, 2]), np.array([0, 0]), "hit_rate").value)
+
+
+def test_verdict_takes_the_fastest_setting_near_the_best_peer():
+    found = verdict(
+        [
+            measured("default", hits=61, seconds=10.0),
+            measured("popularity, all time", hits=50, seconds=0.1),  # a baseline
+            measured("ALS", "a", hits=40, seconds=50.0, fits=20.0),
+            measured("ALS", "b", hits=33, seconds=25.0, fits=5.0),  # 0.83 of the best: near
+            measured("river", "c", hits=31, seconds=1.0),  # not near
+        ]
+    )
+    assert (found.best.setting, found.fastest.setting) == ("a", "b")
+    assert found.hr.value == pytest.approx(61 / 40)
+    assert found.speed == 2.5
+    assert found.is_better
+    assert not found.is_faster
+    better, faster = found.lines()
+    assert "Best peer: ALS (a)" in better
+    assert better.endswith("wanted 1.5: reached.")
+    assert "2.50 times as many; wanted 3: NOT reached (2.00 times" in faster
+
+
+def test_no_verdict_without_the_default_or_without_peers():
+    assert verdict([measured("ALS", "a", hits=4)]) is None
+    assert verdict([measured("default", hits=4), measured("popularity, all time", hits=4)]) is None
+
+
+def test_table_shows_the_best_setting_and_lists_all():
+    text = as_markdown(
+        "films",
+        [
+            measured("default", hits=60),
+            measured("ALS", "a", hits=30, seconds=50.0, fits=25.0),
+            measured("ALS", "b", hits=20, seconds=25.0, fits=5.0),
+        ],
+    )
+    rows = [line for line in text.splitlines() if line.startswith("| ALS")]
+    assert len(rows) == 1
+    assert rows[0].startswith("| ALS | a | 0.3000 | 0.3000 | 2.00 (")
+    assert rows[0].endswith("| 2 | 4 | 5.00 |")  # 100 events in 50 s, 25 of them fits; the default took 10 s
+    assert "- ALS: a 0.3000; b 0.2000" in text
+
+
+def test_rows_say_which_setting_is_best():
+    rows = as_rows([measured("default", hits=6), measured("ALS", "a", hits=2), measured("ALS", "b", hits=3)])
+    assert [row["is_best_setting"] for row in rows] == [True, False, True]
+    assert rows[1]["default_hr_ratio"][0] == 3.0
+    assert "ranks" not in rows[0]
+
+
+def test_what_is_kept_is_not_measured_again(tmp_path):
+    kept, key = Kept(tmp_path / "new"), ("films", "item-kNN, last 10", "L2 0.1/x", "limit None")
+    first = kept.get(key, lambda: measured("ALS", "a", hits=30))
+    again = kept.get(key, lambda: pytest.fail("measured again"))
+    assert np.array_equal(again.ranks, first.ranks)
+    assert again.figures() == first.figures()
+    assert kept.get((*key, "other"), lambda: measured("ALS", "a", hits=1)).hr == 0.01
+
+
+def test_median_is_one_turn_and_refuses_other_ranks():
+    turns = [measured("ALS", hits=3, seconds=seconds, fits=seconds / 2) for seconds in (9.0, 5.0, 7.0)]
+    assert (median(turns).seconds, median(turns).fit_seconds) == (7.0, 3.5)
+    with pytest.raises(RuntimeError, match="ALS: the same events got other ranks"):
+        median([*turns, measured("ALS", hits=4)])
