@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtrec.models.base import UNTESTED, Ranks
+from rtrec.models.base import Ranks
+from rtrec.models.kernel import UNTESTED
 from rtrec.types import KINDS, NumberedEvents
 
 DISLIKE = KINDS.index("dislike")

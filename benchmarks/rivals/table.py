@@ -124,6 +124,7 @@ def as_markdown(dataset: str, measured: list[Measured]) -> str:
     """Return the table, what every setting came to, and the verdict."""
     head = [f"model on {dataset}", "best setting", f"hr@{K}", f"ndcg@{K}", f"default's hr@{K} ÷ (95%)"]
     head += [f"default's ndcg@{K} ÷ (95%)", "events/s", "without refits", "default's events/s ÷"]
+    head += ["peak RSS, MB"]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     default = next((each for each in measured if each.family == "default"), None)
     for _, settings in by_family(measured):
@@ -138,7 +139,7 @@ def as_markdown(dataset: str, measured: list[Measured]) -> str:
         bold = f"**{each.family}**" if each is default else each.family
         answering = f"{each.answering_per_s:,.0f}" if each.fits else ""
         figures = [f"{each.hr:.4f}", f"{each.ndcg:.4f}", *against[:2], f"{each.events_per_s:,.0f}"]
-        lines.append([bold, each.setting, *figures, answering, against[2]])
+        lines.append([bold, each.setting, *figures, answering, against[2], f"{each.peak_rss_mb:,.0f}"])
     parts = ["\n".join("| " + " | ".join(line) + " |" for line in lines)]
     parts.append(
         f"{measured[0].events:,} events tested. hr@{K} of every setting, the best of which is shown:"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import peers
 import pytest
 from rivals.measure import Kept, Measured, median
 from rivals.table import as_markdown, as_rows, ratio, verdict
@@ -77,7 +78,9 @@ def test_table_shows_the_best_setting_and_lists_all():
     rows = [line for line in text.splitlines() if line.startswith("| ALS")]
     assert len(rows) == 1
     assert rows[0].startswith("| ALS | a | 0.3000 | 0.3000 | 2.00 (")
-    assert rows[0].endswith("| 2 | 4 | 5.00 |")  # 100 events in 50 s, 25 of them fits; the default took 10 s
+    assert rows[0].endswith(
+        "| 2 | 4 | 5.00 | 100 |"
+    )  # 100 events in 50 s, 25 of them fits; the default took 10 s
     assert "- ALS: a 0.3000; b 0.2000" in text
 
 
@@ -102,3 +105,39 @@ def test_median_is_one_turn_and_refuses_other_ranks():
     assert (median(turns).seconds, median(turns).fit_seconds) == (7.0, 3.5)
     with pytest.raises(RuntimeError, match="ALS: the same events got other ranks"):
         median([*turns, measured("ALS", hits=4)])
+
+
+def race(tmp_path, entrants, monkeypatch, measure):
+    monkeypatch.setattr(peers, "apart", lambda _, family, setting, *rest: measure(family, setting))
+    return peers.race("films", tmp_path, entrants, rounds=2, refit_every=None, limit=None, kept=Kept(None))
+
+
+def test_a_peer_that_breaks_is_left_out_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    def measure(family, setting):
+        if setting == "b":
+            raise AttributeError("np.float_ was removed")
+        return measured(family, setting, hits=5)
+
+    found = race(tmp_path, [("default", ""), ("ALS", "b"), ("ALS", "a")], monkeypatch, measure)
+    assert [each.name for each in found] == ["default", "ALS (a)"]
+    assert "ALS b left out: AttributeError: np.float_ was removed" in capsys.readouterr().err
+
+
+def test_a_model_of_ours_that_breaks_ends_the_run(tmp_path, monkeypatch):
+    def measure(family, setting):
+        raise AttributeError("ours")
+
+    with pytest.raises(AttributeError, match="ours"):
+        race(tmp_path, [("default", "")], monkeypatch, measure)
+
+
+def test_only_the_best_and_the_near_race_again(tmp_path, monkeypatch):
+    turns = []
+    hits = {"": 60, "a": 40, "b": 33, "c": 10}
+
+    def measure(family, setting):
+        turns.append(setting)
+        return measured(family, setting, hits=hits[setting])
+
+    race(tmp_path, [("default", ""), ("ALS", "a"), ("ALS", "b"), ("ALS", "c")], monkeypatch, measure)
+    assert turns == ["", "a", "b", "c", "", "a", "b"]
