@@ -45,6 +45,8 @@ from rivals.measure import (
 )
 from rivals.table import NEAR, as_markdown, as_rows, verdict
 
+from rtrec.errors import InputError
+
 __all__ = ["DATASETS", "K", "about", "prepare"]
 
 DATASETS = ("movielens-latest-small", "online-retail")
@@ -143,12 +145,15 @@ def main() -> None:
     os.environ.update(ONE_THREAD)  # for the processes that measure
     racing = entrants(options.peer)
     if not racing:
-        parser.error(f"--peer: none of {', '.join((*OURS, *FAMILIES))} begins so, or none is installed")
+        parser.error(f"--peer: none of {'; '.join((*OURS, *FAMILIES))} begins so, or none is installed")
     print(about(), flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for dataset in options.dataset or DATASETS:
-            apart(prepare, dataset, options.source, Path(folder))
+            try:
+                apart(prepare, dataset, options.source, Path(folder))
+            except InputError as error:
+                parser.error(str(error))
             measured = race(
                 dataset,
                 Path(folder),

@@ -86,7 +86,7 @@ FAMILIES: dict[str, Family] = {
 
 #: Models that one looks for in such a table, and why they are not in it.
 NOT_HERE = {
-    "LightFM": "its last release (2023) does not build or run with these versions of Python and NumPy",
+    "LightFM": "its last release (2023) does not build: pip gives up in its setup.py",
     "SLIM": "no package that is kept; EASE is the same model in closed form, and rtrec's own is "
     "`rtrec evaluate --models slim`",
 }
