@@ -44,6 +44,15 @@ def _knn(last: int | None) -> dict[str, Callable[[], Peer]]:
     return {label: partial(ItemKNN, name, last=last) for label, name in _SIMILARITIES.items()}
 
 
+def _als(*settings: tuple[int, float, float], last: int | None) -> dict[str, Callable[[], Peer]]:
+    return {
+        f"{factors} factors, L2 {penalty:g}, alpha {alpha:g}": partial(
+            ALS, factors, penalty, alpha, last=last
+        )
+        for factors, penalty, alpha in settings
+    }
+
+
 def _ease(*ridges: float, last: int | None) -> dict[str, Callable[[], Peer]]:
     return {f"ridge {ridge:g}": partial(TextbookEASE, ridge, last=last) for ridge in ridges}
 
@@ -52,17 +61,13 @@ FAMILIES: dict[str, Family] = {
     "popularity, all time": Family(None, {"": AllTime}, is_baseline=True),
     f"item-kNN, last {LAST}": Family("implicit", _knn(LAST)),
     "item-kNN, whole history": Family("implicit", _knn(None)),
-    "ALS": Family(
-        "implicit",
-        {
-            "64 factors, L2 0.01, alpha 1": partial(ALS, 64, 0.01, 1.0),
-            "32 factors, L2 0.1, alpha 10": partial(ALS, 32, 0.1, 10.0),
-            "64 factors, L2 10, alpha 10": partial(ALS, 64, 10.0, 10.0),
-            "128 factors, L2 10, alpha 40": partial(ALS, 128, 10.0, 40.0),
-            f"64 factors, L2 10, alpha 10, last {LAST}": partial(ALS, 64, 10.0, 10.0, last=LAST),
-        },
+    f"ALS, last {LAST}": Family(
+        "implicit", _als((64, 0.01, 1.0), (64, 10.0, 10.0), (128, 1.0, 10.0), (128, 10.0, 40.0), last=LAST)
     ),
-    f"EASE, last {LAST}": Family(None, _ease(200.0, 1000.0, 5000.0, last=LAST)),
+    "ALS, whole history": Family(
+        "implicit", _als((64, 0.01, 1.0), (32, 0.1, 10.0), (64, 10.0, 10.0), (128, 10.0, 40.0), last=None)
+    ),
+    f"EASE, last {LAST}": Family(None, _ease(50.0, 200.0, 1000.0, last=LAST)),
     "EASE, whole history": Family(None, _ease(50.0, 200.0, 1000.0, last=None)),
     "river": Family(
         "river",

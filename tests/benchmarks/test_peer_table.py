@@ -45,9 +45,9 @@ def test_verdict_takes_the_fastest_setting_near_the_best_peer():
         [
             measured("default", hits=61, seconds=10.0),
             measured("popularity, all time", hits=50, seconds=0.1),  # a baseline
-            measured("ALS", "a", hits=40, seconds=50.0, fits=20.0),
-            measured("ALS", "b", hits=33, seconds=25.0, fits=5.0),  # 0.83 of the best: near
-            measured("river", "c", hits=31, seconds=1.0),  # not near
+            measured("river", "a", hits=40, seconds=50.0, fits=20.0),
+            measured("river", "b", hits=33, seconds=25.0, fits=5.0),  # 0.83 of the best: near
+            measured("FluRS", "c", hits=31, seconds=1.0),  # not near
         ]
     )
     assert (found.best.setting, found.fastest.setting) == ("a", "b")
@@ -56,13 +56,13 @@ def test_verdict_takes_the_fastest_setting_near_the_best_peer():
     assert found.is_better
     assert not found.is_faster
     better, faster = found.lines()
-    assert "Best peer: ALS (a)" in better
+    assert "Best peer: river (a)" in better
     assert better.endswith("wanted 1.5: reached.")
     assert "2.50 times as many; wanted 3: NOT reached (2.00 times" in faster
 
 
 def test_no_verdict_without_the_default_or_without_peers():
-    assert verdict([measured("ALS", "a", hits=4)]) is None
+    assert verdict([measured("river", "a", hits=4)]) is None
     assert verdict([measured("default", hits=4), measured("popularity, all time", hits=4)]) is None
 
 
@@ -71,21 +71,23 @@ def test_table_shows_the_best_setting_and_lists_all():
         "films",
         [
             measured("default", hits=60),
-            measured("ALS", "a", hits=30, seconds=50.0, fits=25.0),
-            measured("ALS", "b", hits=20, seconds=25.0, fits=5.0),
+            measured("river", "a", hits=30, seconds=50.0, fits=25.0),
+            measured("river", "b", hits=20, seconds=25.0, fits=5.0),
         ],
     )
-    rows = [line for line in text.splitlines() if line.startswith("| ALS")]
+    rows = [line for line in text.splitlines() if line.startswith("| river")]
     assert len(rows) == 1
-    assert rows[0].startswith("| ALS | a | 0.3000 | 0.3000 | 2.00 (")
+    assert rows[0].startswith("| river | a | 0.3000 | 0.3000 | 2.00 (")
     assert rows[0].endswith(
         "| 2 | 4 | 5.00 | 100 |"
     )  # 100 events in 50 s, 25 of them fits; the default took 10 s
-    assert "- ALS: a 0.3000; b 0.2000" in text
+    assert "- river: a 0.3000; b 0.2000" in text
 
 
 def test_rows_say_which_setting_is_best():
-    rows = as_rows([measured("default", hits=6), measured("ALS", "a", hits=2), measured("ALS", "b", hits=3)])
+    rows = as_rows(
+        [measured("default", hits=6), measured("river", "a", hits=2), measured("river", "b", hits=3)]
+    )
     assert [row["is_best_setting"] for row in rows] == [True, False, True]
     assert rows[1]["default_hr_ratio"][0] == 3.0
     assert "ranks" not in rows[0]
@@ -93,18 +95,18 @@ def test_rows_say_which_setting_is_best():
 
 def test_what_is_kept_is_not_measured_again(tmp_path):
     kept, key = Kept(tmp_path / "new"), ("films", "item-kNN, last 10", "L2 0.1/x", "limit None")
-    first = kept.get(key, lambda: measured("ALS", "a", hits=30))
+    first = kept.get(key, lambda: measured("river", "a", hits=30))
     again = kept.get(key, lambda: pytest.fail("measured again"))
     assert np.array_equal(again.ranks, first.ranks)
     assert again.figures() == first.figures()
-    assert kept.get((*key, "other"), lambda: measured("ALS", "a", hits=1)).hr == 0.01
+    assert kept.get((*key, "other"), lambda: measured("river", "a", hits=1)).hr == 0.01
 
 
 def test_median_is_one_turn_and_refuses_other_ranks():
-    turns = [measured("ALS", hits=3, seconds=seconds, fits=seconds / 2) for seconds in (9.0, 5.0, 7.0)]
+    turns = [measured("river", hits=3, seconds=seconds, fits=seconds / 2) for seconds in (9.0, 5.0, 7.0)]
     assert (median(turns).seconds, median(turns).fit_seconds) == (7.0, 3.5)
-    with pytest.raises(RuntimeError, match="ALS: the same events got other ranks"):
-        median([*turns, measured("ALS", hits=4)])
+    with pytest.raises(RuntimeError, match="river: the same events got other ranks"):
+        median([*turns, measured("river", hits=4)])
 
 
 def race(tmp_path, entrants, monkeypatch, measure):
@@ -118,9 +120,9 @@ def test_a_peer_that_breaks_is_left_out_and_the_others_go_on(tmp_path, monkeypat
             raise AttributeError("np.float_ was removed")
         return measured(family, setting, hits=5)
 
-    found = race(tmp_path, [("default", ""), ("ALS", "b"), ("ALS", "a")], monkeypatch, measure)
-    assert [each.name for each in found] == ["default", "ALS (a)"]
-    assert "ALS b left out: AttributeError: np.float_ was removed" in capsys.readouterr().err
+    found = race(tmp_path, [("default", ""), ("river", "b"), ("river", "a")], monkeypatch, measure)
+    assert [each.name for each in found] == ["default", "river (a)"]
+    assert "river b left out: AttributeError: np.float_ was removed" in capsys.readouterr().err
 
 
 def test_a_model_of_ours_that_breaks_ends_the_run(tmp_path, monkeypatch):
@@ -139,5 +141,5 @@ def test_only_the_best_and_the_near_race_again(tmp_path, monkeypatch):
         turns.append(setting)
         return measured(family, setting, hits=hits[setting])
 
-    race(tmp_path, [("default", ""), ("ALS", "a"), ("ALS", "b"), ("ALS", "c")], monkeypatch, measure)
+    race(tmp_path, [("default", ""), ("river", "a"), ("river", "b"), ("river", "c")], monkeypatch, measure)
     assert turns == ["", "a", "b", "c", "", "a", "b"]

@@ -161,7 +161,7 @@ def test_flurs_is_ranked_as_flurs_scores():
             assert peer.propose(user, 5) == expected, setting
 
 
-@pytest.mark.parametrize("family", ["river", "FluRS", "ALS"])
+@pytest.mark.parametrize("family", ["river", "FluRS", "ALS, whole history"])
 def test_chance_repeats(family):
     needs(family)
     for setting in FAMILIES[family].settings:
