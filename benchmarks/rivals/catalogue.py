@@ -67,7 +67,7 @@ FAMILIES: dict[str, Family] = {
     "ALS, whole history": Family(
         "implicit", _als((64, 0.01, 1.0), (32, 0.1, 10.0), (64, 10.0, 10.0), (128, 10.0, 40.0), last=None)
     ),
-    f"EASE, last {LAST}": Family(None, _ease(50.0, 200.0, 1000.0, last=LAST)),
+    f"EASE, last {LAST}": Family(None, _ease(10.0, 50.0, 200.0, 1000.0, last=LAST)),
     "EASE, whole history": Family(None, _ease(50.0, 200.0, 1000.0, last=None)),
     "river": Family(
         "river",
