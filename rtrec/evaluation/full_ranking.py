@@ -16,6 +16,7 @@ from rtrec.features.declared import FEATURE_NAMES
 from rtrec.models.base import Recommender
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.nearline.base import NearlineModel
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.single import BuiltIn
 from rtrec.models.tables import LONG
@@ -24,6 +25,8 @@ from rtrec.types import Floats, Ints, NumberedEvents, Nums
 
 #: Anybody without events: only the tables of an answer are wanted.
 _STRANGER = -1
+#: Scores of fitted models that are held at a time: 32 MB.
+_SCORES_AT_ONCE = 4_000_000
 #: What each table says of a candidate, by the name of the feature.
 _RINGS = {"cooccurrence": "near_ring", "transitions": "next_ring", "trails": "trail_ring"}
 
@@ -153,13 +156,20 @@ def _rank_fitted(model: NearlineModel, users: Nums, lessons: Lessons, k: int, ha
     longest = int(np.diff(histories.start).max(initial=0))
     decay = 0.5 ** (np.arange(longest) / half_life)
     lists = np.full((len(users), k), -1, np.int32)
-    for row, user in enumerate(users.tolist()):
-        items = histories.items(user)
-        scores = model.score(items, histories.weights(user) * decay[: len(items)], user)
-        allowed = lessons.known.copy()
-        allowed[lessons.barred.items(user)] = False
-        best = best_items(np.asarray(scores, np.float64), allowed, k)
-        lists[row, : len(best)] = best
+    step = max(_SCORES_AT_ONCE // max(len(lessons.known), 1), 1)
+    for start in range(0, len(users), step):
+        asking = users[start : start + step]
+        requests = (
+            (items, histories.weights(user) * decay[: len(items)], user)
+            for user in asking.tolist()
+            for items in [histories.items(user)]
+        )
+        scores = np.asarray(model.score_many(Histories.of(requests)), np.float64)
+        for row, user in enumerate(asking.tolist()):
+            allowed = lessons.known.copy()
+            allowed[lessons.barred.items(user)] = False
+            best = best_items(scores[row], allowed, k)
+            lists[start + row, : len(best)] = best
     return lists
 
 

@@ -73,7 +73,7 @@ class Recommender(ABC):
         self.repeat = repeat
         self._had: defaultdict[int, set[int]] = defaultdict(set)
         self._disliked: defaultdict[int, set[int]] = defaultdict(set)
-        self._known: set[int] = set()
+        self._is_known = np.zeros(0, np.bool_)  # (item,) with room for more items than there are
         self._shown: set[int] = set()
 
     @abstractmethod
@@ -84,11 +84,19 @@ class Recommender(ABC):
     def learn_one(self, user_num: int, item_num: int, timestamp: float, kind: int, value: float) -> None:
         """Learn one event (``kind`` is an index into :data:`rtrec.types.KINDS`)."""
 
+    def weight_of(self, kind: int) -> float:
+        """Return what an event of a kind counts for; one of 0 or less hides its item from the user.
+
+        With repeats, that is until an event of positive weight. What nobody had such an event with is not
+        recommended.
+        """
+        return -1.0 if kind == DISLIKE else 1.0
+
     def recommend(self, user_num: int, timestamp: float, *, k: int = 10) -> list[int]:
         """Return at most ``k`` item numbers, best first."""
         scores = np.asarray(self.score(user_num, timestamp), np.float64)
         allowed = np.full(len(scores), False)
-        allowed[[item for item in self._known if item < len(scores)]] = True
+        allowed[: len(self._is_known)] = self._is_known[: len(scores)]
         barred = self._disliked if self.repeat else self._had
         allowed[[item for item in barred[user_num] if item < len(scores)]] = False
         items = np.flatnonzero(allowed & ~np.isnan(scores))
@@ -109,10 +117,10 @@ class Recommender(ABC):
             for user, item, now, kind, value in zip(*part, strict=True):
                 self.learn_one(int(user), int(item), float(now), int(kind), float(value))
                 self._had[int(user)].add(int(item))
-                if kind == DISLIKE:
+                if self.weight_of(int(kind)) <= 0.0:
                     self._disliked[int(user)].add(int(item))
                 else:
-                    self._known.add(int(item))
+                    self._know(int(item))
                     self._disliked[int(user)].discard(int(item))
         return ranks
 
@@ -122,4 +130,13 @@ class Recommender(ABC):
 
     def coverage(self) -> float:
         """See :class:`Testable`."""
-        return len(self._shown) / len(self._known) if self._known else 0.0
+        n_known = np.count_nonzero(self._is_known)
+        return len(self._shown) / int(n_known) if n_known else 0.0
+
+    def _know(self, item_num: int) -> None:
+        """Note that an item is there to be recommended."""
+        if item_num >= len(self._is_known):
+            # Twice the room each time: one copy of all items in every doubling of them.
+            longer = max(item_num + 1, 2 * len(self._is_known)) - len(self._is_known)
+            self._is_known = np.pad(self._is_known, (0, longer))
+        self._is_known[item_num] = True

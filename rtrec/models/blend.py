@@ -142,6 +142,9 @@ class Blend:
         """
         if slot not in SLOTS:
             raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")
+        table = table._replace(
+            weight=table.weight.astype(np.float32, copy=False)
+        )  # stored, it may be float16
         self.make_room(0, max(table.n_items, int(table.item.max(initial=-1)) + 1))
         published = dict(zip(SLOTS, self._nearline, strict=True)) | {slot: table}
         self._nearline = tuple(published.values())

@@ -38,7 +38,7 @@ def _fitted(home: str, **options: Any) -> Callable[[str, Settings, Published], T
 
         module, model = home.split(":")
         fitted = getattr(import_module(f"rtrec.models.nearline.{module}"), model)(**options)
-        tested: Testable = Refitted(fitted)
+        tested: Testable = Refitted(fitted, kind_weights=settings.kind_weights())
         return tested
 
     return make

@@ -11,7 +11,8 @@ from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.tables import NeighbourTable, VectorTable, nearest_rows
+from rtrec.models.nearline.nearest import Nearest, find_nearest
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -53,6 +54,8 @@ class BuiltIn:
         self._place = RACERS.index(name)
         for slot, table in (published or {}).items():
             self.blend.publish(slot, table)
+        #: How the rows in each slot were found that come from a vector table, at the last publication.
+        self.nearest: dict[str, Nearest] = {}
         self._nearline = dict(nearline or {})
         self._refit_every = refit_every
         self._until_refit = refit_every
@@ -93,7 +96,8 @@ class BuiltIn:
             model.update(history, self._n_fitted)
             table = model.table()
             if isinstance(table, VectorTable):
-                table = nearest_rows(table, self.blend.settings.row_length)
+                self.nearest[slot] = find_nearest(table, self.blend.settings.row_length)
+                table = self.nearest[slot].rows
             self.blend.publish(slot, table)
         self._n_fitted = history.n_events
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.tables import Table, VectorTable
 from rtrec.types import Floats, Nums
@@ -20,7 +21,8 @@ class NearlineModel(ABC):
 
     A subclass writes :meth:`fit`, :meth:`table`, :meth:`to_arrays` and :meth:`restore`; it overrides
     :meth:`update` if it can take new events without starting over, and :meth:`score` if the score of a user
-    is not what the table says (a closed-form fold-in, a sequence model). Options are arguments of the
+    is not what the table says (a closed-form fold-in, a sequence model), and then :meth:`score_many` if many
+    at once are cheaper. Options are arguments of the
     constructor, chance is a ``seed`` among them: the same history gives the same model.
     """
 
@@ -34,6 +36,9 @@ class NearlineModel(ABC):
         The same as to fit everything anew, unless a model knows a cheaper way.
         """
         self.fit(history)
+
+    def compile(self) -> None:  # noqa: B027 - most models have nothing to compile
+        """Compile what the model calls on, so that neither a fit nor a score waits for it."""
 
     @abstractmethod
     def table(self) -> Table:
@@ -55,6 +60,16 @@ class NearlineModel(ABC):
         if isinstance(table, VectorTable):
             return table.score(items, weights, user_num)
         return table.score(items, weights)
+
+    def score_many(self, histories: Histories) -> Floats:
+        """Return what :meth:`score` returns for each of many users, up to rounding, ``(request, item)``.
+
+        A caller asks for as many at once as fit in memory.
+        """
+        if type(self).score is NearlineModel.score:
+            return self.table().score_many(histories)
+        scores = [self.score(*histories.one(request)) for request in range(histories.n_requests)]
+        return np.array(scores, np.float64) if scores else np.zeros((0, self.table().n_items))
 
     @abstractmethod
     def to_arrays(self) -> Arrays:

@@ -23,6 +23,7 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.catalogue import MODALITIES, Catalogue
 from rtrec.features.content import Encoder, Features, features_of, reduced, there
 from rtrec.models.nearline.base import Arrays, NearlineModel
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.item_knn import column_products
 from rtrec.models.nearline.stored import stored, stored_table, table_arrays
@@ -170,6 +171,13 @@ class ContentModel(NearlineModel):
             scores = self._table.score(items, weights)
             return np.where(self._table.found.any(axis=1), scores, np.nan)
         return self._table.score(items, weights)
+
+    def score_many(self, histories: Histories) -> Floats:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`."""
+        scores = self._table.score_many(histories)
+        if isinstance(self._table, VectorTable):
+            scores[:, ~self._table.found.any(axis=1)] = np.nan
+        return scores
 
     def to_arrays(self) -> Arrays:
         """See :class:`~rtrec.models.nearline.base.NearlineModel`."""

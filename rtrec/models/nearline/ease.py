@@ -29,6 +29,7 @@ from scipy.linalg import solve as solve_dense
 
 from rtrec.errors import CorruptionError
 from rtrec.models.nearline.base import Arrays, NearlineModel
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.stored import stored
 from rtrec.models.nearline.tables import NeighbourTable, empty_table, keep_strongest
@@ -199,6 +200,14 @@ class EASE(NearlineModel):
         own = -(weight @ self._inverse[place]) / self._inverse.diagonal()
         np.add.at(own, place, weight)  # the diagonal of B is 0, not -P_jj / P_jj
         scores[self._items] = own
+        return scores
+
+    def score_many(self, histories: Histories) -> Floats:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`."""
+        had = sp.csr_array(histories.matrix(self._n_items)[:, self._items])
+        own = -(had @ self._inverse) / self._inverse.diagonal()
+        scores = np.full((histories.n_requests, self._n_items), np.nan)
+        scores[:, self._items] = own + had  # the diagonal of B is 0, not -P_jj / P_jj
         return scores
 
     def table(self) -> NeighbourTable:

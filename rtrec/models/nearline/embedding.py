@@ -29,8 +29,9 @@ import numpy as np
 from rtrec.models.nearline.base import Arrays
 from rtrec.models.nearline.deep import DeepModel, Training
 from rtrec.models.nearline.interactions import Interactions
+from rtrec.models.nearline.nearest import nearest_rows
 from rtrec.models.nearline.replay import Columns, n_rows
-from rtrec.models.nearline.tables import NeighbourTable, VectorTable, nearest_rows
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.models.nearline.torch_training import Weights, checked
 from rtrec.types import Floats, Nums
 

@@ -31,6 +31,7 @@ import numpy as np
 
 from rtrec.errors import CorruptionError
 from rtrec.models.nearline.base import Arrays, NearlineModel
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.least_squares import (
     GRAM_ROWS,
@@ -78,16 +79,6 @@ class IALS(NearlineModel):
     >>> import numpy as np
     >>> from rtrec.models.nearline.ials import IALS
     >>> from rtrec.models.nearline.interactions import Interactions
-    from rtrec.models.nearline.least_squares import (
-    GRAM_ROWS,
-    Block,
-    Penalty,
-    blocks_of,
-    grams,
-    join_blocks,
-    ridge,
-    solve_block,
-    )
     >>> user, item = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 1, 0, 1, 2, 3, 2, 3])
     >>> model = IALS(n_factors=2)
     >>> model.fit(Interactions(user, item, np.arange(8.0), np.ones(8), np.full(8, np.nan), 4, 4))
@@ -160,6 +151,12 @@ class IALS(NearlineModel):
         items[old] = self._items.vector[old]
         self._sweep(history, items, self.update_sweeps)
 
+    def compile(self) -> None:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`."""
+        one, few = np.zeros(1, np.int32), IALS(n_factors=1, sweeps=1)
+        few.fit(Interactions(one, one, np.zeros(1), np.ones(1), np.zeros(1, np.float32), 1, 1))
+        few.score(one, np.ones(1))
+
     def table(self) -> VectorTable:
         """Return vectors of items, what each brings into a user's (see :meth:`_given`), and of users."""
         user = self._users.vector.astype(np.float32)
@@ -174,6 +171,18 @@ class IALS(NearlineModel):
         """
         scores = self._items.vector @ self.user_vector(items, weights, user_num)
         scores[self._item_weight == 0.0] = np.nan
+        return scores
+
+    def score_many(self, histories: Histories) -> Floats:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`; users are solved as a block."""
+        known = (histories.item < len(self._items.vector)) & (histories.weight > 0.0)
+        start = np.concatenate([[0], np.cumsum(known)])[histories.start]
+        block = Block(start, histories.item[known].astype(np.int32), histories.weight[known])
+        users = solve_block(self._penalty, block, self._items)[0]
+        for request in np.flatnonzero(np.diff(start) == 0).tolist():
+            users[request] = self.user_vector(*histories.one(request))
+        scores = users @ self._items.vector.T
+        scores[:, self._item_weight == 0.0] = np.nan
         return scores
 
     def user_vector(self, items: Nums, weights: Floats, user_num: int = -1) -> Floats:

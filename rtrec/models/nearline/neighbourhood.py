@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from rtrec.errors import CorruptionError, InputError, nearest
 from rtrec.models.nearline.base import Arrays, NearlineModel
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.item_knn import MOST_PRODUCTS, column_products
 from rtrec.models.nearline.stored import stored, stored_table, table_arrays
@@ -122,6 +123,15 @@ class Neighbourhood(NearlineModel):
     def score(self, items: Nums, weights: Floats, user_num: int = -1) -> Floats:
         """See :class:`~rtrec.models.nearline.base.NearlineModel`; how R enters is said above."""
         return self.alpha * self._table.score(items, weights * self._ratings_of(user_num, items))
+
+    def score_many(self, histories: Histories) -> Floats:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`."""
+        rated = [
+            weights * self._ratings_of(user_num, items)
+            for items, weights, user_num in map(histories.one, range(histories.n_requests))
+        ]
+        weights = np.concatenate([np.zeros(0), *rated])
+        return self.alpha * self._table.score_many(histories._replace(weight=weights))
 
     def _ratings_of(self, user_num: int, items: Nums) -> Floats:
         """Return R_uj of each item, ``(event,)``."""

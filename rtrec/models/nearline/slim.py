@@ -83,7 +83,7 @@ class SLIM(NearlineModel):
         items = self.ease.items
         matrix = self.ease.matrix(history, items)
         gram = (matrix.T @ matrix).toarray()
-        kept = _as_matrix(pruned)[items][:, items].tocsc()
+        kept = pruned.matrix()[items][:, items].tocsc()
         sources, targets, weights = [], [], []
         for target in range(len(items)):
             part = slice(kept.indptr[target], kept.indptr[target + 1])
@@ -135,10 +135,3 @@ def _positive_ridge(gram: Floats, source: Nums, target: int, ridge: float) -> tu
         if (weight > 0.0).all():
             return source, weight
         source = source[weight > 0.0]
-
-
-def _as_matrix(table: NeighbourTable) -> sp.csr_array:
-    """Return a table's weights, ``(item, item)``."""
-    filled = np.arange(table.item.shape[1]) < table.size[:, None]
-    end = np.concatenate([[0], np.cumsum(table.size)])
-    return sp.csr_array((table.weight[filled], table.item[filled], end), shape=(table.n_items, table.n_items))

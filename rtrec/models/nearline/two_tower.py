@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from rtrec.models.nearline.base import Arrays
 from rtrec.models.nearline.deep import DeepModel, Training
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.replay import Columns
 from rtrec.models.nearline.tables import Singles, VectorTable
@@ -122,6 +123,19 @@ class TwoTowerModel(DeepModel):
             user[:-1] += features[user_num].astype(np.float64) @ self._user_side
         scores: Floats = self._table.found.astype(np.float64) @ user
         scores[~self._spoken_for] = np.nan
+        return scores
+
+    def score_many(self, histories: Histories) -> Floats:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`."""
+        users = self._table.user_vectors(histories)
+        users[:, -1:] = 1.0
+        features = self._features["user"]
+        if features.shape[1]:
+            told = (histories.user_num >= 0) & (histories.user_num < len(features))
+            own = features[histories.user_num[told]].astype(np.float64)
+            users[told, :-1] += own @ self._user_side
+        scores: Floats = users @ self._table.found.T.astype(np.float64)
+        scores[:, ~self._spoken_for] = np.nan
         return scores
 
     def to_arrays(self) -> Arrays:

@@ -102,7 +102,7 @@ class StreamingModel(Recommender, Generic[State]):
         } | {
             "base/had": _pairs(self._had),
             "base/disliked": _pairs(self._disliked),
-            "base/known": np.array(sorted(self._known), np.int64),
+            "base/known": np.flatnonzero(self._is_known),
             "base/shown": np.array(sorted(self._shown), np.int64),
         }
 
@@ -131,7 +131,9 @@ class StreamingModel(Recommender, Generic[State]):
         for name, array in fields.items():
             getattr(self._state, name)[: len(array)] = array
         self._had, self._disliked = _sets(had), _sets(disliked)
-        self._known, self._shown = set(known.tolist()), set(shown.tolist())
+        self._is_known = np.zeros(int(known.max(initial=-1)) + 1, np.bool_)
+        self._is_known[known] = True
+        self._shown = set(shown.tolist())
 
 
 def _axis(field: str) -> str:
