@@ -13,9 +13,10 @@ A first fit splits the history by time: it trains on the oldest part, keeps the 
 the next and reports the error on all three (:class:`SplitLosses`). The two later parts are learned only after
 that, like any new events.
 
-The head is no product of vectors, so it can score every item only for a user it knows, which
-:meth:`EmbeddingModel.score` does. The published table is an approximation for everybody: of each item the M
-with the most similar vectors (cosine), which is also what answers a stranger.
+The head is no product of vectors, so it can score every item only for a user it knows, as they were at the
+last fit. The published table is an approximation for everybody: of each item the M with the most similar
+vectors (cosine). Whoever has a history is scored by its rows, which see what the user had since; the head
+speaks where none is given.
 """
 
 from __future__ import annotations
@@ -162,8 +163,13 @@ class EmbeddingModel(DeepModel):
         return self._table
 
     def score(self, items: Nums, weights: Floats, user_num: int = -1) -> Floats:
-        """See :class:`~rtrec.models.nearline.base.NearlineModel`; the head's y for a user it knows."""
-        if 0 <= user_num < len(self._known_users) and self._known_users[user_num]:
+        """Return what the rows of a user's items say; the head's y for one it knows of whom none is given.
+
+        The head knows a user as they were at the last fit, which is worth less than what they just had.
+        """
+        had = items[items < self.n_items]
+        is_known = 0 <= user_num < len(self._known_users) and self._known_users[user_num]
+        if is_known and not self._known[had].any():
             with self.weights.torch.no_grad():
                 nums = np.arange(self.n_items, dtype=np.int32)
                 outputs = self._outputs(np.full(1, user_num, np.int32), nums).cpu().numpy().astype(np.float64)

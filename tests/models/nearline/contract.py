@@ -9,6 +9,7 @@ import pytest
 
 from rtrec.errors import CorruptionError
 from rtrec.models.nearline.base import NearlineModel
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.refitted import Refitted
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable
@@ -112,6 +113,21 @@ class NearlineContract(ABC):
         fitted.score(np.array([9], np.int32), np.ones(1), 5)
         np.testing.assert_array_equal(fitted.score(ITEMS, WEIGHTS, 3), first)
 
+    def test_many_at_once_are_scored_as_one_by_one(self, fitted):
+        nothing = np.zeros(0, np.int32), np.zeros(0)
+        requests = [
+            (ITEMS, WEIGHTS, 3),
+            (ITEMS, WEIGHTS, -1),
+            (*nothing, 5),
+            (*nothing, -1),
+            (np.array([9, 10_000, 9], np.int32), np.array([1.0, 0.7, 0.5]), 10_000),
+            (np.arange(20, dtype=np.int32), 0.9 ** np.arange(20), 8),
+        ]
+        many = fitted.score_many(Histories.of(requests))
+        one_by_one = np.array([fitted.score(*request) for request in requests])
+        np.testing.assert_allclose(many, one_by_one, rtol=1e-5, atol=1e-6)
+        assert fitted.score_many(Histories.of([])).shape == (0, 30)
+
     def test_inputs_are_untouched(self):
         given, model = history(), self.make()
         before = [np.copy(column) for column in given[:5]]
@@ -119,6 +135,7 @@ class NearlineContract(ABC):
         model.update(given, 600)
         items, weights = ITEMS.copy(), WEIGHTS.copy()
         model.score(items, weights, 3)[:] = 0.0
+        model.score_many(Histories.of([(items, weights, 3)]))[:] = 0.0
         for column, was in zip(given[:5], before, strict=True):
             np.testing.assert_array_equal(column, was)
         np.testing.assert_array_equal(items, ITEMS)

@@ -26,12 +26,14 @@ class TestEmbedding(DeepContract):
     def make(self):
         return small()
 
-    def test_a_known_user_is_scored_by_the_head(self, fitted):
+    def test_a_known_user_without_a_history_at_hand_is_scored_by_the_head(self, fitted):
         with torch.no_grad():
             users, items = np.full(30, 3, np.int32), np.arange(30, dtype=np.int32)
             head = fitted._outputs(users, items).numpy()
-        np.testing.assert_allclose(fitted.score(ITEMS, WEIGHTS, 3), head, rtol=1e-5)
-        assert not np.allclose(fitted.score(ITEMS, WEIGHTS, 3), fitted.score(ITEMS, WEIGHTS, -1))
+        nothing = np.zeros(0, np.int32), np.zeros(0)
+        np.testing.assert_allclose(fitted.score(*nothing, 3), head, rtol=1e-5)
+        np.testing.assert_array_equal(fitted.score(ITEMS, WEIGHTS, 3), fitted.score(ITEMS, WEIGHTS, -1))
+        assert not np.allclose(fitted.score(ITEMS, WEIGHTS, 3), head)
 
 
 def ratings(n_events: int = 2000, *, noise: float = 0.0) -> Interactions:
