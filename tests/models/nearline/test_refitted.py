@@ -84,7 +84,7 @@ def test_a_kind_of_no_weight_hides_its_item_and_makes_none_known():
     model.repeat = True
     model.test_then_learn(log((5, BUY), (6, BUY), (7, VIEW), (6, VIEW)), k=3)
 
-    # 7 was only ever viewed and 6 viewed last: with repeats both are hidden, and a stranger gets what is known.
+    # 7 was only ever viewed and 6 viewed last: both are hidden; a stranger gets what is known, 5 and 6.
     assert model.recommend(0, 9.0) == [5]
     assert model.recommend(1, 9.0) == [6, 5]
 
