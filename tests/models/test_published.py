@@ -8,7 +8,9 @@ import pytest
 from rtrec.features.declared import FEATURE_NAMES
 from rtrec.models.blend import Blend
 from rtrec.models.explain import explain
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.nearline.ials import IALS
+from rtrec.models.nearline.tables import NeighbourTable, pruned
+from rtrec.models.single import BuiltIn
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -111,6 +113,22 @@ def test_published_tables_survive_a_round_trip() -> None:
     for field, array in zip(NeighbourTable._fields, again.nearline["content"], strict=True):
         np.testing.assert_array_equal(array, getattr(TABLE, field), err_msg=field)
     assert opinions(again, CONTENT) == opinions(blend, CONTENT)
+
+
+def test_a_table_stored_with_weights_of_float16_says_the_same() -> None:
+    whole, half = taught(Settings()), taught(Settings())
+    half.publish("content", pruned(TABLE, 3, half=True))
+    assert opinions(half, CONTENT) == opinions(whole, CONTENT)
+    assert half.nearline["content"].weight.dtype == np.float32
+
+
+def test_rows_made_from_vectors_say_how_they_were_found() -> None:
+    model = BuiltIn("default", Settings(), nearline={"history": IALS(n_factors=2, sweeps=1)}, refit_every=5)
+    model.test_then_learn(EVENTS, k=10)
+    assert model.nearest == {}  # nothing was published before the next event came
+    model.test_then_learn(EVENTS, k=10)
+    assert model.nearest["history"].about() == {"search": "exact", "recall": 1.0, "recall_sample": 0}
+    assert model.blend.nearline["history"].n_items == 8
 
 
 def test_an_unknown_slot_is_refused() -> None:
