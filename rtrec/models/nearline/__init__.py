@@ -5,8 +5,8 @@ A *neighbour table* gives each item a row of at most M others with weights (item
 models). One file is one model (:class:`~rtrec.models.nearline.base.NearlineModel`);
 :class:`~rtrec.models.nearline.refitted.Refitted` tests any of them event by event, with refits in between.
 
-A vector table becomes neighbour rows in :mod:`~rtrec.models.nearline.nearest`, by an index above 100,000 items.
-Smaller copies say nearly the same: vectors as float16 or int8
+A vector table becomes neighbour rows in :mod:`~rtrec.models.nearline.nearest`, by an index above
+100,000 items. Smaller copies say nearly the same: vectors as float16 or int8
 (:func:`~rtrec.models.nearline.compressed.compress`), shorter rows with weights as float16
 (:func:`~rtrec.models.nearline.tables.pruned`).
 """

@@ -64,8 +64,8 @@ class NearlineModel(ABC):
     def score_many(self, histories: Histories) -> Floats:
         """Return what :meth:`score` returns for each of many users, up to rounding, ``(request, item)``.
 
-        A caller asks for as many at once as fit in memory. Where a model has a way of its own, a subclass that
-        overrides :meth:`score` overrides this too.
+        A caller asks for as many at once as fit in memory. Where a model has a way of its own, a
+        subclass that overrides :meth:`score` overrides this too.
         """
         if type(self).score is NearlineModel.score:
             return self.table().score_many(histories)
