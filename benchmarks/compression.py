@@ -189,7 +189,9 @@ def _figure(name: str, value: Any) -> str:
         return f"{value:,}" if isinstance(value, int) else str(value)
     if name in ("change", "memory"):
         return f"{value:+.2%}" if name == "change" else f"{value:.1%}"
-    return f"{value:.4f}" if value < 1.5 else f"{value:,.0f}"
+    if name in ("seconds", "exact, reckoned"):
+        return f"{value:,.1f} s"
+    return f"{value:,.0f}" if name == "events_per_s" else f"{value:.4f}"
 
 
 def main() -> None:
