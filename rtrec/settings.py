@@ -88,7 +88,7 @@ class Settings(BaseModel):
     weight_like: float = _live(1.0, "Weight of a like in every count.", ge=-1.0, le=10.0)
     weight_dislike: float = _live(
         -1.0,
-        "Weight of a dislike; zero or less teaches the tables nothing and hides the item.",
+        "Weight of a dislike; below zero it lowers what the tables say of the item, and it hides the item.",
         ge=-1.0,
         le=10.0,
     )

@@ -20,6 +20,7 @@ from rtrec.features.declared import NEAR_RING, NEXT_RING, TRAIL_RING
 from rtrec.models.candidates import fill_context, fill_features, gather
 from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_cross_gradient
 from rtrec.models.jit import kernel
+from rtrec.models.lowering import lower_item
 from rtrec.models.ranker import (
     fill_scale,
     learn_ranker,
@@ -109,25 +110,32 @@ def step(
             for age in range(len(before)):
                 before[age] = users.ring[user, age]
             learn_user(users, params.half_life_s, now, user, item, weight, value)
-            if weight > 0.0 and not defer:
-                learn_item(tables, params, now, item, weight, value, walker, before)
+            if not defer:
+                teach_item(tables, params, now, item, weight, value, walker, before)
         start = stop
     return start
 
 
 @kernel
 def learn_items(tables, params, operations):
-    """Learn deferred operations in order; those without positive weight teach the tables nothing."""
+    """Learn deferred operations in order."""
     for event in range(len(operations.item_num)):
-        weight = operations.weight[event]
-        if weight > 0.0:
-            now, item, before = (
-                operations.timestamp[event],
-                operations.item_num[event],
-                operations.before[event],
-            )
-            value, walker = operations.value[event], operations.walker[event]
-            learn_item(tables, params, now, item, weight, value, walker, before)
+        now, item, weight = (
+            operations.timestamp[event],
+            operations.item_num[event],
+            operations.weight[event],
+        )
+        value, walker, before = operations.value[event], operations.walker[event], operations.before[event]
+        teach_item(tables, params, now, item, weight, value, walker, before)
+
+
+@kernel
+def teach_item(tables, params, now, item, weight, value, walker, before):
+    """Raise or lower what the tables say of an item, by the sign of the event's weight."""
+    if weight > 0.0:
+        learn_item(tables, params, now, item, weight, value, walker, before)
+    elif weight < 0.0:
+        lower_item(tables, params, now, item, weight, before)
 
 
 @kernel

@@ -75,7 +75,7 @@ class Operations(NamedTuple):
 
     timestamp: Floats  # (event,)
     item_num: Nums  # (event,)
-    weight: Floats  # (event,) only those above zero teach anything
+    weight: Floats  # (event,) above zero it raises, below zero it lowers, zero teaches nothing
     value: Floats  # (event,) a price, a rating; NaN where there is none
     walker: Nums  # (event,) the user's number among those of all shards
     before: Nums  # (event, age) the user's items just before, newest first, -1 where there are none
@@ -173,13 +173,11 @@ def hotter(heat, one, other):
 
 @kernel
 def learn_item(tables, params, timestamp, item, weight, value, walker, before):
-    """Learn one operation; ``before`` holds the user's last items, newest first, -1 where there are none."""
+    """Learn one operation of positive ``weight``; ``before`` holds the user's last items, newest first, -1 where there are none."""
     if tables.total[item] == 0.0:
         tables.first_time[item] = timestamp
         tables.last_time[item] = timestamp
-    tables.total[item] += weight
-    tables.log_count[item] = np.log1p(tables.total[item])
-    tables.discount[item] = (tables.total[item] + SMOOTHING) ** -CANDIDATE_POWER
+    set_total(tables, item, tables.total[item] + weight)
     tables.first_time[item] = min(tables.first_time[item], timestamp)  # events may come late
     tables.last_time[item] = max(tables.last_time[item], timestamp)
     if np.isfinite(value):
@@ -220,6 +218,14 @@ def learn_item(tables, params, timestamp, item, weight, value, walker, before):
             )
     trails = tables.trails
     learn_visit(trails.before, trails.after, trails.n_visits, tables.last_visit[walker], item, before)
+
+
+@kernel
+def set_total(tables, item, total):
+    """Set the weight of an item's events, and what is derived from it."""
+    tables.total[item] = total
+    tables.log_count[item] = np.log1p(total)
+    tables.discount[item] = (total + SMOOTHING) ** -CANDIDATE_POWER
 
 
 @kernel

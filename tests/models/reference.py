@@ -49,9 +49,19 @@ class Row:
             self.items[place] = neighbour
             self.values[place] = np.float32(weight + float(self.inherited * self.values[place]))
 
+    def lower(self, neighbour: int, less: float) -> None:
+        if neighbour in self.items:
+            place = self.items.index(neighbour)
+            self.values[place] = np.float32(max(float(self.values[place]) - less, 0.0))
+
     @property
     def weights(self) -> dict[int, float]:
         return {item: float(value) for item, value in zip(self.items, self.values, strict=True)}
+
+
+def lowered(count: float, less: float, one: float) -> float:
+    """Take ``less`` events from a count in which an event counts ``one``; a sixteenth of one is left."""
+    return max(count - less * one, min(count, one / 16.0))
 
 
 def average(values: list[float]) -> float | None:
@@ -112,10 +122,18 @@ class Reference:
         self.out_squares = start.out_squared_gradient.astype(float)
 
     def decayed(self, item: int, now: float, half_life: float) -> float:
-        return sum(weight * 2.0 ** ((then - now) / half_life) for then, weight in self.events[item])
+        """Replay the item's events in the order they came, all counts as of ``now``."""
+        count = 0.0
+        for then, weight in self.events[item]:
+            one = 2.0 ** ((then - now) / half_life)
+            count = count + weight * one if weight > 0.0 else lowered(count, -weight, one)
+        return count
 
     def total(self, item: int) -> float:
-        return sum(weight for _, weight in self.events[item])
+        count = 0.0
+        for _, weight in self.events[item]:
+            count = count + weight if weight > 0.0 else lowered(count, -weight, 1.0)
+        return count
 
     def may_get(self, user: int, item: int) -> bool:
         if self.settings.repeat:
@@ -161,7 +179,7 @@ class Reference:
         return found
 
     def fill(self, values: dict[str, float], user: int, item: int, now: float) -> None:
-        times = [then for then, _ in self.events[item]]
+        times = [then for then, weight in self.events[item] if weight > 0.0]
         for name in ("near_ring", "near_last", "next_ring", "next_last"):
             values[name] *= (self.total(item) + SMOOTHING) ** -CANDIDATE_POWER
             values[f"{name}_root"] = math.sqrt(values[name])
@@ -201,9 +219,10 @@ class Reference:
             values["value"] = mean if level is None and mean is not None else level or 0.0
             values["value_gap"] = 0.0 if level is None or mean is None else abs(level - mean)
         if self.settings.use_daypart:
-            share = sum(w for each in self.events for t, w in self.events[each] if daypart(t) == daypart(now))
-            share /= sum(map(self.total, self.events))
-            own_share = sum(w for t, w in self.events[item] if daypart(t) == daypart(now))
+            raised = {each: [(t, w) for t, w in self.events[each] if w > 0.0] for each in self.events}
+            share = sum(w for each in raised for t, w in raised[each] if daypart(t) == daypart(now))
+            share /= sum(w for each in raised for _, w in raised[each])
+            own_share = sum(w for t, w in raised[item] if daypart(t) == daypart(now))
             expected = share * (self.total(item) + SMOOTHING)
             values["daypart"] = math.sqrt((own_share + share * SMOOTHING) / expected) if share else 1.0
         if self.settings.repeat and (user, item) in self.had:
@@ -212,7 +231,7 @@ class Reference:
             values["had_idle"] = (1.0 + max(now - max(own), 0.0) / 3600.0) ** 0.25
 
     def root_age(self, item: int, now: float) -> float:
-        first = min(then for then, _ in self.events[item])
+        first = min(then for then, weight in self.events[item] if weight > 0.0)
         return (1.0 + max(now - first, 0.0) / 3600.0) ** 0.25
 
     def moment(self, user: int, now: float) -> tuple[str, bool]:
@@ -343,6 +362,8 @@ class Reference:
         self.n_events[user] = self.n_events.get(user, 0) + 1
         if importance <= 0.0:
             self.hidden.add((user, item))
+            if importance < 0.0 and item in self.events:
+                self.lower(item, self.ring.get(user, []), now, importance)
             return
         self.hidden.discard((user, item))
         ring = self.ring.setdefault(user, [])
@@ -366,3 +387,15 @@ class Reference:
         walked.insert(0, Visit(ring[:BEFORE]))
         self.visits.setdefault(item, []).append(walked[0])
         ring.insert(0, item)
+
+    def lower(self, item: int, ring: list[int], now: float, importance: float) -> None:
+        self.events[item].append((now, importance))
+        for age, other in enumerate(ring[: self.settings.ring_length]):
+            if other == item:
+                continue
+            less = -importance * self.settings.ring_decay**age
+            for one, two in ((other, item), (item, other)):
+                if one in self.near:
+                    self.near[one].lower(two, less)
+            if age < self.settings.transition_reach and other in self.next:
+                self.next[other].lower(item, -importance / (age + 1))
