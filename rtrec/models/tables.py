@@ -173,7 +173,10 @@ def hotter(heat, one, other):
 
 @kernel
 def learn_item(tables, params, timestamp, item, weight, value, walker, before):
-    """Learn one operation of positive ``weight``; ``before`` holds the user's last items, newest first, -1 where there are none."""
+    """Learn one operation of positive ``weight``.
+
+    ``before`` holds the user's last items, newest first, -1 where there are none.
+    """
     if tables.total[item] == 0.0:
         tables.first_time[item] = timestamp
         tables.last_time[item] = timestamp
