@@ -19,7 +19,7 @@ FORMAT_VERSION = 4
 _MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
-_OURS = (_MANIFEST, "log", "snapshots", _TEXTS, _TITLES)
+_OURS = (_MANIFEST, "log", "snapshots", "features", _TEXTS, _TITLES)
 
 
 class Deployment:
@@ -29,6 +29,7 @@ class Deployment:
         self.home = Path(home)
         self.log_path = self.home / "log" / "events.sqlite"
         self.snapshots = self.home / "snapshots"
+        self.features = self.home / "features"
         self.reports = self.home / "reports"
 
     def __repr__(self) -> str:
@@ -127,7 +128,7 @@ class Deployment:
         publish_text(self.home / _MANIFEST, text)
 
     def clear(self) -> None:
-        """Remove log, snapshots and manifest; reports and whatever else lies there stay."""
+        """Remove log, snapshots, features and manifest; reports and whatever else lies there stay."""
         for name in _OURS:
             path = self.home / name
             if path.is_dir():

@@ -48,8 +48,15 @@ def _evaluate(request: JobRequest) -> Path:
     return report_on_deployment(request)
 
 
+def _features(request: JobRequest) -> Path:
+    from rtrec.jobs.features import recompute_features
+
+    return recompute_features(request)
+
+
 JOBS: dict[str, Job] = {
     "evaluate": Job(_evaluate, "test every model on the log so far and write a report, one HTML file"),
+    "features": Job(_features, "recompute the historical features from the log and publish the next version"),
 }
 
 

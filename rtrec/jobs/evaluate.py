@@ -26,9 +26,9 @@ from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.features.historical.cohorts import find_cohorts
 from rtrec.files import publish_text
 from rtrec.jobs.catalogue import JobRequest, Progress
-from rtrec.jobs.cohorts import find_cohorts
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import BUILT_IN, make_model

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from rtrec.errors import InputError
 from rtrec.evaluation.result import Evaluation
 from rtrec.events.log import EventLog, StoredDeadLetter
-from rtrec.jobs.cohorts import Cohorts
+from rtrec.features.historical.cohorts import Cohorts
 from rtrec.settings import Settings, make_settings
 from rtrec.types import Columns, Ints
 

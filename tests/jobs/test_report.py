@@ -13,7 +13,7 @@ from rtrec.dashboard import style
 from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.log import StoredDeadLetter
-from rtrec.jobs.cohorts import Cohort, Cohorts
+from rtrec.features.historical.cohorts import Cohort, Cohorts
 from rtrec.jobs.findings import Findings, LogContents
 from rtrec.jobs.report import _curves, headline, render
 from rtrec.jobs.report_figures import COLOURS, DASHES, SPARE, cohort_figure

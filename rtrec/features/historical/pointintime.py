@@ -1,0 +1,246 @@
+"""The features that the kernel keeps in real time, computed again in batch: as they were at any moment.
+
+Asked about a user, an item and a place in the stream, the answer is made from the events *before* that place
+and from nothing else. It agrees with what the kernel had then, row by row, so one declared feature means the
+same in batch and online; and it is what a model that trains on history should train on.
+
+Item features need an item's events, user features a user's, so both sides are brought together by id, and
+each partition is a few sorts and searches:
+
+    count      = log(1 + sum of w_e)
+    heat       = log2(sum of w_e * 2 ** (t_e / h)) - now / h, not below ``coldest``
+    age, idle  = (1 + hours since the first, the latest event) ** (1/4), 1 before any
+    had        = sqrt(events of the user with the item), 0 after one of weight zero or less
+    had_idle   = (1 + hours since the latest of them) ** (1/4), 0 where ``had`` is
+
+with e over the item's events of positive weight w_e before the place, t_e their times, h a half-life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rtrec.types import Floats, Ints, NumberedEvents, Nums
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+
+Keys: TypeAlias = "npt.NDArray[np.integer[Any]]"
+
+HOUR_S = 3600.0
+_ITEM = ("heat_short", "heat_long", "count", "age", "idle")
+_PAIR = ("had", "had_idle", "ring")
+
+
+class Asked(NamedTuple):
+    """What is asked about, each ``(ask,)``; events ``0`` to ``place - 1`` of the stream may be known."""
+
+    place: Ints
+    user_num: Nums
+    item_num: Nums
+    timestamp: Floats  # when it is asked, seconds since 1970 UTC
+
+
+class Memory(NamedTuple):
+    """How the kernel remembers; the names are those of the settings."""
+
+    kind_weight: tuple[float, ...]
+    half_life_s: tuple[float, float]  # short, long
+    ring_length: int
+    coldest: float = -4.0  # log2 of a decayed count stops here
+
+
+def asked_by(events: NumberedEvents) -> Asked:
+    """Return what each event of a stream asks: its own item, for its own user, just before it is learned."""
+    return Asked(np.arange(events.n_events), events.user_num, events.item_num, events.timestamp)
+
+
+def online_features(
+    events: NumberedEvents, asked: Asked, memory: Memory, *, n_partitions: int = 1
+) -> pd.DataFrame:
+    """Return the online features of everything asked, a row an ask, computed by Dask over so many partitions.
+
+    Parameters
+    ----------
+    events
+        The stream in the order in which it was learned, which late events make another order than time's.
+    asked
+        From :func:`asked_by`, or of any pairs at any places.
+    memory
+        How the kernel remembers.
+
+    Returns
+    -------
+    Float32 columns by the names in :mod:`rtrec.features.declared`, and ``ring``: whether the item was among
+    the last ``memory.ring_length`` of the user.
+    """
+    import dask
+    import dask.dataframe as dd
+
+    weight = np.asarray(memory.kind_weight, np.float64)[events.kind]
+    stream = pd.DataFrame(
+        {
+            "place": np.arange(events.n_events),
+            "user_num": events.user_num,
+            "item_num": events.item_num,
+            "timestamp": events.timestamp,
+            "weight": weight,
+        }
+    )
+    wanted = pd.DataFrame(asked._asdict() | {"ask": np.arange(len(asked.place))})
+    history, asks = (dd.from_pandas(each, npartitions=n_partitions) for each in (stream, wanted))
+    parts = [
+        _by(key, function, columns, history, asks, memory, n_partitions)
+        for key, function, columns in (
+            ("item_num", item_features, _ITEM),
+            ("user_num", pair_features, _PAIR),
+        )
+    ]
+    of_item, of_pair = (each.set_index("ask").sort_index() for each in dask.compute(*parts))
+    return of_item.join(of_pair)
+
+
+def _by(
+    key: str,
+    function: Callable[[pd.DataFrame, pd.DataFrame, Memory], pd.DataFrame],
+    columns: Sequence[str],
+    history: dd.DataFrame,
+    asks: dd.DataFrame,
+    memory: Memory,
+    n_partitions: int,
+) -> dd.DataFrame:
+    """Bring all events and asks of an id into one partition and compute them there."""
+    sides = (each.shuffle(key, npartitions=n_partitions) for each in (history, asks))
+    types = {name: np.dtype(bool if name == "ring" else np.float32) for name in columns}
+    meta = pd.DataFrame(
+        {name: pd.Series([], dtype=kind) for name, kind in ({"ask": np.int64} | types).items()}
+    )
+    events, wanted = sides
+    return events.map_partitions(function, wanted, memory, meta=meta, align_dataframes=False)
+
+
+def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> pd.DataFrame:
+    """Return what was known of the items asked about, before each ask; their events must all be here.
+
+    Parameters
+    ----------
+    events
+        Columns ``place``, ``item_num``, ``timestamp``, ``weight``.
+    asks
+        Columns ``ask``, ``place``, ``item_num``, ``timestamp``.
+    """
+    taught = events[events["weight"] > 0.0].sort_values(["item_num", "place"])
+    item, time = taught["item_num"].to_numpy(), taught["timestamp"].to_numpy()
+    weight = taught["weight"].to_numpy()
+    total = _running(np.add, weight, item)
+    first, latest = _running(np.minimum, time, item), _running(np.maximum, time, item)
+    last = _last_before(
+        item, taught["place"].to_numpy(), asks["item_num"].to_numpy(), asks["place"].to_numpy()
+    )
+    known, now = last >= 0, asks["timestamp"].to_numpy()
+    columns: dict[str, npt.NDArray[np.float32]] = {}
+    for name, half_life in zip(("heat_short", "heat_long"), memory.half_life_s, strict=True):
+        # Powers of two of times in half-lives overflow; their logarithms add up as well.
+        heat = _running(np.logaddexp2, np.log2(weight) + time / half_life, item)
+        cooled = np.full(len(asks), memory.coldest)
+        cooled[known] = np.maximum(heat[last[known]] - now[known] / half_life, memory.coldest)
+        columns[name] = cooled.astype(np.float32)
+    counted = np.zeros(len(asks))
+    counted[known] = np.log1p(total[last[known]])
+    columns["count"] = counted.astype(np.float32)
+    for name, moments in (("age", first), ("idle", latest)):
+        since = np.zeros(len(asks))
+        since[known] = now[known] - moments[last[known]]
+        columns[name] = _root_hours(since)
+    return pd.DataFrame({"ask": asks["ask"].to_numpy(), **columns})
+
+
+def pair_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> pd.DataFrame:
+    """Return what users had with the items asked about, before each ask; their events must all be here.
+
+    Parameters
+    ----------
+    events
+        Columns ``place``, ``user_num``, ``item_num``, ``timestamp``, ``weight``.
+    asks
+        Columns ``ask``, ``place``, ``user_num``, ``item_num``, ``timestamp``.
+    """
+    pair, wanted = _pairs(events), _pairs(asks)
+    order = np.lexsort((events["place"].to_numpy(), pair))
+    ordered, pair = events.iloc[order], pair[order]
+    had_times = _running(np.add, np.ones(len(pair)), pair)
+    latest = _running(np.maximum, ordered["timestamp"].to_numpy(), pair)
+    place = asks["place"].to_numpy()
+    last = _last_before(pair, ordered["place"].to_numpy(), wanted, place)
+    # The last of a pair's events decides whether the user has the item, or it is hidden.
+    has = last >= 0
+    has[has] = ordered["weight"].to_numpy()[last[has]] > 0.0
+    had, had_idle = np.zeros(len(asks), np.float32), np.zeros(len(asks), np.float32)
+    had[has] = np.sqrt(had_times[last[has]].astype(np.float32))
+    had_idle[has] = _root_hours(asks["timestamp"].to_numpy()[has] - latest[last[has]])
+    return pd.DataFrame(
+        {
+            "ask": asks["ask"].to_numpy(),
+            "had": had,
+            "had_idle": had_idle,
+            "ring": _in_ring(events, asks, memory.ring_length),
+        }
+    )
+
+
+def _in_ring(events: pd.DataFrame, asks: pd.DataFrame, ring_length: int) -> npt.NDArray[np.bool_]:
+    """Say of each ask whether the item was among the user's last ones, which only liked events enter."""
+    entered = events[events["weight"] > 0.0].sort_values(["user_num", "place"])
+    user, place = entered["user_num"].to_numpy(), entered["place"].to_numpy()
+    asked_user, asked_place = asks["user_num"].to_numpy(), asks["place"].to_numpy()
+    newest = _last_before(user, place, asked_user, asked_place)  # rows of one user follow each other
+    pair = _pairs(entered)
+    order = np.lexsort((place, pair))
+    found = _last_before(pair[order], place[order], _pairs(asks), asked_place)
+    inside = found >= 0
+    inside[inside] = newest[inside] - order[found[inside]] < ring_length
+    return inside
+
+
+def _pairs(frame: pd.DataFrame) -> Ints:
+    return frame["user_num"].to_numpy(np.int64) << 32 | frame["item_num"].to_numpy(np.int64)
+
+
+def _running(how: np.ufunc, values: Floats, key: Keys) -> Floats:
+    """Accumulate values, anew wherever the key changes."""
+    result = np.empty(len(values))
+    starts = np.flatnonzero(np.diff(key, prepend=key[:1] - 1))
+    for start, stop in pairwise([*starts.tolist(), len(values)]):
+        how.accumulate(values[start:stop], out=result[start:stop])
+    return result
+
+
+def _last_before(key: Keys, place: Ints, asked_key: Keys, asked_place: Ints) -> Ints:
+    """Return the row of the last event of each asked key before its asked place; -1 where there is none.
+
+    Parameters
+    ----------
+    key, place
+        Of events in order of key, then place.
+    """
+    if not len(key):
+        return np.full(len(asked_key), -1, np.int64)
+    keys, first = np.unique(key, return_index=True)
+    number = np.minimum(np.searchsorted(keys, asked_key), len(keys) - 1)
+    there = keys[number] == asked_key
+    width = int(max(place.max(), asked_place.max(initial=0))) + 1
+    group = np.repeat(np.arange(len(keys)), np.diff(np.r_[first, len(key)]))
+    row = np.searchsorted(group * width + place, number * width + asked_place, side="left") - 1
+    return np.where(there & (row >= first[number]), row, -1)
+
+
+def _root_hours(seconds: Floats) -> npt.NDArray[np.float32]:
+    """Return the fourth root of 1 + hours, in float32 as the kernel has it."""
+    hours = np.maximum(seconds.astype(np.float32), np.float32(0.0)) * np.float32(1.0 / HOUR_S)
+    return np.sqrt(np.sqrt(np.float32(1.0) + hours))

@@ -1,0 +1,48 @@
+"""Versions of the historical features on disk, in the format of snapshots: whole and checked, or not there.
+
+A folder a version, ``version-7``; whoever serves maps the newest into memory and goes on with it until there
+is a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtrec.features.historical.features import HistoricalFeatures
+from rtrec.models.snapshot import latest_snapshot, list_snapshots, prune_snapshots, write_snapshot
+
+#: How many versions are kept: the one in use, and some to go back to.
+KEPT_VERSIONS = 5
+
+
+def write_features(root: Path, features: HistoricalFeatures, about: Mapping[str, Any] | None = None) -> Path:
+    """Write a version under ``root`` in one step, and delete all but the newest few.
+
+    Parameters
+    ----------
+    about
+        What else its manifest shall say, a JSON object.
+    """
+    manifest = features.to_manifest() | {"about": dict(about or {})}
+    path = write_snapshot(root, f"version-{features.version}", features.to_arrays(), manifest)
+    prune_snapshots(root, KEPT_VERSIONS)
+    return path
+
+
+def next_version(root: Path) -> int:
+    """Return a number above that of every version under ``root``, good or damaged."""
+    return 1 + max((int(path.name.rpartition("-")[2]) for path in list_snapshots(root)), default=0)
+
+
+def latest_features(root: Path, *, mmap: bool = False) -> HistoricalFeatures | None:
+    """Return the newest version that is whole, None if there is none; damaged ones are passed over.
+
+    Raises
+    ------
+    CorruptionError
+        If that version was written with other declared features.
+    """
+    snapshot = latest_snapshot(root, mmap=mmap)
+    return None if snapshot is None else HistoricalFeatures.from_arrays(snapshot.arrays(), snapshot.manifest)

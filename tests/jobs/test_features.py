@@ -1,0 +1,90 @@
+"""The job `features`, from a deployment of which part is compacted to its next version."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtrec.engine.deployment import Deployment
+from rtrec.errors import DeploymentError, InputError
+from rtrec.features.historical.build import compute_features
+from rtrec.features.historical.frame import frame_of_events, moment_after
+from rtrec.jobs.catalogue import JobRequest, get_job
+from rtrec.jobs.features import recompute_features
+from rtrec.models.historical import latest_features
+from rtrec.settings import Settings
+from tests.jobs.conftest import NOW
+
+
+@pytest.fixture
+def home(tmp_path: Path, parts) -> Path:
+    """Return a deployment of two shards, half of whose events are compacted."""
+    deployment = Deployment(tmp_path / "home")
+    settings = Settings(weight_buy=2.0).model_dump()
+    deployment.create({"shards": 2, "source": "made", "warmup_events": 300, "settings": settings})
+    log = deployment.open_log()
+    halves = [part.num_rows // 2 for part in parts]
+    log.append([part.slice(0, half) for part, half in zip(parts, halves, strict=True)])
+    log.cut(halves, 0)
+    log.compact(halves, 1)
+    log.append([part.slice(half) for part, half in zip(parts, halves, strict=True)])
+    log.append_control({"control": "settings", "changes": {"weight_click": 0.5}})
+    log.close()
+    return deployment.home
+
+
+def test_the_job_publishes_version_after_version_and_says_so(client, home, events):
+    request = JobRequest(home, scheduler=client.scheduler.address)
+    report = recompute_features(request, clock=lambda: NOW)
+    assert report == home / "reports" / "features-20261124T053000Z.html"
+    found = latest_features(home / "features")
+    log = Deployment(home).open_log(mode="read")
+    assert (found.version, found.ends, found.n_events) == (1, log.ends(), 1500)
+    log.close()
+    # As if all had been one table, with the weights live now.
+    frame = frame_of_events(events, Settings(weight_buy=2.0, weight_click=0.5).kind_weights())
+    expected = compute_features(frame, as_of=moment_after(frame))
+    for name, array in expected.to_arrays().items():
+        np.testing.assert_allclose(found.to_arrays()[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
+    page = report.read_text(encoding="utf-8")
+    assert str(home / "features" / "version-1") in page
+    assert "1,500 events" in page
+    assert "trend" in page
+
+    later = recompute_features(request, clock=lambda: NOW + timedelta(hours=1))
+    assert latest_features(home / "features").version == 2
+    assert latest_features(home / "features").user_cohort.tolist() == found.user_cohort.tolist()
+    assert "have hardly changed (stability index 0.000)" in later.read_text(encoding="utf-8")
+
+
+def test_the_job_only_reads_the_log_so_a_run_may_go_on(client, home):
+    told = []
+    with Deployment(home).lock():
+        log = Deployment(home).open_log()
+        request = JobRequest(
+            home, scheduler=client.scheduler.address, progress=lambda *step: told.append(step)
+        )
+        get_job("features").run(request)
+        log.append_control({"control": "settings", "changes": {"ring_length": 9}})
+        log.close()
+    assert [(done, total) for _, done, total in told] == [(step, 4) for step in (1, 2, 3, 4)]
+
+
+def test_an_empty_log_and_no_deployment_are_said(tmp_path):
+    with pytest.raises(DeploymentError, match="no deployment here"):
+        recompute_features(JobRequest(tmp_path / "nothing"))
+    Deployment(tmp_path / "home").create(
+        {"shards": 1, "source": "x", "warmup_events": 0, "settings": Settings().model_dump()}
+    )
+    with pytest.raises(InputError, match="the log has no events yet"):
+        recompute_features(JobRequest(tmp_path / "home"))
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_without_a_scheduler_tasks_run_in_processes_of_this_machine(home):
+    recompute_features(JobRequest(home), clock=lambda: NOW)
+    assert latest_features(home / "features").n_events == 1500

@@ -1,0 +1,54 @@
+"""Versions of the historical features on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import dask
+import numpy as np
+import pytest
+
+from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.features.historical.build import compute_features
+from rtrec.features.historical.frame import frame_of_events, moment_after
+from rtrec.models.historical import KEPT_VERSIONS, latest_features, next_version, write_features
+from rtrec.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def features():
+    events = SyntheticStream(SyntheticConfig(n_users=20, n_items=15, seed=1)).events(200)
+    with dask.config.set(scheduler="synchronous"):
+        frame = frame_of_events(events, Settings().kind_weights())
+        return compute_features(frame, as_of=moment_after(frame), n_buckets=16)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_the_newest_version_comes_back(tmp_path, features, mmap):
+    for version in (9, 10):
+        write_features(tmp_path, replace(features, version=version), {"why": "test"})
+    found = latest_features(tmp_path, mmap=mmap)
+    assert found.version == 10
+    for name, array in features.to_arrays().items():
+        np.testing.assert_array_equal(found.to_arrays()[name], array)
+    assert next_version(tmp_path) == 11
+
+
+def test_there_is_none_yet(tmp_path):
+    assert latest_features(tmp_path / "nothing") is None
+    assert next_version(tmp_path / "nothing") == 1
+
+
+def test_a_damaged_version_is_passed_over_and_its_number_not_used_again(tmp_path, features):
+    for version in (1, 2):
+        write_features(tmp_path, replace(features, version=version))
+    (tmp_path / "version-2" / "user" / "cohort.npy").write_bytes(b"no")
+    assert latest_features(tmp_path).version == 1
+    assert next_version(tmp_path) == 3
+
+
+def test_old_versions_go(tmp_path, features):
+    for version in range(1, KEPT_VERSIONS + 3):
+        write_features(tmp_path, replace(features, version=version))
+    assert len(list(tmp_path.iterdir())) == KEPT_VERSIONS
+    assert not (tmp_path / "version-2").exists()
