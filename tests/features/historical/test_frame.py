@@ -81,3 +81,9 @@ def test_an_unknown_kind_is_refused():
     odd = events.set_column(place, EVENT_SCHEMA.field(place), pa.array(["glance"]))
     with pytest.raises(ValueError, match="glance"):
         frame_of_events(odd, WEIGHTS).compute()
+
+
+def test_slices_of_one_table_are_not_taken_for_each_other():
+    events = table_of([("u", f"i{day}", float(day)) for day in range(6)])
+    frames = [frame_of_events(events.slice(0, n), WEIGHTS) for n in (2, 4, 6)]
+    assert [len(frame.compute()) for frame in frames] == [2, 4, 6]
