@@ -1,8 +1,9 @@
 """Groups of users who use the catalogue alike, found with dask-ml; a model may serve them unlike.
 
-A cohort keeps its number from version to version: the centres that k-means finds anew are matched with those
-found before so that the sum of the distances is least (the assignment problem: Kuhn 1955). Otherwise cohort 3
-of today would be anybody, and whatever was learned or drawn of cohort 3 would be of somebody else.
+A cohort stays what it is from version to version: k-means goes on from the centres found before, unless a
+fresh start finds clearly better ones, and centres are matched with those before so that the sum of the
+distances is least (the assignment problem: Kuhn 1955). Otherwise cohort 3 of today would be anybody, and
+whatever was learned or drawn of cohort 3 would be of somebody else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from rtrec.types import Floats, NumberedEvents, Nums
 N_COHORTS = 4
 #: The cohort of a user without history.
 NEW = -1
+#: A fresh start must take away this share of the squared distances, or k-means goes on from where it was: on
+#: users without plain groups two starts may well differ by a tenth.
+CLEARLY_BETTER = 0.25
 _DAY_S = 86_400.0
 _CHUNK_USERS = 100_000
 #: From the fewest events of a typical user to the most, by how many cohorts there are.
@@ -124,7 +128,8 @@ def group_users(
     """
     table = np.column_stack([np.log1p(features[:, :3]), features[:, 3]])
     found = min(n_cohorts, len(np.unique(features, axis=0)))
-    labels = np.zeros(len(table), np.int64) if found <= 1 else _k_means(table, found, seed)
+    before = None if earlier is None or len(earlier.names) != found else earlier.centres
+    labels = np.zeros(len(table), np.int64) if found <= 1 else _k_means(table, found, seed, before)
     labels = np.unique(labels, return_inverse=True)[1]
     n_found = int(labels.max(initial=0)) + 1
     medians = [tuple(np.median(features[labels == label], axis=0)) for label in range(n_found)]
@@ -163,8 +168,10 @@ def size_drift(before: Sequence[int], now: Sequence[int]) -> float:
     return max(float(((q - p) * np.log(q / p)).sum()) - chance, 0.0)
 
 
-def _k_means(table: Floats, n_cohorts: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return the number of each row's group, ``(user,)``."""
+def _k_means(
+    table: Floats, n_cohorts: int, seed: int, earlier: Floats | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the number of each row's group, ``(user,)``; it goes on from ``earlier`` centres if it may."""
     import dask
     import dask.array as da
     from dask_ml.cluster import KMeans
@@ -174,8 +181,15 @@ def _k_means(table: Floats, n_cohorts: int, seed: int) -> npt.NDArray[np.int64]:
     # users are few, the choice of first centres divides nothing by nothing once every user is one. The
     # initialisation is k-means|| (Bahmani et al. 2012), dask-ml's own; its k-means++ fails on scikit-learn.
     with dask.config.set(scheduler="synchronous"), np.errstate(invalid="ignore"):
-        scaled = StandardScaler().fit_transform(da.from_array(table, chunks=(_CHUNK_USERS, table.shape[1])))
+        scaler = StandardScaler()
+        scaled = scaler.fit_transform(da.from_array(table, chunks=(_CHUNK_USERS, table.shape[1])))
         fitted = KMeans(n_clusters=n_cohorts, init="k-means||", random_state=seed).fit(scaled)
+        if earlier is not None:
+            # A copy, for dask-ml scales what is no Dask array in place.
+            centres = np.asarray(scaler.transform(earlier.copy()), np.float64)
+            gone_on = KMeans(n_clusters=n_cohorts, init=centres).fit(scaled)
+            if fitted.inertia_ > (1.0 - CLEARLY_BETTER) * gone_on.inertia_:
+                fitted = gone_on
         return np.asarray(fitted.labels_.compute(), np.int64)
 
 

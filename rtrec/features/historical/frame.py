@@ -142,8 +142,8 @@ def _frame(slices: Sequence[FileSlice | LogSlice | TableSlice], kind_weight: Seq
         raise ValueError(f"kind_weight: expected one for each of {len(KINDS)} kinds; got {len(kind_weight)}")
     if not slices:
         return dd.from_pandas(EMPTY, npartitions=1)
-    # A name of its own for each reading: Dask takes frames of the same name for the same, and to it two slices
-    # of one Arrow table are (dask 2026.8: their token leaves out where they begin and end), as would be a log
+    # A name of its own for each reading: Dask takes frames of one name for the same, and to it two slices of
+    # one Arrow table are (dask 2026.8: their token leaves out where they begin and end), as would be a log
     # and one made afresh in its place.
     label = f"history-{uuid4().hex}"
     return dd.from_map(_read, slices, kind_weight=tuple(kind_weight), meta=EMPTY, label=label)

@@ -88,12 +88,38 @@ def test_the_same_users_keep_their_cohorts():
     rng = np.random.default_rng(7)
     rows = [(int(user), int(item), float(day)) for user, item, day in rng.integers(0, 60, (900, 3))]
     first = find_cohorts(events_of(rows))
-    again = find_cohorts(events_of(rows), earlier=Earlier.of(first), seed=5)
-    assert again.names == first.names
-    assert (again.of_user == first.of_user).mean() > 0.5  # k-means itself may end elsewhere
-    same = find_cohorts(events_of(rows), earlier=Earlier.of(first))
+    centres = first.centres.copy()
+    same = find_cohorts(events_of(rows), earlier=Earlier.of(first), seed=5)
+    assert same.names == first.names
+    np.testing.assert_array_equal(Earlier.of(first).centres, centres)  # dask-ml would scale them in place
     assert same.of_user.tolist() == first.of_user.tolist()
     np.testing.assert_allclose(same.centres, first.centres)
+
+
+def test_a_little_more_history_moves_few_users_though_a_fresh_start_would():
+    rng = np.random.default_rng(7)
+    n_events = rng.lognormal(3.0, 1.2, 200).astype(int) + 1  # users without plain groups
+    rows = [
+        (user, int(item), float(day))
+        for user, n in enumerate(n_events)
+        for item, day in zip(rng.integers(0, 500, n), rng.integers(0, 90, n), strict=True)
+    ]
+    rows.sort(key=lambda row: row[2])
+    n_known = int(0.98 * len(rows))
+    first = find_cohorts(events_of(rows[:n_known]))
+    n_users = len(first.of_user)
+    going_on = find_cohorts(events_of(rows), earlier=Earlier.of(first), seed=3)
+    assert (going_on.of_user[:n_users] == first.of_user).mean() > 0.95
+    fresh = [find_cohorts(events_of(rows), seed=seed).of_user[:n_users] for seed in (3, 4, 5)]
+    assert min((each == first.of_user).mean() for each in fresh) < 0.95
+
+
+def test_a_fresh_start_wins_where_the_earlier_centres_are_far_off():
+    events = lively(30, 20)
+    first = find_cohorts(events, n_cohorts=2)
+    # One centre between both kinds of user, and one where nobody is: k-means would stay with one group.
+    off = Earlier(first.names, np.array([first.centres.mean(axis=0), [50.0, 50.0, 50.0, 50.0]]))
+    assert sorted(find_cohorts(events, n_cohorts=2, earlier=off).sizes) == [20, 30]
 
 
 def test_a_cohort_nobody_is_in_any_more_keeps_its_number_and_a_new_kind_of_user_gets_the_next():
