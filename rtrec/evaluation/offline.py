@@ -94,7 +94,8 @@ def evaluate_offline(
     k
         Lengths of lists.
     cohorts
-        ``"user"`` (new, known), ``"item"`` (head, tail), and a mapping of names to groups of your own:
+        ``"user"`` (new, known), ``"item"`` (head, tail), ``"activity"`` (how users use the catalogue, found
+        by k-means in the train part), and a mapping of names to groups of your own:
         labels by user id, an array by user number, or a function of the train part that returns one (which
         cannot look ahead).
     windows

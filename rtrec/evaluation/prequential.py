@@ -28,7 +28,7 @@ from rtrec.events.mapping import ColumnMapping
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Compiled, Recommender, Testable
-from rtrec.models.kernel import UNTESTED
+from rtrec.models.kernel import DISLIKE, UNTESTED
 from rtrec.models.nearline.texts import table_of_texts
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
@@ -121,7 +121,8 @@ def evaluate(
     n_items = len(np.unique(events.item_num))
     about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": n_items}
     about |= {"warm-up": n_warm, "batch": batch, "repeat": chosen.repeat}
-    return Evaluation(results, chosen, about)
+    tested = n_warm + np.flatnonzero(events.kind[n_warm:] != DISLIKE)
+    return Evaluation(results, chosen, about, users, events.user_num[tested])
 
 
 def _test(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from rtrec.errors import InputError, nearest
+from rtrec.evaluation.by_cohort import by_cohort
 from rtrec.evaluation.comparison import Comparison
 from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.markup import difference_cell, interval_cell, table
 from rtrec.evaluation.metrics import Difference, PairedCounts, RankCounts, Ranks
+from rtrec.events.vocabulary import Vocabulary
 from rtrec.settings import Settings
+from rtrec.types import Nums
 
 #: The model that every other one is measured against.
 BASELINE = "popularity"
@@ -102,11 +107,14 @@ class Evaluation:
     """Results of models tested on the same events, best read in a notebook.
 
     ``data`` says what was evaluated (name of the file, users, items, warm-up): any short values by name.
+    ``users`` and ``user_num``, shape ``(event,)``, say whose each tested event was.
     """
 
     results: list[ModelResult]
     settings: Settings = field(default_factory=Settings)
     data: dict[str, Any] = field(default_factory=dict)
+    users: Vocabulary | None = None
+    user_num: Nums | None = None
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{each.model} {each.hit_rate:.4f}" for each in self.results)
@@ -134,6 +142,10 @@ class Evaluation:
         one, other = self[a], self[b]
         history = one.windows.beside(other.windows)
         return Comparison(history.total(), _paired(one, other), history)
+
+    def by_cohort(self, groups: Mapping[str, str]) -> xr.Dataset:
+        """Return the figures of groups of users, given by user id; see :mod:`rtrec.evaluation.by_cohort`."""
+        return by_cohort(self, groups)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return each model's figures, and its paired difference to popularity where that was evaluated.

@@ -19,8 +19,10 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.kernel import DISLIKE
 from rtrec.types import Floats, Ints, NumberedEvents, Nums
 
-#: Cohorts by the names that ``cohorts`` arguments take.
+#: Cohorts that are looked at if nothing is said.
 COHORTS = ("user", "item")
+#: Those that ``cohorts`` arguments know by name; the last one takes dask-ml, which takes seconds to import.
+KNOWN = (*COHORTS, "activity")
 #: Who belongs to which group: by user id, by number, or to be found from the train part.
 Groups = Mapping[Any, Any] | npt.ArrayLike | Callable[[NumberedEvents], npt.ArrayLike]
 ALL = "all"
@@ -109,9 +111,11 @@ def find_cohorts(
         elif name == "item":
             is_head = np.isin(pairs.item, head_items(train.item_num, head_share))
             found += [Cohort("head item", is_head, True), Cohort("tail item", ~is_head, True)]
+        elif name == "activity":
+            found += _groups(name, _labels(name, activity, train, users)[pairs.users], pairs)
         else:
             raise InputError(
-                f"unknown cohort {name!r}{nearest(name, COHORTS)}; there are {', '.join(COHORTS)}; "
+                f"unknown cohort {name!r}{nearest(name, KNOWN)}; there are {', '.join(KNOWN)}; "
                 f'give groups of your own as cohorts={{"{name}": labels by user id}}'
             )
     names = [each.name for each in found]
@@ -119,6 +123,17 @@ def find_cohorts(
     if twice:
         raise InputError(f"cohorts: {twice[0]!r} would stand for two; give one of them another name")
     return found
+
+
+def activity(train: NumberedEvents) -> list[str]:
+    """Return the k-means cohort of each user of a train part, by name; see :mod:`rtrec.features.historical`.
+
+    They are found in what was learned, so no test event decides whose figure it enters; a user who first
+    comes in the test part is in none of them.
+    """
+    from rtrec.features.historical.cohorts import find_cohorts as find_by_activity
+
+    return find_by_activity(train).labels()
 
 
 def head_items(item_num: Nums, share: float) -> Nums:

@@ -26,10 +26,11 @@ from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
-from rtrec.features.historical.cohorts import find_cohorts
+from rtrec.features.historical.cohorts import Earlier, find_cohorts
 from rtrec.files import publish_text
 from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
+from rtrec.models.historical import latest_features
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import BUILT_IN, make_model
 from rtrec.settings import Settings
@@ -56,6 +57,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
         settings = settings_now(log, manifest["settings"])
     finally:
         log.close()
+    features = latest_features(deployment.features)
     models = request.models or BUILT_IN
     with dask_client(request.scheduler, n_tasks=len(models)) as client:
         findings = evaluate_log(
@@ -67,6 +69,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
             time=time,
             command=_command(request),
             progress=request.progress,
+            earlier=None if features is None else features.earlier,
         )
     path = deployment.reports / f"evaluate-{time:%Y%m%dT%H%M%SZ}.html"
     publish_text(path, render(findings))
@@ -83,6 +86,7 @@ def evaluate_log(
     time: datetime,
     command: str,
     progress: Progress | None = None,
+    earlier: Earlier | None = None,
 ) -> Findings:
     """Test each model in a task of its own and group the users meanwhile.
 
@@ -96,6 +100,8 @@ def evaluate_log(
         Names from the registry.
     n_warm
         How many events are learned before any is tested.
+    earlier
+        Cohorts of the published features, whose names and numbers the report then uses.
     """
     n_events = contents.events.num_rows
     if n_events <= n_warm:
@@ -112,7 +118,7 @@ def evaluate_log(
     }
     users, items = Vocabulary(), Vocabulary()
     numbered = number_events(contents.events, users, items)
-    cohorts = find_cohorts(numbered)
+    cohorts = find_cohorts(numbered, earlier=earlier)
     results: dict[str, ModelResult] = {}
     for future in as_completed(futures):
         results[futures[future]] = future.result()
@@ -123,7 +129,9 @@ def evaluate_log(
     about |= {"warm-up": n_warm, "batch": 1, "repeat": settings.repeat}
     return Findings(
         contents=contents,
-        evaluation=Evaluation([results[model] for model in models], settings, about),
+        evaluation=Evaluation(
+            [results[model] for model in models], settings, about, users, numbered.user_num[tested]
+        ),
         cohorts=cohorts,
         tested_cohort=cohorts.of_user[numbered.user_num[tested]].astype(np.int64),
         time=time,

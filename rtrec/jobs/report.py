@@ -16,8 +16,8 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 import rtrec
+from rtrec.evaluation.by_cohort import figures_of
 from rtrec.evaluation.markup import difference_cell, interval_cell, table
-from rtrec.evaluation.metrics import RankCounts
 from rtrec.evaluation.result import BASELINE, Evaluation
 from rtrec.jobs.findings import Findings
 from rtrec.jobs.report_figures import SMOOTH, cohort_figure, curve_figure
@@ -129,16 +129,9 @@ def _curves(evaluation: Evaluation, pictures: dict[str, str]) -> str:
 
 def _by_cohort(findings: Findings) -> tuple[Floats, Floats, Floats]:
     """Return the hit rate of each cohort and model and the ends of its interval, each ``(cohort, model)``."""
-    results = findings.evaluation.results
-    shape = (len(findings.cohorts.cohorts), len(results))
-    values, low, high = (np.full(shape, np.nan) for _ in range(3))
-    for cohort in range(shape[0]):
-        ranks = np.column_stack([each.ranks[findings.tested_cohort == cohort] for each in results])
-        counts = RankCounts(len(results), results[0].k)
-        counts.add(ranks)
-        values[cohort] = counts.hit_rate()
-        low[cohort], high[cohort] = counts.interval("hit_rate")
-    return values, low, high
+    found = figures_of(findings.evaluation.results, findings.tested_cohort, findings.cohorts.names)
+    hit_rate = found.isel(metric=0)
+    return hit_rate["value"].to_numpy(), hit_rate["low"].to_numpy(), hit_rate["high"].to_numpy()
 
 
 def _cohorts(findings: Findings, models: Sequence[str], values: Floats, low: Floats, high: Floats) -> str:

@@ -431,3 +431,22 @@ def test_a_fitted_model_by_name_is_fitted_once_on_the_train_part():
     by_name = evaluate_offline(events, models=["ease"], split="temporal")
     by_hand = evaluate_offline(events, models={"ease": EASE}, split="temporal")
     pd.testing.assert_frame_equal(by_name.per_user("ease"), by_hand.per_user("ease"))
+
+
+def test_users_are_grouped_by_what_they_did_in_the_train_part() -> None:
+    rows = [(f"light{user}", item, day) for user in range(12) for item, day in ((0, 1), (1, 2))]
+    rows += [(f"heavy{user}", item, item) for user in range(8) for item in range(30)]
+    known = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    later = pd.DataFrame(
+        [("light0", 5, 100), ("heavy0", 40, 100), ("heavy1", 40, 101), ("first", 5, 102)],
+        columns=["user_id", "item_id", "timestamp"],
+    )
+    frame = pd.concat([known, later])
+    split = Split(np.arange(len(known)), np.arange(len(known), len(frame)))
+    evaluation = evaluate_offline(frame, ["popularity"], split=split, k=2, cohorts="activity")
+    users = evaluation.dataset["users"].isel(time=0)
+    cohorts = users["cohort"].values.tolist()
+    assert cohorts[0] == "all"
+    assert {"activity light", "activity heavy"} <= set(cohorts)
+    assert users.sel(cohort="activity heavy") == 2
+    assert users.sum() == 4 + 3  # all of them, and again all but the one who came later

@@ -16,6 +16,7 @@ from rtrec.events.cleaning import DeadLetter
 from rtrec.events.feeds import FileFeed
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.events.sources import FileSource
+from rtrec.features.historical.cohorts import Earlier
 from rtrec.jobs.catalogue import JobRequest, get_job
 from rtrec.jobs.evaluate import dask_client, evaluate_log, report_on_deployment
 from rtrec.jobs.findings import LogContents, read_log
@@ -147,3 +148,12 @@ def test_without_a_scheduler_tasks_run_in_processes_of_this_machine(events):
     assert addresses
     assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
     assert [each.events for each in found.evaluation.results] == [1200, 1200]
+
+
+def test_the_report_calls_cohorts_as_the_published_features_do(client, events):
+    contents = LogContents("made", events, (1500,))
+    first = evaluated(contents, client).cohorts
+    turned = Earlier(tuple(f"{name}!" for name in first.names[::-1]), first.centres[::-1])
+    again = evaluated(contents, client, earlier=turned)
+    assert again.cohorts.names == turned.names
+    assert again.cohorts.of_user.tolist() == (len(first.names) - 1 - first.of_user).tolist()

@@ -88,3 +88,10 @@ def test_an_empty_log_and_no_deployment_are_said(tmp_path):
 def test_without_a_scheduler_tasks_run_in_processes_of_this_machine(home):
     recompute_features(JobRequest(home), clock=lambda: NOW)
     assert latest_features(home / "features").n_events == 1500
+
+
+def test_a_fresh_start_forgets_the_features_of_the_log_before(client, home):
+    recompute_features(JobRequest(home, scheduler=client.scheduler.address), clock=lambda: NOW)
+    Deployment(home).clear()
+    assert not (home / "features").exists()
+    assert (home / "reports").exists()

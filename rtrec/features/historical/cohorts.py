@@ -22,6 +22,9 @@ NEW = -1
 #: A fresh start must take away this share of the squared distances, or k-means goes on from where it was: on
 #: users without plain groups two starts may well differ by a tenth.
 CLEARLY_BETTER = 0.25
+#: K-means runs to a fixed point, so that going on from there moves nobody.
+_TOLERANCE = 1e-9
+_NO_SPREAD = 1e-9
 _DAY_S = 86_400.0
 _CHUNK_USERS = 100_000
 #: From the fewest events of a typical user to the most, by how many cohorts there are.
@@ -177,17 +180,20 @@ def _k_means(
     from dask_ml.cluster import KMeans
     from dask_ml.preprocessing import StandardScaler
 
+    # What is the same of all users, but for rounding, would be scaled to noise.
+    varies = table.std(axis=0) > _NO_SPREAD
+    table = table[:, varies]
     # The table is small and lies here; on a cluster every worker would first import what this takes. Where
     # users are few, the choice of first centres divides nothing by nothing once every user is one. The
     # initialisation is k-means|| (Bahmani et al. 2012), dask-ml's own; its k-means++ fails on scikit-learn.
     with dask.config.set(scheduler="synchronous"), np.errstate(invalid="ignore"):
         scaler = StandardScaler()
         scaled = scaler.fit_transform(da.from_array(table, chunks=(_CHUNK_USERS, table.shape[1])))
-        fitted = KMeans(n_clusters=n_cohorts, init="k-means||", random_state=seed).fit(scaled)
+        fitted = KMeans(n_clusters=n_cohorts, init="k-means||", random_state=seed, tol=_TOLERANCE).fit(scaled)
         if earlier is not None:
             # A copy, for dask-ml scales what is no Dask array in place.
-            centres = np.asarray(scaler.transform(earlier.copy()), np.float64)
-            gone_on = KMeans(n_clusters=n_cohorts, init=centres).fit(scaled)
+            centres = np.asarray(scaler.transform(earlier[:, varies].copy()), np.float64)
+            gone_on = KMeans(n_clusters=n_cohorts, init=centres, tol=_TOLERANCE).fit(scaled)
             if fitted.inertia_ > (1.0 - CLEARLY_BETTER) * gone_on.inertia_:
                 fitted = gone_on
         return np.asarray(fitted.labels_.compute(), np.int64)
@@ -198,7 +204,7 @@ def _matched(centres: Floats, earlier: Floats, spread: Floats) -> npt.NDArray[np
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    scale = np.where(spread > 0.0, spread, 1.0)
+    scale = np.where(spread > _NO_SPREAD, spread, 1.0)
     group, before = linear_sum_assignment(cdist(centres / scale, earlier / scale))
     number = np.full(len(centres), -1, np.int64)
     number[group] = before
