@@ -30,7 +30,7 @@ from rtrec.features.historical.cohorts import Earlier, find_cohorts
 from rtrec.files import publish_text
 from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
-from rtrec.models.historical import latest_features
+from rtrec.models.historical import usable_features
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import BUILT_IN, make_model
 from rtrec.settings import Settings
@@ -57,7 +57,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
         settings = settings_now(log, manifest["settings"])
     finally:
         log.close()
-    features = latest_features(deployment.features)
+    features = usable_features(deployment.features)
     models = request.models or BUILT_IN
     with dask_client(request.scheduler, n_tasks=len(models)) as client:
         findings = evaluate_log(

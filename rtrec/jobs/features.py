@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from rtrec.clock import utc_now
-from rtrec.errors import CorruptionError, InputError
+from rtrec.errors import InputError
 from rtrec.evaluation.markup import table
 from rtrec.features.historical.build import compute_features
 from rtrec.features.historical.cohorts import size_drift
@@ -29,7 +29,7 @@ from rtrec.jobs.catalogue import JobRequest
 from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.findings import settings_now
 from rtrec.jobs.report_page import page
-from rtrec.models.historical import latest_features, next_version, write_features
+from rtrec.models.historical import next_version, usable_features, write_features
 
 _DASH = "\u2013"
 _log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ def recompute_features(request: JobRequest, *, clock: Callable[[], datetime] = u
         frame = frame_of_log(log, ends, settings.kind_weights())
     finally:
         log.close()
-    before = _last_version(deployment.features)
+    before = usable_features(deployment.features)
     with dask_client(request.scheduler, n_tasks=frame.npartitions):
         features = compute_features(
             frame,
@@ -151,15 +151,6 @@ def _declared(features: HistoricalFeatures, side: str) -> str:
         rows.append([feature.name, feature.source, feature.transform, feature.why, *middle, missing])
     head = ["feature", "from", "transform", "why", "10%", "50%", "90%", "missing"]
     return table(f"{len(declared)} features, transformed", head, rows)
-
-
-def _last_version(folder: Path) -> HistoricalFeatures | None:
-    """Return the version before; one written with other features only gives way."""
-    try:
-        return latest_features(folder)
-    except CorruptionError as error:
-        _log.warning("the last version cannot be gone on from; cohorts get new numbers", error=str(error))
-        return None
 
 
 def _sizes(features: HistoricalFeatures) -> list[int]:

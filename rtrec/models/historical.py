@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from rtrec.errors import CorruptionError
 from rtrec.features.historical.features import HistoricalFeatures
 from rtrec.models.snapshot import latest_snapshot, list_snapshots, prune_snapshots, write_snapshot
 
 #: How many versions are kept: the one in use, and some to go back to.
 KEPT_VERSIONS = 5
+
+log = structlog.get_logger(__name__)
 
 
 def write_features(root: Path, features: HistoricalFeatures, about: Mapping[str, Any] | None = None) -> Path:
@@ -46,3 +51,12 @@ def latest_features(root: Path, *, mmap: bool = False) -> HistoricalFeatures | N
     """
     snapshot = latest_snapshot(root, mmap=mmap)
     return None if snapshot is None else HistoricalFeatures.from_arrays(snapshot.arrays(), snapshot.manifest)
+
+
+def usable_features(root: Path) -> HistoricalFeatures | None:
+    """Return what :func:`latest_features` does, but None, with a warning, where they were made otherwise."""
+    try:
+        return latest_features(root)
+    except CorruptionError as error:
+        log.warning("published features are of no use here", features=str(root), error=str(error))
+        return None

@@ -8,10 +8,18 @@ import dask
 import numpy as np
 import pytest
 
+from rtrec.errors import CorruptionError
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.features.historical import features as historical
 from rtrec.features.historical.build import compute_features
 from rtrec.features.historical.frame import frame_of_events, moment_after
-from rtrec.models.historical import KEPT_VERSIONS, latest_features, next_version, write_features
+from rtrec.models.historical import (
+    KEPT_VERSIONS,
+    latest_features,
+    next_version,
+    usable_features,
+    write_features,
+)
 from rtrec.settings import Settings
 
 
@@ -52,3 +60,12 @@ def test_old_versions_go(tmp_path, features):
         write_features(tmp_path, replace(features, version=version))
     assert len(list(tmp_path.iterdir())) == KEPT_VERSIONS
     assert not (tmp_path / "version-2").exists()
+
+
+def test_features_declared_otherwise_are_an_error_or_of_no_use(tmp_path, features, monkeypatch):
+    write_features(tmp_path, features)
+    fewer = historical.ITEM_FEATURES[1:]
+    monkeypatch.setattr(historical, "ITEM_FEATURES", fewer)
+    with pytest.raises(CorruptionError, match="recompute them: rtrec jobs run features"):
+        latest_features(tmp_path)
+    assert usable_features(tmp_path) is None
