@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 Keys: TypeAlias = "npt.NDArray[np.integer[Any]]"
 
 HOUR_S = 3600.0
-_ITEM = ("heat_short", "heat_long", "count", "age", "idle")
+_HEATS = ("heat_now", "heat_short", "heat_long")
+_ITEM = (*_HEATS, "count", "age", "idle")
 _PAIR = ("had", "had_idle", "ring")
 
 
@@ -51,7 +52,7 @@ class Memory(NamedTuple):
     """How the kernel remembers; the names are those of the settings."""
 
     kind_weight: tuple[float, ...]
-    half_life_s: tuple[float, float]  # short, long
+    half_life_s: tuple[float, float, float]  # now, short, long
     ring_length: int
     coldest: float = -4.0  # log2 of a decayed count stops here
 
@@ -145,7 +146,7 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     )
     known, now = last >= 0, asks["timestamp"].to_numpy()
     columns: dict[str, npt.NDArray[np.float32]] = {}
-    for name, half_life in zip(("heat_short", "heat_long"), memory.half_life_s, strict=True):
+    for name, half_life in zip(_HEATS, memory.half_life_s, strict=True):
         # Powers of two of times in half-lives overflow; their logarithms add up as well.
         heat = _running(np.logaddexp2, np.log2(weight) + time / half_life, item)
         cooled = np.full(len(asks), memory.coldest)

@@ -20,7 +20,7 @@ from rtrec.models.params import to_params
 from rtrec.settings import Settings
 from rtrec.types import KINDS, NumberedEvents
 
-COLUMNS = ("heat_short", "heat_long", "count", "age", "idle", "had", "had_idle")
+COLUMNS = ("heat_now", "heat_short", "heat_long", "count", "age", "idle", "had", "had_idle")
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_the_event_being_answered_is_never_inside() -> None:
 
 
 def test_by_hand() -> None:
-    memory = Memory((1.0,) * 7 + (-1.0,), (HOUR_S, 10 * HOUR_S), ring_length=2)
+    memory = Memory((1.0,) * 7 + (-1.0,), (HOUR_S / 2, HOUR_S, 10 * HOUR_S), ring_length=2)
     # User 0 views item 5 at hour 0 and 1, dislikes it at hour 2; user 1 views it at hour 2, then 6, 7.
     events = NumberedEvents(
         user_num=np.array([0, 0, 0, 1, 1, 1], np.int32),
@@ -139,4 +139,4 @@ def test_nothing_known_yet() -> None:
     empty = stream().part(0, 0)
     asked = Asked(np.array([0]), np.array([3], np.int32), np.array([9], np.int32), np.array([1.7e9]))
     found = online_features(empty, asked, memory_of(Settings()))
-    assert found.iloc[0].tolist() == [-4.0, -4.0, 0.0, 1.0, 1.0, 0.0, 0.0, False]
+    assert found.iloc[0].tolist() == [-4.0, -4.0, -4.0, 0.0, 1.0, 1.0, 0.0, 0.0, False]
