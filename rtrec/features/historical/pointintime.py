@@ -12,8 +12,12 @@ each partition is a few sorts and searches:
     age, idle  = (1 + hours since the first, the latest event) ** (1/4), 1 before any
     had        = sqrt(events of the user with the item), 0 after one of weight zero or less
     had_idle   = (1 + hours since the latest of them) ** (1/4), 0 where ``had`` is
+    value      = mean of sign(v_e) * log(1 + |v_e|), the user's mean where no value is known
+    value_gap  = distance of that from the mean over the user's events, 0 where either is not known
+    daypart    = sqrt((sum of w_e at such times + s * p) / (p * (sum of w_e + s)))
 
-with e over the item's events of positive weight w_e before the place, t_e their times, h a half-life.
+with e over the item's events of positive weight w_e before the place, t_e their times, v_e their values, h a
+half-life, p the share of such times in all events of positive weight before the place, s the smoothing.
 """
 
 from __future__ import annotations
@@ -35,8 +39,9 @@ Keys: TypeAlias = "npt.NDArray[np.integer[Any]]"
 
 HOUR_S = 3600.0
 _HEATS = ("heat_now", "heat_short", "heat_long")
-_ITEM = (*_HEATS, "count", "age", "idle")
-_PAIR = ("had", "had_idle", "ring")
+_ITEM = (*_HEATS, "count", "age", "idle", "item_level", "taken", "taken_then")
+_PAIR = ("had", "had_idle", "ring", "user_level")
+_QUARTER_S, _DAY_S, _N_DAYPARTS = 6 * HOUR_S, 24 * HOUR_S, 8
 
 
 class Asked(NamedTuple):
@@ -55,6 +60,7 @@ class Memory(NamedTuple):
     half_life_s: tuple[float, float, float]  # now, short, long
     ring_length: int
     coldest: float = -4.0  # log2 of a decayed count stops here
+    smoothing: float = 5.0  # events a daypart is drawn by towards that of all items
 
 
 def asked_by(events: NumberedEvents) -> Asked:
@@ -92,9 +98,12 @@ def online_features(
             "item_num": events.item_num,
             "timestamp": events.timestamp,
             "weight": weight,
+            "level": np.sign(events.value) * np.log1p(np.abs(events.value.astype(np.float64))),
+            "daypart": dayparts(events.timestamp),
         }
     )
     wanted = pd.DataFrame(asked._asdict() | {"ask": np.arange(len(asked.place))})
+    wanted["daypart"] = dayparts(asked.timestamp)
     history, asks = (dd.from_pandas(each, npartitions=n_partitions) for each in (stream, wanted))
     parts = [
         _by(key, function, columns, history, asks, memory, n_partitions)
@@ -104,7 +113,33 @@ def online_features(
         )
     ]
     of_item, of_pair = (each.set_index("ask").sort_index() for each in dask.compute(*parts))
-    return of_item.join(of_pair)
+    known = of_item.join(of_pair)
+    item_level, user_level = (known.pop(name) for name in ("item_level", "user_level"))
+    known["value"] = item_level.fillna(user_level).fillna(0.0)
+    known["value_gap"] = (item_level - user_level).abs().fillna(0.0)
+    taken, taken_then = known.pop("taken"), known.pop("taken_then")
+    share = _share_then(stream, wanted)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lift = np.sqrt((taken_then + share * memory.smoothing) / (share * (taken + memory.smoothing)))
+    known["daypart"] = np.where(share > 0.0, lift, 1.0).astype(np.float32)
+    return known
+
+
+def dayparts(timestamp: Floats) -> Ints:
+    """Return the quarter of the day of each time (UTC), 0 to 3 on a weekday and 4 to 7 at a weekend."""
+    quarter = (timestamp % _DAY_S // _QUARTER_S).astype(np.int64)
+    day = (timestamp // _DAY_S + 3).astype(np.int64) % 7  # 1970 began on a Thursday; Monday is 0
+    return np.where(day >= 5, quarter + 4, quarter)
+
+
+def _share_then(stream: pd.DataFrame, wanted: pd.DataFrame) -> Floats:
+    """Return the share of all that was taken before each ask that was taken in its part of the day."""
+    taken = np.zeros((len(stream) + 1, _N_DAYPARTS))
+    rows = np.arange(len(stream))
+    taken[rows + 1, stream["daypart"]] = np.maximum(stream["weight"], 0.0)
+    taken = np.cumsum(taken, axis=0)[np.minimum(wanted["place"], len(stream))]
+    total = taken.sum(axis=1)
+    return taken[np.arange(len(wanted)), wanted["daypart"]] / np.maximum(total, 1e-12)
 
 
 def _by(
@@ -132,9 +167,9 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     Parameters
     ----------
     events
-        Columns ``place``, ``item_num``, ``timestamp``, ``weight``.
+        Columns ``place``, ``item_num``, ``timestamp``, ``weight``, ``level``, ``daypart``.
     asks
-        Columns ``ask``, ``place``, ``item_num``, ``timestamp``.
+        Columns ``ask``, ``place``, ``item_num``, ``timestamp``, ``daypart``.
     """
     taught = events[events["weight"] > 0.0].sort_values(["item_num", "place"])
     item, time = taught["item_num"].to_numpy(), taught["timestamp"].to_numpy()
@@ -159,6 +194,16 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
         since = np.zeros(len(asks))
         since[known] = now[known] - moments[last[known]]
         columns[name] = _root_hours(since)
+    columns["item_level"] = _mean_level(taught, "item_num", asks)
+    columns["taken"] = np.zeros(len(asks), np.float32)
+    columns["taken"][known] = total[last[known]]
+    taught = taught.assign(slot=taught["item_num"] * _N_DAYPARTS + taught["daypart"])
+    taught = taught.sort_values(["slot", "place"])
+    slot = taught["slot"].to_numpy()
+    then = _running(np.add, taught["weight"].to_numpy(), slot)
+    asked_slot = (asks["item_num"] * _N_DAYPARTS + asks["daypart"]).to_numpy()
+    last = _last_before(slot, taught["place"].to_numpy(), asked_slot, asks["place"].to_numpy())
+    columns["taken_then"] = np.where(last >= 0, then[last] if len(then) else 0.0, 0.0).astype(np.float32)
     return pd.DataFrame({"ask": asks["ask"].to_numpy(), **columns})
 
 
@@ -168,7 +213,7 @@ def pair_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     Parameters
     ----------
     events
-        Columns ``place``, ``user_num``, ``item_num``, ``timestamp``, ``weight``.
+        Columns ``place``, ``user_num``, ``item_num``, ``timestamp``, ``weight``, ``level``.
     asks
         Columns ``ask``, ``place``, ``user_num``, ``item_num``, ``timestamp``.
     """
@@ -191,8 +236,22 @@ def pair_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
             "had": had,
             "had_idle": had_idle,
             "ring": _in_ring(events, asks, memory.ring_length),
+            "user_level": _mean_level(events, "user_num", asks),
         }
     )
+
+
+def _mean_level(events: pd.DataFrame, key: str, asks: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Return the mean level of the values that came with the events of a key before each ask; NaN if none."""
+    valued = events[np.isfinite(events["level"])].sort_values([key, "place"])
+    number = valued[key].to_numpy()
+    total = _running(np.add, valued["level"].to_numpy(), number)
+    count = _running(np.add, np.ones(len(valued)), number)
+    last = _last_before(number, valued["place"].to_numpy(), asks[key].to_numpy(), asks["place"].to_numpy())
+    known = last >= 0
+    mean = np.full(len(asks), np.nan, np.float32)
+    mean[known] = total[last[known]] / count[last[known]]
+    return mean
 
 
 def _in_ring(events: pd.DataFrame, asks: pd.DataFrame, ring_length: int) -> npt.NDArray[np.bool_]:

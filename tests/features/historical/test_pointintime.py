@@ -20,7 +20,19 @@ from rtrec.models.params import to_params
 from rtrec.settings import Settings
 from rtrec.types import KINDS, NumberedEvents
 
-COLUMNS = ("heat_now", "heat_short", "heat_long", "count", "age", "idle", "had", "had_idle")
+COLUMNS = (
+    "heat_now",
+    "heat_short",
+    "heat_long",
+    "count",
+    "age",
+    "idle",
+    "value",
+    "value_gap",
+    "daypart",
+    "had",
+    "had_idle",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +44,7 @@ def in_this_thread():
 def memory_of(settings: Settings) -> Memory:
     params = to_params(settings)
     coldest = float(candidates.COLDEST)
-    return Memory(params.kind_weight, params.half_life_s, params.ring_length, coldest)
+    return Memory(params.kind_weight, params.half_life_s, params.ring_length, coldest, tables.SMOOTHING)
 
 
 def stream(n_events: int = 400, *, seed: int = 0) -> NumberedEvents:
@@ -45,7 +57,7 @@ def stream(n_events: int = 400, *, seed: int = 0) -> NumberedEvents:
         item_num=np.minimum(rng.zipf(1.3, n_events), 40).astype(np.int32) - 1,
         timestamp=time - late * rng.exponential(50 * HOUR_S, n_events),
         kind=rng.choice([0, 3, KINDS.index("dislike")], n_events, p=[0.6, 0.3, 0.1]).astype(np.uint8),
-        value=np.full(n_events, np.nan, np.float32),
+        value=np.where(rng.random(n_events) < 0.5, rng.lognormal(2.0, 1.0, n_events), np.nan).astype("f4"),
     )
 
 
@@ -90,6 +102,7 @@ def test_the_event_being_answered_is_never_inside() -> None:
         user_num=np.r_[events.user_num[:half], events.user_num[half:][::-1]],
         item_num=np.r_[events.item_num[:half], events.item_num[half:][::-1]],
         kind=np.r_[events.kind[:half], np.full(events.n_events - half, 3, np.uint8)],
+        value=np.r_[events.value[:half], np.full(events.n_events - half, 9, np.float32)],
     )
     asked = asked_by(events.part(0, half + 1))
     for known in (other, events.part(0, half)):
@@ -139,4 +152,5 @@ def test_nothing_known_yet() -> None:
     empty = stream().part(0, 0)
     asked = Asked(np.array([0]), np.array([3], np.int32), np.array([9], np.int32), np.array([1.7e9]))
     found = online_features(empty, asked, memory_of(Settings()))
-    assert found.iloc[0].tolist() == [-4.0, -4.0, -4.0, 0.0, 1.0, 1.0, 0.0, 0.0, False]
+    columns = ["heat_now", "heat_long", "count", "age", "idle", "had", "value", "value_gap", "daypart"]
+    assert found[columns].iloc[0].tolist() == [-4.0, -4.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0]
