@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rtrec.events.loading import load_events
     from rtrec.events.mapping import ColumnMapping
     from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+    from rtrec.jobs.tuning.tune import tune
     from rtrec.models.base import Recommender
     from rtrec.settings import Settings
 
@@ -33,6 +34,7 @@ _HOMES = {
     "evaluate": "rtrec.evaluation.prequential",
     "evaluate_offline": "rtrec.evaluation.offline",
     "load_events": "rtrec.events.loading",
+    "tune": "rtrec.jobs.tuning.tune",
 }
 __all__ = [
     "ColumnMapping",
@@ -45,6 +47,7 @@ __all__ = [
     "evaluate",
     "evaluate_offline",
     "load_events",
+    "tune",
 ]
 
 

@@ -17,6 +17,7 @@ HEAVY = {
     "dask_ml",
     "distributed",
     "numba",
+    "optuna",
     "pandas",
     "panel",
     "param",

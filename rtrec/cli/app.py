@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from rtrec import __version__
-from rtrec.cli import about, data, demo, evaluate, jobs, log, run, snapshots
+from rtrec.cli import about, data, demo, evaluate, jobs, log, offline, run, snapshots, tune
 from rtrec.cli.console import complain
 from rtrec.errors import InputError, RtrecError
 
@@ -113,6 +113,8 @@ def _log_to_stderr(*, debug: bool) -> None:
 app.command(rich_help_panel="Start here")(demo.demo)
 app.command(rich_help_panel="Start here")(run.run)
 app.command(rich_help_panel="Start here")(evaluate.evaluate)
+app.command(rich_help_panel="Choose")(tune.tune)
+app.command("evaluate-offline", rich_help_panel="Choose")(offline.evaluate_offline)
 app.add_typer(data.app, name="data", rich_help_panel="Look around")
 app.command(rich_help_panel="Look around")(about.models)
 app.command(rich_help_panel="Look around")(about.settings)

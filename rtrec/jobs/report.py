@@ -13,7 +13,6 @@ from importlib.metadata import version
 import numpy as np
 import pyarrow.compute as pc
 from bokeh.embed import components
-from bokeh.resources import Resources
 
 import rtrec
 from rtrec.evaluation.by_cohort import figures_of
@@ -21,7 +20,7 @@ from rtrec.evaluation.markup import difference_cell, interval_cell, table
 from rtrec.evaluation.result import BASELINE, Evaluation
 from rtrec.jobs.findings import Findings
 from rtrec.jobs.report_figures import SMOOTH, cohort_figure, curve_figure
-from rtrec.jobs.report_page import page
+from rtrec.jobs.report_page import inline_scripts, page
 from rtrec.models.registry import MODELS
 from rtrec.settings import declarations
 from rtrec.types import Columns, Floats
@@ -59,15 +58,9 @@ def render(findings: Findings) -> str:
         subtitle=f"The log so far, read {findings.time:%Y-%m-%d %H:%M:%S} UTC",
         headline=headline(evaluation),
         sections=sections,
-        scripts=_inline_scripts(),
+        scripts=inline_scripts(),
         after=script,
     )
-
-
-def _inline_scripts() -> str:
-    """Return Bokeh's own code; ``Resources.render`` adds files of extensions that others have imported."""
-    resources = Resources(mode="inline", components=["bokeh"])
-    return "".join(f'<script type="text/javascript">\n{text}\n</script>\n' for text in resources.js_raw)
 
 
 def headline(evaluation: Evaluation) -> str:

@@ -25,7 +25,7 @@ COLOURS = {
 SPARE = ("#e69f00", "#56b4e9", "#a05195")
 DASHES = {"popularity": "dashed", "cooccurrence": "dotdash", "transitions": "dotted", "trails": "dashdot"}
 #: Grey enough to be read on white and on near-black.
-_INK = "#7d8894"
+INK = "#7d8894"
 #: A point of a curve is taken over so many windows.
 SMOOTH = 5
 
@@ -45,7 +45,7 @@ def curve_figure(evaluation: Evaluation, metric: str) -> figure:
         hits = np.rint(columns["of_0"] * counted).astype(np.int64)
         columns["low"], columns["high"] = interval(np.column_stack([counted - hits, hits]), "hit_rate")
     source = ColumnDataSource(columns)
-    plot = _empty(f"{metric}@{evaluation.results[0].k}")
+    plot = empty_figure(f"{metric}@{evaluation.results[0].k}")
     plot.xaxis.axis_label = "events tested"
     plot.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
     plot.y_range.start = 0
@@ -74,7 +74,7 @@ def cohort_figure(
     cohorts: Sequence[str], models: Sequence[str], values: Floats, low: Floats, high: Floats, metric: str
 ) -> figure:
     """Return bars of a metric with its interval; ``values``, ``low``, ``high``: ``(cohort, model)``."""
-    plot = _empty(metric, x_range=FactorRange(*cohorts))
+    plot = empty_figure(metric, x_range=FactorRange(*cohorts))
     plot.y_range.start = 0
     plot.xgrid.grid_line_color = None
     step = 0.8 / len(models)
@@ -86,14 +86,15 @@ def cohort_figure(
         where = dodge("cohort", (place - (len(models) - 1) / 2) * step, range=plot.x_range)
         colour = _colour(model, place)
         bars.append(plot.vbar(where, top="value", width=step * 0.85, source=source, color=colour, alpha=0.75))
-        whiskers.append(plot.segment(where, "low", where, "high", source=source, color=_INK, line_width=1.5))
+        whiskers.append(plot.segment(where, "low", where, "high", source=source, color=INK, line_width=1.5))
         tips = [("cohort", "@cohort"), (model, "@value{0.0000} (@low{0.0000} to @high{0.0000})")]
         plot.add_tools(HoverTool(renderers=[bars[-1]], tooltips=tips))
     _add_legend(plot, models, bars, whiskers)
     return plot
 
 
-def _empty(title: str, **options: object) -> figure:
+def empty_figure(title: str, **options: object) -> figure:
+    """Return a figure without anything in it, in the look of all pages; ``title`` stands at its y axis."""
     plot = figure(
         height=300,
         sizing_mode="stretch_width",
@@ -108,10 +109,10 @@ def _empty(title: str, **options: object) -> figure:
     plot.toolbar.autohide = True
     plot.outline_line_color = None
     for axis in (*plot.xaxis, *plot.yaxis):
-        axis.axis_label_text_color = axis.major_label_text_color = _INK
-        axis.axis_line_color = axis.major_tick_line_color = _INK
+        axis.axis_label_text_color = axis.major_label_text_color = INK
+        axis.axis_line_color = axis.major_tick_line_color = INK
         axis.minor_tick_line_color = None
-    plot.grid.grid_line_color = _INK
+    plot.grid.grid_line_color = INK
     plot.grid.grid_line_alpha = 0.25
     return plot
 
@@ -120,7 +121,7 @@ def _add_legend(plot: figure, models: Sequence[str], *glyphs: Sequence[object]) 
     items = [
         LegendItem(label=model, renderers=list(drawn)) for model, *drawn in zip(models, *glyphs, strict=True)
     ]
-    look = {"background_fill_alpha": 0, "border_line_color": None, "label_text_color": _INK}
+    look = {"background_fill_alpha": 0, "border_line_color": None, "label_text_color": INK}
     plot.add_layout(Legend(items=items, orientation="horizontal", click_policy="hide", **look), "above")
 
 

@@ -94,3 +94,11 @@ def page(
         scripts=scripts,
         after=after,
     )
+
+
+def inline_scripts() -> str:
+    """Return Bokeh's own code; ``Resources.render`` adds files of extensions that others have imported."""
+    from bokeh.resources import Resources
+
+    resources = Resources(mode="inline", components=["bokeh"])
+    return "".join(f'<script type="text/javascript">\n{text}\n</script>\n' for text in resources.js_raw)

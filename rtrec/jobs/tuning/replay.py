@@ -1,0 +1,93 @@
+"""One rung of a trial: a Dask task that goes on where the rung below stopped.
+
+A rung is a pure function of the state below it, the settings and the events. The state goes from rung to rung
+as arrays (:meth:`rtrec.models.blend.Blend.to_arrays`) and stays on the worker that made it, where Dask starts
+the next rung; only the counts of ranks come to the driver. So a trial that is stopped costs nothing more, no
+task waits for a word from the driver, and the rungs of a lost worker are made again. The other way, one task
+a trial that asks now and then whether to go on, would hold a worker while it waits for the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from rtrec.evaluation.metrics import RankCounts
+from rtrec.models import kernel
+from rtrec.models.blend import Blend
+from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.settings import Settings
+from rtrec.types import Ints, NumberedEvents
+
+#: Events a step; the result does not depend on it.
+_CHUNK = 8192
+
+
+class SearchPart(NamedTuple):
+    """The part of a log that trials may see, and the tables published for it by slot."""
+
+    events: NumberedEvents
+    n_warm: int
+    published: Mapping[str, NeighbourTable]
+
+
+class Rung(NamedTuple):
+    """What a trial has reached: its state (None behind the last rung), ranks so far, and this rung's cost.
+
+    ``counts`` has shape ``(rank,)``: how often each rank came since testing began.
+    """
+
+    state: Mapping[str, np.ndarray] | None
+    counts: Ints
+    n_replayed: int
+    seconds: float
+
+
+def rung_ends(n_warm: int, n_events: int, n_rungs: int) -> list[int]:
+    """Return behind which event each rung ends: the last has all, each below it half the tested ones.
+
+    >>> rung_ends(100, 900, 4)
+    [200, 300, 500, 900]
+    >>> rung_ends(0, 3, 4)  # too few events for four
+    [1, 3]
+    """
+    n_tested = n_events - n_warm
+    ends = {n_warm + n_tested // 2**above for above in range(n_rungs)}
+    return sorted(end for end in ends if end > n_warm)
+
+
+def replay_rung(below: Rung | None, part: SearchPart, settings: Settings, stop: int, is_last: bool) -> Rung:
+    """Test and learn the events up to ``stop`` behind those of the rung ``below`` (None: from the first).
+
+    The ranks are those of :func:`rtrec.evaluate` for the model ``default``.
+    """
+    began = time.perf_counter()
+    counts = RankCounts(1, settings.list_length)
+    racers = (kernel.RACERS[kernel.DEFAULT],)
+    if below is None:
+        start = 0
+        blend = Blend(settings, racers=racers)
+        for slot, table in part.published.items():
+            blend.publish(slot, table)
+    else:
+        assert below.state is not None
+        start = int(below.state["n_learned"])
+        blend = Blend.from_arrays(below.state, settings, racers=racers)
+        counts.merge(RankCounts.from_array(below.counts[None, :]))
+    at = start
+    while at < stop:
+        to = min(at + _CHUNK, part.n_warm if at < part.n_warm else stop)
+        ranks = blend.step(part.events.part(at, to)).ranks[:, kernel.DEFAULT]
+        if at >= part.n_warm:
+            counts.add(ranks[ranks != kernel.UNTESTED, None])
+        at = to
+    state = None if is_last else {**blend.to_arrays(), "n_learned": np.array(stop)}
+    return Rung(state, counts.counts[0], stop - start, time.perf_counter() - began)
+
+
+def without_state(rung: Rung) -> Rung:
+    """Return what the driver wants to know of a rung; its state stays where it is."""
+    return rung._replace(state=None)
