@@ -198,23 +198,22 @@ def _shown(evaluation: OfflineEvaluation, metrics: str | None) -> list[str]:
 def _print(evaluation: OfflineEvaluation, shown: list[str], baseline: str) -> None:
     from rtrec.evaluation.slices import ALL
 
-    main = next((name for name in shown if _has_users(name)), None)
-    compared = main is not None and baseline in evaluation.models and len(evaluation.models) > 1
-    head = ["model", *shown]
-    if compared:
-        head += [f"{main} minus {baseline}", "p (bootstrap)", "users better / worse", "p (sign)"]
-    head.append("s to learn + answer")
     rows = []
     for model in evaluation.models:
-        row = [model, *(_cell(evaluation, model, name, ALL) for name in shown)]
-        if compared:
-            row += _difference(evaluation, model, baseline, main or "")
         seconds = (
             float(evaluation.overall[f"{what}_seconds"].sel(model=model)) for what in ("learn", "answer")
         )
-        rows.append([*row, " + ".join(f"{each:.1f}" for each in seconds)])
+        cells = (_cell(evaluation, model, name, ALL) for name in shown)
+        rows.append([model, *cells, " + ".join(f"{each:.1f}" for each in seconds)])
     about = ", ".join(f"{name} {_counted(value)}" for name, value in evaluation.data.items())
-    print_table(head, rows, title=f"{len(evaluation.tested.pairs.users):,} users tested; {about}")
+    title = f"{len(evaluation.tested.pairs.users):,} users tested; {about}"
+    print_table(["model", *shown, "s to learn + answer"], rows, title=title)
+    main = next((name for name in shown if _has_users(name)), None)
+    others = [model for model in evaluation.models if model != baseline]
+    if main is not None and baseline in evaluation.models and others:
+        head = ["model", f"{main} minus {baseline}", "p (bootstrap)", "users better / worse", "p (sign)"]
+        differences = [[model, *_difference(evaluation, model, baseline, main)] for model in others]
+        print_table(head, differences, title=f"Against {baseline}, on the same users")
     users = evaluation.overall["users"]
     named = [each for each in users["cohort"].values.tolist() if each != ALL and users.sel(cohort=each)]
     if named and main is not None:
@@ -233,8 +232,6 @@ def _cell(evaluation: OfflineEvaluation, model: str, metric: str, cohort: str) -
 
 
 def _difference(evaluation: OfflineEvaluation, model: str, baseline: str, metric: str) -> list[str]:
-    if model == baseline:
-        return [""] * 4
     test = evaluation.difference(model, baseline, metric)
     value, low, high = (_figure(each, "+.4f") for each in test.difference)
     wins = f"{test.a_wins:,} / {test.b_wins:,}"

@@ -141,8 +141,8 @@ def _print(tuning: Tuning) -> None:
         shown = [*shown[:-1], tuning.trials[0]]
     about = tuning.data
     title = (
-        f"{len(listed):,} trials on {about['searched on']:,} events of {about['data']}; gain: against trial 0 "
-        "(the settings there were), over the same events"
+        f"{len(listed):,} trials on {about['searched on']:,} events of {about['data']}; gain: against trial "
+        "0 (the settings there were), over the same events"
     )
     right = [name for name in head if name]
     print_table(head, [row_of(tuning, each) for each in shown], title=title, right=right)

@@ -52,8 +52,8 @@ def _counts(tuning: Tuning) -> str:
     counted = ", ".join(f"{n:,} {state}" for state, n in n_of.items())
     return (
         f"<p>Each point is a trial: its {escape(tuning.label)} minus that of the settings there were, over "
-        "the same events, so that trials which were stopped early can be held beside the others. A cross is a "
-        "trial that was among the worse half at a rung, and was stopped there.</p>"
+        "the same events, so that trials which were stopped early can be held beside the others. A cross "
+        "is a trial that was in the worse half at a rung, and was stopped there.</p>"
         f"<p>{counted}. {replayed:,} events were replayed{saved}.</p>"
     )
 

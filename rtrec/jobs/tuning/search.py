@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from dask.distributed import Client, Future, as_completed
 
-from rtrec.errors import InputError
 from rtrec.evaluation.metrics import mean_gain
 from rtrec.jobs.tuning.replay import Rung, SearchPart, replay_rung, rung_ends, without_state
 from rtrec.jobs.tuning.space import Space, holds, values_of
@@ -76,20 +75,18 @@ class Search:
         The events it may see.
     earlier
         Trials of an interrupted search over the same events, which count as done.
-    on_end
-        Called after each trial that ended.
+    on_change
+        Called at the start, and after each trial that ended.
     """
 
     plan: Plan
     part: SearchPart
     earlier: Sequence[Trial] = ()
-    on_end: Callable[[Search], None] | None = None
+    on_change: Callable[[Search], None] | None = None
     trials: list[Trial] = field(default_factory=list)
     interrupted: bool = False
 
     def __post_init__(self) -> None:
-        if self.plan.pruner not in PRUNERS:
-            raise InputError(f"pruner {self.plan.pruner!r}: expected one of {', '.join(PRUNERS)}")
         self.ends = rung_ends(self.part.n_warm, self.part.events.n_events, N_RUNGS)
         with _quiet():
             self._study = _new_study(self.plan)
@@ -104,6 +101,8 @@ class Search:
         ended = as_completed()
         with _quiet():
             try:
+                if self.on_change is not None:
+                    self.on_change(self)
                 while True:
                     while len(under_way) < self.plan.parallel and len(self.trials) < self.plan.n_trials:
                         self._go_up(client, part, self._next(), under_way, ended)
@@ -175,8 +174,8 @@ class Search:
                 self._study.tell(run.asked, run.trial.value)
             else:
                 self._study.tell(run.asked, state=states.PRUNED if state == PRUNED else states.FAIL)
-        if self.on_end is not None:
-            self.on_end(self)
+        if self.on_change is not None:
+            self.on_change(self)
 
     def _remember(self, trial: Trial) -> None:
         """Take a trial of an earlier search: the sampler and the pruner know it as if it had been here."""

@@ -29,7 +29,7 @@ from rtrec.files import publish_text
 from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.tuning.replay import SearchPart
 from rtrec.jobs.tuning.result import AS_IT_WAS, TUNED, Tuning, trials_json
-from rtrec.jobs.tuning.search import Plan, Search, importances
+from rtrec.jobs.tuning.search import PRUNERS, Plan, Search, importances
 from rtrec.jobs.tuning.space import DEFAULT_SPACE, Space, read_space
 from rtrec.jobs.tuning.trials import PRUNED, Trial, best_of, read_trials
 from rtrec.models.kernel import DISLIKE
@@ -111,7 +111,8 @@ def tune(
 
     Notes
     -----
-    Ctrl-C ends the search and returns what was found so far, not confirmed.
+    Ctrl-C ends the search and returns what was found so far, not confirmed. Before the first trial has ended,
+    that is nothing, and the interrupt is passed on.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def tune(
     """
     hr_or_ndcg, k = _read_metric(metric)
     dimensions = read_space(space)
-    _check(trials, warmup, holdout, limit, workers, out, resume)
+    _check(trials, warmup, holdout, limit, workers, pruner, out, resume)
     start = (settings or Settings()).changed(list_length=k)
     loaded = loaded_events(
         data, user=user, item=item, time=time, kind=kind, value=value, min_value=min_value, mapping=mapping
@@ -149,9 +150,9 @@ def tune(
         parallel = workers or max(1, sum(client.nthreads().values()))
         plan = Plan(start, dimensions, hr_or_ndcg, trials, parallel, pruner, seed)
         search = Search(plan, part, earlier, told)
-        if progress is not None:
-            progress(_so_far(search, metric), search.n_ended, trials)
         search.run(client)
+        if search.interrupted and not search.n_ended:
+            raise KeyboardInterrupt
         best_trial = best_of(search.trials)
         best = start if best_trial is None else start.changed(**best_trial.values)
         comparison, interrupted = None, search.interrupted
@@ -240,6 +241,7 @@ def _check(
     holdout: float,
     limit: int | None,
     workers: int | None,
+    pruner: str,
     out: Path | None,
     resume: bool,
 ) -> None:
@@ -252,6 +254,8 @@ def _check(
             f"trials are at least 2 (the first has the settings there are), limit and workers at least 1; "
             f"got trials={trials}, limit={limit}, workers={workers}"
         )
+    if pruner not in PRUNERS:
+        raise InputError(f"pruner {pruner!r}: expected one of {', '.join(PRUNERS)}")
     if resume and out is None:
         raise InputError("resume goes on with the trials of a folder; say which: out=... (--out DIR)")
 
