@@ -50,7 +50,8 @@ def test_version(rtrec):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["evalute"], "Did you mean 'evaluate'?"),
+        (["evalute"], "Did you mean 'evaluate', 'evaluate-offline'?"),
+        (["tun"], "Did you mean 'tune'"),
         (["evaluate", "--userr", "x"], "No such option: --userr"),
         (["run", "--shards", "0"], "--shards"),
         (["run", "--limit", "9" * 20], "--limit"),

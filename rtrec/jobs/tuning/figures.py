@@ -77,11 +77,11 @@ def _gains(
     log: bool = False,
     height: int = 300,
 ) -> figure:
-    plot = empty_figure(f"{tuning.label} against as it was", x_axis_type="log" if log else "linear")
+    plot = empty_figure(f"gain in {tuning.label}", x_axis_type="log" if log else "linear")
     plot.height = height
     plot.xaxis.axis_label = label
     plot.add_layout(Span(location=0, dimension="width", line_color=INK, line_width=1))
-    tips = [("trial", "@number"), (tuning.label, "@value{0.0000}"), ("against as it was", "@gain{+0.0000}")]
+    tips = [("trial", "@number"), (tuning.label, "@value{0.0000}"), ("gain", "@gain{+0.0000}")]
     tips += [("state", "@state"), *((each.name, f"@{each.name}") for each in tuning.space)]
     items = []
     for state, marker, colour, filled in (

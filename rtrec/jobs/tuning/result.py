@@ -180,10 +180,10 @@ def trials_json(trials: Any, about: Mapping[str, Any]) -> str:
 def trials_table(tuning: Tuning, n_shown: int = _SHOWN_TRIALS) -> str:
     """Return the best trials as an HTML table."""
     names = [each.name for each in tuning.space]
-    head = ["trial", tuning.label, "against as it was", "replayed", "", *names]
+    head = ["trial", tuning.label, "gain", "replayed", "", *names]
     rows = [row_of(tuning, each) for each in in_order(tuning.trials, tuning.trials[0])[:n_shown]]
     notes = [
-        "Against as it was: the difference to the settings there were (trial 0), over the same events.",
+        "Gain: the difference to the settings there were (trial 0), over the same events.",
         "Only trials that replayed all search events can be chosen; pruned ones were in the worse half.",
     ]
     return table(f"The best of {len(tuning.trials):,} trials", head, rows, notes)

@@ -87,6 +87,7 @@ class Search:
     interrupted: bool = False
 
     def __post_init__(self) -> None:
+        self._part: Future | None = None
         self.ends = rung_ends(self.part.n_warm, self.part.events.n_events, N_RUNGS)
         with _quiet():
             self._study = _new_study(self.plan)
@@ -96,7 +97,6 @@ class Search:
 
     def run(self, client: Client) -> None:
         """Replay trials until all are done, or Ctrl-C."""
-        part = client.scatter(self.part, hash=False, broadcast=True)
         under_way: dict[Future, _Run] = {}
         ended = as_completed()
         with _quiet():
@@ -105,10 +105,10 @@ class Search:
                     self.on_change(self)
                 while True:
                     while len(under_way) < self.plan.parallel and len(self.trials) < self.plan.n_trials:
-                        self._go_up(client, part, self._next(), under_way, ended)
+                        self._go_up(client, self._next(), under_way, ended)
                     if not under_way:
                         return
-                    self._took_rung(client, part, next(ended), under_way, ended)
+                    self._took_rung(client, next(ended), under_way, ended)
             except KeyboardInterrupt:
                 self.interrupted = True
                 client.cancel([*under_way, *(run.state for run in under_way.values())])
@@ -127,19 +127,16 @@ class Search:
         self.trials.append(trial)
         return _Run(trial, plan.start.changed(**values), asked)
 
-    def _go_up(
-        self, client: Client, part: Future, run: _Run, under_way: dict[Future, _Run], ended: Any
-    ) -> None:
+    def _go_up(self, client: Client, run: _Run, under_way: dict[Future, _Run], ended: Any) -> None:
         is_last = run.rung == len(self.ends) - 1
         stop = self.ends[run.rung]
+        part = self._shared(client)
         run.state = client.submit(replay_rung, run.state, part, run.settings, stop, is_last, pure=False)
         told = client.submit(without_state, run.state, pure=False)
         under_way[told] = run
         ended.add(told)
 
-    def _took_rung(
-        self, client: Client, part: Future, told: Future, under_way: dict[Future, _Run], ended: Any
-    ) -> None:
+    def _took_rung(self, client: Client, told: Future, under_way: dict[Future, _Run], ended: Any) -> None:
         run = under_way.pop(told)
         error = told.exception() if told.status == "error" else None
         if error is not None or told.status != "finished":
@@ -161,7 +158,14 @@ class Search:
         elif trial.number and run.asked is not None and run.asked.should_prune():
             self._end(run, PRUNED)
         else:
-            self._go_up(client, part, run, under_way, ended)
+            self._go_up(client, run, under_way, ended)
+
+    def _shared(self, client: Client) -> Future:
+        """Return the events as the workers have them; what died with the last worker is sent again."""
+        if self._part is None or self._part.status != "finished":
+            # In a list: a tuple would be scattered field by field.
+            [self._part] = client.scatter([self.part], hash=False, broadcast=True)
+        return self._part
 
     def _end(self, run: _Run, state: str, reason: str = "") -> None:
         import optuna

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 
 import numpy as np
 import pytest
+from dask.distributed import Client, LocalCluster
 
 import rtrec
 from rtrec.errors import InputError
@@ -281,6 +284,31 @@ def test_what_cannot_be_is_said_at_once(tuned, changed, message):
     with pytest.raises(InputError) as raised:
         tuned(**changed)
     assert message in str(raised.value)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_killed_worker_costs_the_trials_on_it_and_no_more(log):
+    pids: list[int] = []
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def kill_once(what: str, done: int, total: int) -> None:
+            if done == 1 and not pids:
+                pids.extend(client.run(os.getpid).values())
+                os.kill(pids[0], signal.SIGKILL)
+
+        found = rtrec.tune(
+            log, space=SPACE, settings=SLOW, metric="hr@5", trials=5, workers=1,
+            scheduler=client.scheduler.address, progress=kill_once,
+        )  # fmt: skip
+    states = [each.state for each in found.trials]
+    assert len(states) == 5
+    assert states.count(FAILED) <= 1
+    assert all(each.reason for each in found.trials if each.state == FAILED)
+    assert states[-1] in (COMPLETE, PRUNED)
 
 
 def test_few_events_have_fewer_rungs():
