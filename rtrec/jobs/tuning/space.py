@@ -18,6 +18,7 @@ DEFAULT_SPACE = (
     "ring_length",
     "ring_decay",
     "transition_reach",
+    "half_life_now_h",
     "half_life_short_h",
     "half_life_long_h",
     "learning_rate",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rtrec.settings import Settings
+from rtrec.settings import Settings, declarations
 
 N_HOURS, PER_HOUR, N_WANTED = 40, 40, 5
 #: Only what is popular can help a stranger, and with such half-lives what was popular stays so.
-SLOW = Settings(half_life_short_h=5000.0, half_life_long_h=5000.0, trending_candidates=10)
+SLOW = Settings(
+    **{each.name: 5000.0 for each in declarations() if each.name.startswith("half_life_")},
+    trending_candidates=10,
+)
 
 
 def hourly_log(n_hours: int = N_HOURS) -> pd.DataFrame:

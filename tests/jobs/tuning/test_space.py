@@ -18,6 +18,7 @@ def test_a_setting_without_a_range_is_tried_within_its_declared_bounds():
 def test_half_lives_and_steps_are_tried_by_orders_of_magnitude():
     by_name = {each.name: each for each in read_space(DEFAULT_SPACE)}
     assert [name for name, each in by_name.items() if each.log] == [
+        "half_life_now_h",
         "half_life_short_h",
         "half_life_long_h",
         "learning_rate",
