@@ -16,6 +16,9 @@ each partition is a few sorts and searches:
     value_gap  = distance of that from the mean over the user's events, 0 where either is not known
     daypart    = sqrt((sum of w_e at such times + s * p) / (p * (sum of w_e + s)))
 
+An event of negative weight takes |w_e| from the sums of ``count`` and ``heat`` as they stand then, down to
+``least`` of an event.
+
 with e over the item's events of positive weight w_e before the place, t_e their times, v_e their values, h a
 half-life, p the share of such times in all events of positive weight before the place, s the smoothing.
 """
@@ -60,6 +63,7 @@ class Memory(NamedTuple):
     half_life_s: tuple[float, float, float]  # now, short, long
     ring_length: int
     coldest: float = -4.0  # log2 of a decayed count stops here
+    least: float = 2.0**-4  # what negative feedback leaves of a count
     smoothing: float = 5.0  # events a daypart is drawn by towards that of all items
 
 
@@ -171,19 +175,21 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     asks
         Columns ``ask``, ``place``, ``item_num``, ``timestamp``, ``daypart``.
     """
-    taught = events[events["weight"] > 0.0].sort_values(["item_num", "place"])
-    item, time = taught["item_num"].to_numpy(), taught["timestamp"].to_numpy()
-    weight = taught["weight"].to_numpy()
-    total = _running(np.add, weight, item)
-    first, latest = _running(np.minimum, time, item), _running(np.maximum, time, item)
+    moved = events[events["weight"] != 0.0].sort_values(["item_num", "place"])
+    item, time = moved["item_num"].to_numpy(), moved["timestamp"].to_numpy()
+    weight = moved["weight"].to_numpy()
+    raises = weight > 0.0
+    total = _running_counts(weight, item, memory.least)
+    first = _running(np.minimum, np.where(raises, time, np.inf), item)
+    latest = _running(np.maximum, np.where(raises, time, -np.inf), item)
     last = _last_before(
-        item, taught["place"].to_numpy(), asks["item_num"].to_numpy(), asks["place"].to_numpy()
+        item, moved["place"].to_numpy(), asks["item_num"].to_numpy(), asks["place"].to_numpy()
     )
     known, now = last >= 0, asks["timestamp"].to_numpy()
+    known[known] = total[last[known]] > 0.0  # not one that has only been disliked
     columns: dict[str, npt.NDArray[np.float32]] = {}
     for name, half_life in zip(_HEATS, memory.half_life_s, strict=True):
-        # Powers of two of times in half-lives overflow; their logarithms add up as well.
-        heat = _running(np.logaddexp2, np.log2(weight) + time / half_life, item)
+        heat = _running_heat(weight, time / half_life, item, memory.least)
         cooled = np.full(len(asks), memory.coldest)
         cooled[known] = np.maximum(heat[last[known]] - now[known] / half_life, memory.coldest)
         columns[name] = cooled.astype(np.float32)
@@ -194,9 +200,10 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
         since = np.zeros(len(asks))
         since[known] = now[known] - moments[last[known]]
         columns[name] = _root_hours(since)
-    columns["item_level"] = _mean_level(taught, "item_num", asks)
+    columns["item_level"] = _mean_level(moved[raises], "item_num", asks)
     columns["taken"] = np.zeros(len(asks), np.float32)
     columns["taken"][known] = total[last[known]]
+    taught = moved[raises]
     taught = taught.assign(slot=taught["item_num"] * _N_DAYPARTS + taught["daypart"])
     taught = taught.sort_values(["slot", "place"])
     slot = taught["slot"].to_numpy()
@@ -279,6 +286,42 @@ def _running(how: np.ufunc, values: Floats, key: Keys) -> Floats:
     for start, stop in pairwise([*starts.tolist(), len(values)]):
         how.accumulate(values[start:stop], out=result[start:stop])
     return result
+
+
+def _running_counts(weight: Floats, key: Keys, least: float) -> Floats:
+    """Add weights up by key; negative ones take away, but leave ``least`` of an event."""
+    counts = _running(np.add, np.maximum(weight, 0.0), key)
+    for rows in _groups_that_fall(weight, key):
+        count = 0.0
+        for row in rows.tolist():
+            count = max(count + weight[row], min(count, least)) if weight[row] < 0.0 else count + weight[row]
+            counts[row] = count
+    return counts
+
+
+def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Floats:
+    """Return ``log2`` of the sum of ``weight * 2 ** age`` so far, by key; negative weights as above.
+
+    Powers of two of times in half-lives overflow; their logarithms add up as well.
+    """
+    with np.errstate(divide="ignore"):
+        added = np.where(weight > 0.0, np.log2(np.abs(weight)) + age, -np.inf)
+    heats = _running(np.logaddexp2, added, key)
+    for rows in _groups_that_fall(weight, key):
+        heat = -np.inf
+        for row in rows.tolist():
+            if weight[row] > 0.0:
+                heat = np.logaddexp2(heat, added[row])
+            elif heat > -np.inf:
+                left = 2.0 ** (heat - age[row])
+                heat = np.log2(max(left + weight[row], min(left, least))) + age[row]
+            heats[row] = heat
+    return heats
+
+
+def _groups_that_fall(weight: Floats, key: Keys) -> list[Ints]:
+    """Return the rows of each key that has a negative weight: these are not plain sums."""
+    return [np.flatnonzero(key == fallen) for fallen in np.unique(key[weight < 0.0])]
 
 
 def _last_before(key: Keys, place: Ints, asked_key: Keys, asked_place: Ints) -> Ints:

@@ -14,7 +14,7 @@ from rtrec.features.historical.pointintime import (
     asked_by,
     online_features,
 )
-from rtrec.models import candidates, tables
+from rtrec.models import candidates, lowering, tables
 from rtrec.models.blend import Blend
 from rtrec.models.params import to_params
 from rtrec.settings import Settings
@@ -44,7 +44,14 @@ def in_this_thread():
 def memory_of(settings: Settings) -> Memory:
     params = to_params(settings)
     coldest = float(candidates.COLDEST)
-    return Memory(params.kind_weight, params.half_life_s, params.ring_length, coldest, tables.SMOOTHING)
+    return Memory(
+        params.kind_weight,
+        params.half_life_s,
+        params.ring_length,
+        coldest,
+        lowering.LEAST,
+        tables.SMOOTHING,
+    )
 
 
 def stream(n_events: int = 400, *, seed: int = 0) -> NumberedEvents:
@@ -131,11 +138,11 @@ def test_by_hand() -> None:
         timestamp=np.array([2.0, 2.0, 2.0, 3.0, 3.0]) * HOUR_S,
     )
     found = online_features(events, asked, memory)
-    # At hour 2: 2 ** -2 + 2 ** -1 = 3 / 4 of an event is left, and the view at hour 2 adds a whole one.
-    np.testing.assert_allclose(
-        found["heat_short"], np.log2([0.75, 0.75, 1.75, 0.875, 0.875]).astype(np.float32), rtol=1e-6
-    )
-    np.testing.assert_allclose(found["count"], np.log([3, 3, 4, 4, 4]), rtol=1e-6)
+    # At hour 2: 2 ** -2 + 2 ** -1 = 3 / 4 of an event is left, of which the dislike leaves a sixteenth, and
+    # the view adds a whole one. The count goes from 2 to 1, and to 2 again.
+    heat = [3 / 4, 1 / 16, 17 / 16, 17 / 32, 17 / 32]
+    np.testing.assert_allclose(found["heat_short"], np.log2(heat).astype(np.float32), rtol=1e-6)
+    np.testing.assert_allclose(found["count"], np.log([3, 2, 3, 3, 3]), rtol=1e-6)
     np.testing.assert_allclose(found["age"], np.array([3, 3, 3, 4, 4]) ** 0.25, rtol=1e-6)
     np.testing.assert_allclose(found["idle"], np.array([2, 2, 1, 2, 2]) ** 0.25, rtol=1e-6)
     np.testing.assert_allclose(found["had"], [np.sqrt(2), 0, 1, 1, 1], rtol=1e-6)
