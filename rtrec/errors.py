@@ -22,6 +22,10 @@ class DeploymentError(RtrecError):
     """The deployment directory is missing, locked by another run, or made for something else."""
 
 
+class DeploymentInUse(DeploymentError):
+    """Another run holds the deployment."""
+
+
 class CorruptionError(RtrecError):
     """A stored file does not match its checksum or its format; the message names the file."""
 

@@ -7,19 +7,20 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from rtrec.errors import CorruptionError, DeploymentError
+from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.log import Control
 from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 4
 _MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
-_OURS = (_MANIFEST, "log", "snapshots", "features", _TEXTS, _TITLES)
+_OURS = (_MANIFEST, "log", "snapshots", "tables", "models", "features", _TEXTS, _TITLES)
 
 
 class Deployment:
@@ -128,7 +129,7 @@ class Deployment:
         publish_text(self.home / _MANIFEST, text)
 
     def clear(self) -> None:
-        """Remove log, snapshots, features and manifest; reports and whatever else lies there stay."""
+        """Remove log, snapshots, tables, features and manifest; reports and whatever else lies there stay."""
         for name in _OURS:
             path = self.home / name
             if path.is_dir():
@@ -142,13 +143,25 @@ class Deployment:
             _ = self.manifest  # says what is missing
         return EmbeddedLog(self.log_path, mode=mode)
 
+    def append_control(self, body: Mapping[str, Any]) -> Control:
+        """Append a control to the log, whether a run is active here or not.
+
+        An active run takes it at its next cut, a later one when it starts.
+        """
+        try:
+            with self.lock(), closing(self.open_log()) as log:
+                return log.append_control(body)
+        except DeploymentInUse:
+            with closing(EmbeddedLog(self.log_path, mode="join")) as log:
+                return log.append_control(body)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the deployment for one run; the system lets go of it when the process ends, however it ends.
 
         Raises
         ------
-        DeploymentError
+        DeploymentInUse
             If another run holds it.
         """
         make_folder(self.home)
@@ -157,7 +170,7 @@ class Deployment:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise DeploymentError(
+                raise DeploymentInUse(
                     f"{self.home}: another run is active (process {file.read().strip() or 'unknown'}); "
                     "stop it first, or give another --home"
                 ) from None

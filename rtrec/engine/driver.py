@@ -19,6 +19,7 @@ from rtrec.engine.deployment import Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin, origin_of
+from rtrec.engine.publications import prune_tables, read_publications
 from rtrec.engine.shard import Shard
 from rtrec.errors import ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
@@ -34,6 +35,7 @@ from rtrec.models.snapshot import (
     read_snapshot,
     write_snapshot,
 )
+from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 from rtrec.types import Columns
 
@@ -79,6 +81,7 @@ class Driver:
         self.snapshot_name = ""
         self.recoveries = 0
         self._workers = workers
+        self._tables = TableStore(deployment.home)
         self._texts = texts
         self._origin: Origin | None = None
         self._batch_events = batch_events
@@ -117,13 +120,16 @@ class Driver:
         for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
             await self._apply(cut)
 
-    async def advance(self, learned: Callable[[int], None] = lambda _: None) -> None:
+    async def advance(
+        self, learned: Callable[[int], None] = lambda _: None, *, until: int | None = None
+    ) -> None:
         """Cut what the log has beyond the last cut and apply it, until nothing is left.
 
-        After each cut ``learned`` is told how many events are learned in all.
+        After each cut ``learned`` is told how many events are learned in all. Behind ``until`` events (with
+        several partitions: at the first cut that reaches so many) only controls are taken.
         """
         while True:
-            ends, n_controls = await asyncio.to_thread(self._next_ends)
+            ends, n_controls = await asyncio.to_thread(self._next_ends, until)
             if ends == self.ledger.ends and n_controls == self.ledger.n_controls:
                 return
             cut = await asyncio.to_thread(self.log.cut, ends, n_controls)
@@ -175,6 +181,7 @@ class Driver:
         if prune_snapshots(folder, self._keep):
             oldest = read_snapshot(list_snapshots(folder)[0], mmap=True, verify=False).manifest
             self.log.compact(oldest["ends"], oldest["seq"])
+            prune_tables(self._tables, self.log.controls(), oldest["n_controls"])
         return name
 
     async def answer(self, user_id: str, k: int) -> tuple[Answer, bool]:
@@ -197,24 +204,30 @@ class Driver:
         known = max(max(n_known for _, n_known in seen), 1)
         return {racer: float(union[place].sum() / known) for place, racer in enumerate(RACERS)}
 
-    def _next_ends(self) -> tuple[tuple[int, ...], int]:
+    def _next_ends(self, until: int | None) -> tuple[tuple[int, ...], int]:
         """Return where the next cut ends, in each partition and among the controls."""
+        n_controls = self.ledger.n_controls + len(self.log.controls(self.ledger.n_controls))
+        room = self._batch_events if until is None else until - self.ledger.n_events
+        if room <= 0:
+            return self.ledger.ends, n_controls
         logged = self.log.ends()
-        ends = tuple(
-            min(end, start + self._batch_events) for start, end in zip(self.ledger.ends, logged, strict=True)
-        )
+        most = min(room, self._batch_events) if len(logged) == 1 else self._batch_events
+        ends = tuple(min(end, start + most) for start, end in zip(self.ledger.ends, logged, strict=True))
         if len(ends) > 1 and ends != logged:
             ends = in_step(self.log, self.ledger.ends, ends, logged)
-        return ends, self.ledger.n_controls + len(self.log.controls(self.ledger.n_controls))
+        return ends, n_controls
 
     async def _apply(self, cut: Cut) -> None:
         """Let the shards test and learn a cut, and book it."""
         tables = await asyncio.to_thread(read_cut, self.log, self.ledger.ends, cut)
         controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
+        published = await asyncio.to_thread(read_publications, self._tables, controls)
         settings = self.ledger.change(controls)
         parts = self.ledger.number(tables)
         n_warm = max(self.ledger.n_warm - self.ledger.n_events, 0)
-        batches, order = cut_up(cut.seq, parts, n_warm, settings=settings, agreement=self._agreement)
+        batches, order = cut_up(
+            cut.seq, parts, n_warm, settings=settings, published=published, agreement=self._agreement
+        )
         outcomes: Sequence[Outcome] = await asyncio.gather(
             *(self._call(i, "step", batch) for i, batch in enumerate(batches))
         )

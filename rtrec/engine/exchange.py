@@ -8,13 +8,14 @@ one shard there is nobody to agree with: it learns everything at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rtrec.models.base import Ranks
+from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.ranker import Ranker, merge_rankers
 from rtrec.models.tables import Operations
 from rtrec.settings import Settings
@@ -44,6 +45,8 @@ class Batch:
         How many of the first are learned but not counted.
     settings
         Changed settings, live from this batch on.
+    published
+        Tables by slot that have an opinion from this batch on, in place of those there were.
     agreement
         Of the batch before, where there are several shards.
     """
@@ -52,6 +55,7 @@ class Batch:
     events: NumberedEvents
     n_warm: int = 0
     settings: dict[str, Any] | None = None
+    published: Mapping[str, NeighbourTable] = field(default_factory=dict)
     agreement: Agreement | None = None
 
 
@@ -100,6 +104,7 @@ def cut_up(
     n_warm: int,
     *,
     settings: Settings | None = None,
+    published: Mapping[str, NeighbourTable] | None = None,
     agreement: Agreement | None = None,
 ) -> tuple[list[Batch], Ints]:
     """Return each shard's batch, and the common order; ``n_warm`` of the first events in it only warm up."""
@@ -108,6 +113,7 @@ def cut_up(
     warm = np.bincount(np.searchsorted(ends, order[:n_warm], side="right"), minlength=len(parts))
     changed = settings.model_dump() if settings is not None else None
     batches = [
-        Batch(seq, part, int(n), changed, agreement) for part, n in zip(parts, warm.tolist(), strict=True)
+        Batch(seq, part, int(n), changed, published or {}, agreement)
+        for part, n in zip(parts, warm.tolist(), strict=True)
     ]
     return batches, order

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtrec.engine.status import AppliedChange
+from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
+from rtrec.engine.status import AppliedChange, PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
@@ -39,6 +40,8 @@ class Ledger:
         How many items had an event.
     last_time
         Latest event time so far, in seconds since 1970; NaN before any event.
+    tables
+        Those published by a control, by slot.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Ledger:
         self.history = MetricHistory(RACERS, settings.list_length)
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
+        self.tables: dict[str, PublishedTable] = {}
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
@@ -78,18 +82,22 @@ class Ledger:
         self._had_event[item_num] = True
 
     def change(self, controls: Sequence[Control]) -> Settings | None:
-        """Take the controls of a cut; return the settings they leave, None if there were none."""
+        """Take the controls of a cut; return the settings they leave, None if they change none."""
+        n_changes = len(self.changes)
         for control in controls:
+            if control.body.get("control") in (PUBLISH, WITHDRAW):
+                self.tables = take_publication(self.tables, control, self.n_events)
+                continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
-                    f"control {control.offset}: expected 'settings', got {control.body.get('control')!r}: "
-                    "written by another version of rtrec"
+                    f"control {control.offset}: expected 'settings', 'publish' or 'withdraw', got "
+                    f"{control.body.get('control')!r}: written by another version of rtrec"
                 )
             before, changes = self.settings.model_dump(), control.body["changes"]
             self.settings = self.settings.changed(**changes)
             previous = {name: before[name] for name in changes}
             self.changes.append(AppliedChange(control.offset, control.time, changes, previous, self.n_events))
-        return self.settings if controls else None
+        return self.settings if len(self.changes) > n_changes else None
 
     def take(self, cut: Cut, ranks: Ranks, timestamps: Floats, item_num: Nums) -> None:
         """Book a cut that the shards have learned, its events in their common order."""
@@ -123,6 +131,7 @@ class Ledger:
             "last_time": self.last_time if self.n_events else None,
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
+            "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
         }
 
     @classmethod
@@ -142,6 +151,9 @@ class Ledger:
             AppliedChange(**each | {"time": datetime.fromisoformat(each["time"])})
             for each in manifest["changes"]
         ]
+        for each in manifest.get("tables", ()):
+            table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
+            ledger.tables[table.slot] = table
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:

@@ -20,6 +20,7 @@ from rtrec.settings import Settings, declarations
 if TYPE_CHECKING:
     import xarray as xr
 
+    from rtrec.engine.refits import RefitPlan
     from rtrec.engine.session import Session
     from rtrec.evaluation.comparison import Comparison
     from rtrec.events.feeds import Feed
@@ -72,6 +73,7 @@ class LiveRun:
         batch_events: int = 1000,
         fresh: bool = False,
         processes: bool = True,
+        refits: RefitPlan | None = None,
     ) -> LiveRun:
         """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
 
@@ -106,16 +108,21 @@ class LiveRun:
             Remove what is there first.
         processes
             Workers in processes of their own; False runs them in threads of this one.
+        refits
+            Models that are fitted on the log again and again while the run goes on.
 
         Raises
         ------
         DeploymentError
             If another run is active there, or the deployment was made for other shards or another feed.
         InputError
-            If the feed cannot be used, or there is none to start afresh with.
+            If the feed cannot be used, there is none to start afresh with, or there is no such model to fit.
         """
+        from rtrec.engine.refits import RefitPlan
         from rtrec.engine.session import Session
 
+        plan = RefitPlan() if refits is None else refits
+        plan.check()
         _check_options(feed, speed, limit, shards, snapshot_every, batch_events)
         deployment = Deployment(Path(home))
         if feed is None and not fresh:
@@ -149,6 +156,7 @@ class LiveRun:
                 snapshot_every=snapshot_every,
                 batch_events=batch_events,
                 processes=processes,
+                refits=plan,
             )
 
         run = cls(deployment, held, session)
@@ -285,6 +293,10 @@ class LiveRun:
             "shards": status.shards,
             "recoveries": status.recoveries,
             "phase": str(status.phase),
+            "tables": {
+                each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
+                for each in status.tables
+            },
             "models": {
                 model: {
                     f"hr@{k}": figure(each.hit_rate),

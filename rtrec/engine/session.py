@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
+from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.status import AppliedChange, Notice, Phase, Recommendation, Status
 from rtrec.engine.whatif import compare_settings, recent_past
 from rtrec.errors import InputError, WorkerLost
@@ -62,13 +63,14 @@ class Session:
         snapshot_every: int,
         batch_events: int,
         processes: bool,
+        refits: RefitPlan,
     ) -> None:
         self._run = run
         self._feed = feed
         self._speed = speed
         self._limit = limit
         self._titles = titles
-        self._snapshots = run.deployment.snapshots
+        self._home = run.deployment.home
         self._log = run.deployment.open_log()
         held.callback(self._log.close)
         self._workers = Workers(self._log.partitions, scheduler=scheduler, processes=processes)
@@ -80,6 +82,9 @@ class Session:
             batch_events=batch_events,
             snapshot_every=snapshot_every,
         )
+        # A worker has a folder of its own to start in, so a path from here on would lead elsewhere.
+        home = run.deployment.home.resolve()
+        self._refits = Refits(refits, home, self._workers.run, self._log.append_control)
         self._stop_feed = threading.Event()
         self._stop = asyncio.Event()
         self._moved = asyncio.Event()
@@ -91,6 +96,7 @@ class Session:
         self._source_name = feed.name if feed is not None else ""
         self._gauges = Gauges()
         self._coverage: dict[str, float] = {}
+        self._nudged_for = -1  # the last control that the flow was told of
         self._counts: dict[str, int] = {}
         self._n_dead = 0
 
@@ -101,6 +107,7 @@ class Session:
             await self._live(ready)
         finally:
             ticker.cancel()
+            await self._refits.stop()
             await self._workers.close()
             ready.set()
 
@@ -108,6 +115,7 @@ class Session:
         """Ask for the end; called in the loop."""
         self._stop_feed.set()
         self._stop.set()
+        self._refits.give_up()
 
     async def _live(self, ready: threading.Event) -> None:
         await self._workers.start()
@@ -117,7 +125,8 @@ class Session:
         )
         async with self._lock:
             await self._driver.start()
-            await self._driver.advance()
+            self._refits.resume(self._driver.ledger)
+        await self._advance(lambda _: None)
         self._n_logged = sum(self._log.ends())
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
@@ -134,6 +143,8 @@ class Session:
             error = await asyncio.to_thread(self._feed_all, asyncio.get_running_loop())
             await self._drained()  # what was accepted is learned even if the feed failed
             self._failure = self._failure or error
+            if self._failure is None and not self._stop.is_set():
+                await self._settle()
         self._seconds = time.monotonic() - self._began
         if self._failure is None and not self._stop.is_set():
             await self._checkpoint()
@@ -211,8 +222,27 @@ class Session:
         """Cut and learn all that was accepted; several small chunks become one micro-batch."""
         if self._failure is not None:
             return
-        async with self._lock:
-            await self._driver.advance(self._gauges.learn)
+        await self._advance(self._gauges.learn)
+
+    async def _advance(self, learned: Callable[[int], None]) -> None:
+        """Learn what the log has, and begin refits where they fall due."""
+        while not self._refits.holds_the_stream:
+            due_at = self._refits.due_at
+            async with self._lock:
+                await self._driver.advance(learned, until=due_at)
+            if due_at is None or self._driver.ledger.n_events < due_at:
+                return
+            if due_at == self._refits.due_at:  # else somebody else's call came by there as well
+                await self._refits.begin(self._driver.ledger)
+
+    async def _settle(self) -> None:
+        """Wait for the refits at work when a feed has ended, and take what they publish."""
+        self._message = "waiting for a model that is being fitted"
+        settled = asyncio.ensure_future(self._refits.settled())
+        while not settled.done() and not self._stop.is_set():
+            await asyncio.wait({settled}, timeout=_STATUS_S)
+        settled.cancel()
+        await self._advance(self._gauges.learn)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
@@ -220,7 +250,11 @@ class Session:
 
     async def _drained(self) -> None:
         """Wait until everything accepted is learned, or learning failed."""
-        while self._failure is None and self._n_logged > self._driver.ledger.n_events:
+        while (
+            self._failure is None
+            and not self._refits.holds_the_stream
+            and self._n_logged > self._driver.ledger.n_events
+        ):
             self._moved.clear()
             with suppress(TimeoutError):  # what fails does not come out at the end of the flow
                 await asyncio.wait_for(self._moved.wait(), _STATUS_S)
@@ -250,7 +284,22 @@ class Session:
                     self._fail(error)
                 asked = time.monotonic()
             await self._publish()
+            try:
+                await self._take_controls()
+            except Exception as error:
+                self._fail(error)
             await asyncio.sleep(_STATUS_S)
+
+    async def _take_controls(self) -> None:
+        """Where no event comes by that would, have the flow take controls that somebody appended."""
+        ledger = self._driver.ledger
+        idle = self._phase in (Phase.RUNNING, Phase.FINISHED) and self._n_logged == ledger.n_events
+        if not idle or self._lock.locked():
+            return
+        pending = await asyncio.to_thread(lambda: self._log.controls(ledger.n_controls))
+        if pending and pending[-1].offset > self._nudged_for:
+            self._nudged_for = pending[-1].offset
+            await self._emit(_Nudge())
 
     async def _publish(self) -> None:
         ledger, now = self._driver.ledger, time.monotonic()
@@ -276,9 +325,12 @@ class Session:
             scores=model_scores(ledger.history.total(), self._coverage),
             k=ledger.settings.list_length,
             settings=ledger.settings,
-            alarms=tuple(
-                Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms
+            alarms=(
+                *(Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms),
+                *self._refits.notices,
             ),
+            tables=tuple(ledger.tables.values()),
+            fitting=self._refits.at_work,
             snapshot=self._driver.snapshot_name,
             shards=self._log.partitions,
             seconds=seconds,
@@ -314,7 +366,7 @@ class Session:
         async with self._lock:
             await self._driver.written()  # what is being pruned must not be read
             past = await asyncio.to_thread(
-                recent_past, self._log, self._driver.ledger, self._snapshots, n_events, self._driver.origin
+                recent_past, self._log, self._driver.ledger, self._home, n_events, self._driver.origin
             )
         changed = past.settings.changed(**changes)
         try:

@@ -37,7 +37,7 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alarm of the drift watch, with its moment."""
+    """An alarm of the drift watch, or a fit that failed, with its moment."""
 
     offset: int
     time: datetime
@@ -56,6 +56,39 @@ class AppliedChange:
     time: datetime
     changes: dict[str, Any]
     previous: dict[str, Any]
+    live_from: int
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table that was made outside the stream, and has an opinion since a record in the log.
+
+    Attributes
+    ----------
+    slot, version, seal
+        Which place it took, and which folder under ``tables`` it is, with the checksum of its manifest.
+    model, made_by
+        What was fitted, and what tells its options from others.
+    n_events, n_items
+        How many events of the log it was fitted on, and how many items it knows.
+    seconds
+        What the fit took.
+    offset, time
+        Of the control record.
+    live_from
+        How many events were learned before it.
+    """
+
+    slot: str
+    version: str
+    seal: str
+    model: str
+    made_by: str
+    n_events: int
+    n_items: int
+    seconds: float
+    offset: int
+    time: datetime
     live_from: int
 
 
@@ -80,6 +113,8 @@ class Status:
     k: int = 10
     settings: Settings = field(default_factory=Settings)
     alarms: tuple[Notice, ...] = ()
+    tables: tuple[PublishedTable, ...] = ()
+    fitting: tuple[str, ...] = ()  # slots for which a model is being fitted
     snapshot: str = ""
     shards: int = 1
     seconds: float = 0.0

@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 
 from rtrec.engine.cluster import Workers
+from rtrec.engine.deployment import Deployment
 from rtrec.engine.driver import read_cut, shard_arrays
 from rtrec.engine.exchange import Agreement, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin
+from rtrec.engine.publications import PUBLISH, read_publications
 from rtrec.engine.shard import Shard
 from rtrec.errors import InputError
 from rtrec.evaluation.comparison import Comparison, compare
-from rtrec.events.log import EventLog
+from rtrec.events.log import Control, EventLog
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import UNTESTED
+from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.ranker import new_ranker, ranker_of
 from rtrec.models.snapshot import latest_snapshot
+from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 from rtrec.types import Floats, NumberedEvents
 
@@ -50,6 +54,8 @@ class RecentPast:
         Settings as they are now.
     cuts
         Each cut's events by shard.
+    published
+        Tables that each cut puts in place, by slot.
     timestamps
         Of all events in their common order, shape ``(event,)``.
     n_warm
@@ -62,51 +68,81 @@ class RecentPast:
     learned_under: Settings
     settings: Settings
     cuts: list[list[NumberedEvents]]
+    published: list[dict[str, NeighbourTable]]
     timestamps: Floats
     n_warm: int
 
 
 def recent_past(
-    log: EventLog, ledger: Ledger, snapshots: Path, n_events: int, origin: Callable[[], Origin] = Origin
+    log: EventLog, ledger: Ledger, home: Path, n_events: int, origin: Callable[[], Origin] = Origin
 ) -> RecentPast:
     """Return the last ``n_events`` with the newest state that is older; nothing may be learned meanwhile.
 
     Raises
     ------
     InputError
-        If no event has been learned.
+        If no event has been learned, or a table of that time has been deleted since.
     """
     if not ledger.n_events:
         raise InputError("nothing to replay yet: no event has been learned")
     first, n_shards = max(ledger.n_events - n_events, 0), log.partitions
     start, after, ends, states, before = 0, 0, (0,) * n_shards, None, ledger.settings
-    snapshot = latest_snapshot(snapshots, accept=lambda manifest: manifest["n_events"] <= first)
+    n_controls, store = 0, TableStore(home)
+    snapshot = latest_snapshot(
+        Deployment(home).snapshots, accept=lambda manifest: manifest["n_events"] <= first
+    )
     if snapshot is not None:
         old = Ledger.from_snapshot(snapshot)
         start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
+        n_controls = old.n_controls
         states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
     elif (beginning := origin().arrays) is not None:
         states = [beginning] * n_shards
-    cuts, timestamps = [], []
+    cuts, published, timestamps = [], [], []
     for cut in log.cuts(after):
         if cut.seq > ledger.seq:
             break
         parts = ledger.number(read_cut(log, ends, cut))
         cuts.append(parts)
+        published.append(_tables_of(store, log.controls(n_controls, cut.controls), ledger, n_events))
         timestamps.append(in_common_order(parts))
-        ends = cut.ends
+        ends, n_controls = cut.ends, cut.controls
     n_warm = max(ledger.n_warm - start, 0)
-    return RecentPast(start, first, states, before, ledger.settings, cuts, np.concatenate(timestamps), n_warm)
+    return RecentPast(
+        start, first, states, before, ledger.settings, cuts, published, np.concatenate(timestamps), n_warm
+    )
+
+
+def _tables_of(
+    store: TableStore, controls: Sequence[Control], ledger: Ledger, n_events: int
+) -> dict[str, NeighbourTable]:
+    """Return the tables that a cut put in place.
+
+    Raises
+    ------
+    InputError
+        If one is gone: only what snapshots need is kept.
+    """
+    for control in controls:
+        body = control.body
+        if body.get("control") == PUBLISH and not store.path(body["slot"], body["version"]).exists():
+            raise InputError(
+                f"a replay of the last {n_events:,} events comes by table {body['version']!r} of slot "
+                f"{body['slot']!r}, which is deleted: it was replaced before the oldest snapshot; "
+                f"replay fewer of the {ledger.n_events:,} events"
+            )
+    return read_publications(store, controls)
 
 
 async def compare_settings(workers: Workers, past: RecentPast, changed: Settings) -> Comparison:
     """Replay the past under ``changed`` settings and under those there are, a task each, and compare."""
     cuts = await workers.share(past.cuts)
+    published = await workers.share(past.published)
     states = None if past.states is None else await workers.share(past.states)
     before, n_shards = past.learned_under.model_dump(), len(past.cuts[0])
     ranks_changed, ranks_now = await asyncio.gather(
         *(
-            workers.run(replay, states, before, settings.model_dump(), cuts, n_shards, past.n_warm)
+            workers.run(replay, states, before, settings.model_dump(), cuts, n_shards, past.n_warm, published)
             for settings in (changed, past.settings)
         )
     )
@@ -129,6 +165,7 @@ def replay(
     cuts: Sequence[Sequence[NumberedEvents]],
     n_shards: int,
     n_warm: int = 0,
+    published: Sequence[Mapping[str, NeighbourTable]] | None = None,
 ) -> Ranks:
     """Return the default model's rank of every event, in the common order, shape ``(event,)``.
 
@@ -144,6 +181,8 @@ def replay(
         Each cut's events by shard.
     n_warm
         How many of the first events are learned and not tested.
+    published
+        Tables that each cut puts in place, by slot; None: none does.
     """
     shards = [Shard(i, n_shards, before, states[i] if states is not None else None) for i in range(n_shards)]
     ranker = new_ranker()
@@ -153,7 +192,8 @@ def replay(
     agreement: Agreement | None = None
     ranks = []
     for seq, parts in enumerate(cuts, start=1):
-        batches, order = cut_up(seq, parts, n_warm, settings=changed, agreement=agreement)
+        tables = published[seq - 1] if published is not None else {}
+        batches, order = cut_up(seq, parts, n_warm, settings=changed, published=tables, agreement=agreement)
         outcomes = [shard.step(batch) for shard, batch in zip(shards, batches, strict=True)]
         changed, n_warm = None, max(n_warm - len(order), 0)
         if n_shards > 1:

@@ -24,7 +24,7 @@ _APPLICATION = 0x52545243
 #: How long to wait for another process that is writing.
 _BUSY_TIMEOUT_S = 30.0
 
-Mode = Literal["write", "read"]
+Mode = Literal["write", "read", "join"]
 
 _UNUSABLE_NOW = {
     sqlite3.SQLITE_BUSY: "another process is writing to it; stop that one first",
@@ -48,7 +48,8 @@ class Database:
     version
         Of our tables; a file that says another one is refused.
     mode
-        ``"read"`` never writes and may be used while another process writes.
+        ``"read"`` never writes and may be used while another process writes. ``"join"`` writes beside a
+        process that has opened the file with ``"write"``: what that one checks and mends first, it leaves.
 
     Attributes
     ----------
@@ -69,18 +70,21 @@ class Database:
         self._connections: list[sqlite3.Connection] = []
         try:
             with self._named_errors():
-                self.is_new = self._check_signature(self._connect("rwc" if mode == "write" else "ro"))
+                access = {"write": "rwc", "join": "rw", "read": "ro"}[mode]
+                self.is_new = self._check_signature(self._connect(access))
+                self._writer = self._connections[0]
                 if mode == "write":
-                    self._writer = self._connections[0]
                     self._writer.execute(f"PRAGMA page_size = {PAGE_SIZE}")
                     self._writer.execute("PRAGMA journal_mode = WAL")
+                if mode != "read":
                     self._writer.execute("PRAGMA synchronous = FULL")
                     # On macOS a plain fsync stops at the drive's own memory.
                     self._writer.execute("PRAGMA fullfsync = ON")
+                if mode == "write":
                     # What a torn transaction left behind the good end would look like lost ones next time.
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     sync(path.parent)
-                self._reader = self._connect("ro") if mode == "write" else self._connections[0]
+                self._reader = self._connections[0] if mode == "read" else self._connect("ro")
         except BaseException:
             self.close()
             raise

@@ -49,7 +49,7 @@ class EmbeddedLog:
     clock
         Gives the times of controls and dead letters.
     mode
-        ``"read"`` looks on while another process writes.
+        ``"read"`` looks on while another process writes; ``"join"`` writes a control now and then beside it.
 
     Raises
     ------

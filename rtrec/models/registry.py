@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rtrec.errors import InputError, nearest
 from rtrec.models.base import Testable
@@ -30,18 +30,13 @@ def _built_in(name: str, settings: Settings, published: Published) -> Testable:
     return BuiltIn(name, settings, published=published if name == "default" else None)
 
 
-def _fitted(home: str, **options: Any) -> Callable[[str, Settings, Published], Testable]:
-    """Return what makes a model that is fitted again every 5,000 events; ``home`` is its ``module:class``."""
+def _fitted(name: str, settings: Settings, published: Published) -> Testable:
+    """Make a model that is fitted again every 5,000 events."""
+    from rtrec.models.nearline.recipe import make_nearline
+    from rtrec.models.nearline.refitted import Refitted
 
-    def make(name: str, settings: Settings, published: Published) -> Testable:
-        from rtrec.models.nearline.refitted import Refitted
-
-        module, model = home.split(":")
-        fitted = getattr(import_module(f"rtrec.models.nearline.{module}"), model)(**options)
-        tested: Testable = Refitted(fitted, kind_weights=settings.kind_weights())
-        return tested
-
-    return make
+    tested: Testable = Refitted(make_nearline(name), kind_weights=settings.kind_weights())
+    return tested
 
 
 def _streaming(home: str) -> Callable[[str, Settings, Published], Testable]:
@@ -65,24 +60,14 @@ MODELS: dict[str, Entry] = {
     "trails": Entry(_built_in, "items taken next by those who came the same way, filled up by popularity"),
     "isgd": Entry(_streaming("isgd:ISGD"), "matrix factorisation, one gradient step an event"),
     "bpr": Entry(_streaming("bpr:BPR"), "matrix factorisation that learns to rank what was taken higher"),
-    "item-knn": Entry(_fitted("item_knn:ItemKNN"), "items whose users are alike (cosine, shrunk), refitted"),
-    "neighbourhood": Entry(
-        _fitted("neighbourhood:Neighbourhood"), "items alike, favouring the popular ones, refitted"
-    ),
-    "ease": Entry(_fitted("ease:EASE"), "linear item-to-item weights in closed form, updated and refitted"),
-    "slim": Entry(_fitted("slim:SLIM"), "EASE pruned to its strongest weights and solved again, refitted"),
-    "ials": Entry(
-        _fitted("ials:IALS"), "matrix factorisation by alternating least squares, users folded in, refitted"
-    ),
-    "embedding": Entry(
-        _fitted("embedding:EmbeddingModel"), "user and item embeddings under a dense head, in torch"
-    ),
-    "two-tower": Entry(
-        _fitted("two_tower:TwoTowerModel"), "a tower for users and one for items, sampled softmax, in torch"
-    ),
-    "sequence": Entry(
-        _fitted("sequence:SequenceModel"), "causal self-attention over the user's sequence, in torch"
-    ),
+    "item-knn": Entry(_fitted, "items whose users are alike (cosine, shrunk), refitted"),
+    "neighbourhood": Entry(_fitted, "items alike, favouring the popular ones, refitted"),
+    "ease": Entry(_fitted, "linear item-to-item weights in closed form, updated and refitted"),
+    "slim": Entry(_fitted, "EASE pruned to its strongest weights and solved again, refitted"),
+    "ials": Entry(_fitted, "matrix factorisation by alternating least squares, users folded in, refitted"),
+    "embedding": Entry(_fitted, "user and item embeddings under a dense head, in torch"),
+    "two-tower": Entry(_fitted, "a tower for users and one for items, sampled softmax, in torch"),
+    "sequence": Entry(_fitted, "causal self-attention over the user's sequence, in torch"),
 }
 #: Those that race on the same tables in a live run.
 BUILT_IN = ("default", "popularity", "cooccurrence", "transitions", "trails")

@@ -209,6 +209,11 @@ def prune_snapshots(root: Path, keep: int) -> list[Path]:
     return deleted[::-1]
 
 
+def remove_snapshot(path: Path) -> None:
+    """Delete a snapshot so that no reader ever finds half of it under its name."""
+    _discard(path)
+
+
 class _HashingFile:
     """A file that counts and hashes what goes through it."""
 

@@ -1,0 +1,99 @@
+"""What the log says of published tables: records that put a version in a slot, or take it out again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rtrec.engine.status import PublishedTable
+from rtrec.errors import CorruptionError
+from rtrec.events.log import Control
+from rtrec.features.declared import SLOTS
+from rtrec.models.nearline.tables import NeighbourTable, empty_table
+from rtrec.models.table_store import TableStore
+
+PUBLISH, WITHDRAW = "publish", "withdraw"
+#: Versions of a slot that stay even where no replay needs them.
+_KEPT = 2
+
+
+def take_publication(
+    tables: Mapping[str, PublishedTable], control: Control, n_events: int
+) -> dict[str, PublishedTable]:
+    """Return the tables that are live after a control, which is one of the two; ``n_events`` come before it.
+
+    Raises
+    ------
+    CorruptionError
+        If the control names no slot of this version of rtrec, or lacks what it should say.
+    """
+    body = control.body
+    if body.get("slot") not in SLOTS:
+        raise CorruptionError(
+            f"control {control.offset}: slot {body.get('slot')!r}: expected one of {', '.join(SLOTS)}: "
+            "written by another version of rtrec"
+        )
+    left = {slot: table for slot, table in tables.items() if slot != body["slot"]}
+    if body["control"] == WITHDRAW:
+        return left
+    said = {name: value for name, value in body.items() if name != "control"}
+    try:
+        table = PublishedTable(**said, offset=control.offset, time=control.time, live_from=n_events)
+    except TypeError as error:
+        raise CorruptionError(
+            f"control {control.offset}: {error}: written by another version of rtrec"
+        ) from error
+    return left | {table.slot: table}
+
+
+def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[str, NeighbourTable]:
+    """Return the tables that controls put in place, by slot; a slot that is cleared gets an empty one.
+
+    Where several name a slot the last one counts, and only its version must be there.
+
+    Raises
+    ------
+    CorruptionError
+        If a version is missing or damaged.
+    """
+    last = {
+        control.body["slot"]: control.body
+        for control in controls
+        if control.body.get("control") in (PUBLISH, WITHDRAW)
+    }
+    return {
+        slot: empty_table(0, 1)
+        if body["control"] == WITHDRAW
+        else store.read(slot, body["version"], body["seal"])
+        for slot, body in last.items()
+    }
+
+
+def own_copy(table: NeighbourTable) -> NeighbourTable:
+    """Return a table in memory of its own: kernels are compiled anew for what may not be written."""
+    return NeighbourTable(np.array(table.item), np.array(table.weight), np.array(table.size))
+
+
+def prune_tables(store: TableStore, controls: Sequence[Control], applied: int) -> list[Path]:
+    """Delete versions that no replay from a kept snapshot comes by; return where they were.
+
+    Parameters
+    ----------
+    controls
+        All there are.
+    applied
+        How many of them the oldest kept snapshot has taken.
+    """
+    deleted = []
+    for slot in SLOTS:
+        records = [
+            each for each in controls if each.body.get("control") == PUBLISH and each.body.get("slot") == slot
+        ]
+        published = [str(each.body["version"]) for each in records]
+        ahead = {str(each.body["version"]) for each in records if each.offset >= applied}
+        needed = ahead | set(published[-_KEPT:])
+        names = store.prune(slot, published=set(published), needed=needed)
+        deleted += [store.path(slot, name) for name in names]
+    return deleted

@@ -1,0 +1,208 @@
+"""Refits of a live run: when they are due, at work and done, and what became of those that failed.
+
+A refit falls due at every multiple of so many events. It runs as a Dask task beside the stream; when its
+version is on disk a control record in the log publishes it, and the next cut takes that record. So when a
+fit is done depends on the machine, but from where on it counts is in the log, and every replay has it there.
+A plan that *waits* holds the stream instead until the fit is published: then the whole run depends on
+nothing but its events, as a test with ``rtrec evaluate`` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from rtrec.clock import utc_now
+from rtrec.engine.fitting import Fit, FitFailed, FitRequest, try_to_fit
+from rtrec.engine.ledger import Ledger
+from rtrec.engine.status import Notice
+from rtrec.errors import InputError, nearest
+from rtrec.features.declared import SLOTS
+from rtrec.models.nearline.recipe import Recipe
+
+_log = structlog.get_logger(__name__)
+#: Failures that are remembered for the status.
+_NOTICES = 20
+
+
+@dataclass(frozen=True)
+class RefitPlan:
+    """Which models a run fits again, for which slots, and how often.
+
+    Attributes
+    ----------
+    recipes
+        By slot (:data:`rtrec.features.declared.SLOTS`).
+    every
+        Events between two refits.
+    wait
+        Hold the stream until a refit is published.
+    """
+
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    every: int = 5000
+    wait: bool = False
+
+    def check(self) -> None:
+        """Raise if the plan cannot be carried out.
+
+        Raises
+        ------
+        InputError
+            Naming the slot, the model or the option that there is not.
+        """
+        if not isinstance(self.every, int) or self.every < 1:
+            raise InputError(f"refits come every so many events, at least 1; got {self.every!r}")
+        for slot, recipe in self.recipes.items():
+            check_slot(slot)
+            recipe.make()
+
+
+def check_slot(slot: str) -> None:
+    """Raise if there is no such slot.
+
+    Raises
+    ------
+    InputError
+        Naming the nearest one.
+    """
+    if slot not in SLOTS:
+        raise InputError(f"no slot {slot!r}{nearest(slot, SLOTS)}; there are {', '.join(SLOTS)}")
+
+
+class Refits:
+    """The refits of one run; all methods are called in its event loop.
+
+    Parameters
+    ----------
+    plan
+        What to fit; one without recipes never has anything due.
+    home
+        The deployment's directory.
+    run
+        Runs a function of one argument as a bulk task.
+    publish
+        Appends a control record to the log.
+
+    Attributes
+    ----------
+    due_at
+        At how many events learned something has to begin; None: never.
+    holds_the_stream
+        Whether nothing more may be learned: a refit that the stream waits for was given up.
+    notices
+        The last refits that failed.
+    """
+
+    def __init__(
+        self,
+        plan: RefitPlan,
+        home: Any,
+        run: Callable[[Callable[[FitRequest], Fit | FitFailed], FitRequest], Awaitable[Fit | FitFailed]],
+        publish: Callable[[Mapping[str, Any]], Any],
+        *,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.due_at: int | None = None
+        self.holds_the_stream = False
+        self.notices: list[Notice] = []
+        self._plan = plan
+        self._home = home
+        self._run = run
+        self._publish = publish
+        self._clock = clock
+        self._given_up = False
+        self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time = asyncio.Lock()  # a bulk worker has room for what-if replays beside a fit
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """Return the slots for which a model is being fitted."""
+        return tuple(self._at_work)
+
+    def resume(self, ledger: Ledger) -> None:
+        """Take up the plan where the log stands: what a killed run left undone is due at once."""
+        if not self._plan.recipes:
+            return
+        self.due_at = self._next(ledger.n_events)
+        reached = self.due_at - self._plan.every
+        if reached and any(not self._has(ledger, slot, reached) for slot in self._plan.recipes):
+            self.due_at = ledger.n_events
+
+    async def begin(self, ledger: Ledger) -> None:
+        """Begin the refits that are due now; where the plan waits, come back when they are published."""
+        if self._given_up:
+            self.due_at, self.holds_the_stream = None, self._plan.wait
+            return
+        self.due_at = self._next(ledger.n_events)
+        reached = self.due_at - self._plan.every
+        for slot, recipe in self._plan.recipes.items():
+            if slot in self._at_work:
+                _log.warning(
+                    "the last refit is still at work; this one is left out", slot=slot, events=ledger.n_events
+                )
+            elif not self._has(ledger, slot, reached):
+                request = self._request(ledger, slot, recipe)
+                task = self._at_work[slot] = asyncio.create_task(self._refit(request))
+                # Not by the task itself: cancelled before its first step it would never come to it.
+                task.add_done_callback(lambda _, slot=slot: self._at_work.pop(slot))  # type: ignore[misc]
+        if self._plan.wait:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until no refit is at work."""
+        while self._at_work:
+            await asyncio.wait(list(self._at_work.values()))
+
+    def give_up(self) -> None:
+        """Begin nothing more and give up what is at work: a later run finds it due again."""
+        self._given_up = True
+        self.holds_the_stream = self._plan.wait and bool(self._at_work)
+        for task in self._at_work.values():
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Give up, and wait until that is done."""
+        self.give_up()
+        await self.settled()
+
+    def _next(self, n_events: int) -> int:
+        return (n_events // self._plan.every + 1) * self._plan.every
+
+    def _request(self, ledger: Ledger, slot: str, recipe: Recipe) -> FitRequest:
+        settings = ledger.settings.model_dump()
+        return FitRequest(self._home, slot, recipe, ledger.seq, ledger.n_events, settings)
+
+    def _has(self, ledger: Ledger, slot: str, n_events: int) -> bool:
+        """Say whether the slot has a table made as the plan says, of at least so many events."""
+        table = ledger.tables.get(slot)
+        made_by = self._request(ledger, slot, self._plan.recipes[slot]).made_by
+        return table is not None and table.made_by == made_by and table.n_events >= n_events
+
+    async def _refit(self, request: FitRequest) -> None:
+        try:
+            async with self._one_at_a_time:
+                outcome = await self._run(try_to_fit, request)
+            if isinstance(outcome, Fit):
+                await asyncio.to_thread(self._publish, outcome.control())
+                _log.info(
+                    "a table is published",
+                    slot=request.slot,
+                    version=outcome.version,
+                    seconds=outcome.stored.about["seconds"],
+                )
+            else:
+                self._tell(request, outcome.why)
+        except Exception as error:  # the run goes on with the table it has
+            self._tell(request, f"{type(error).__name__}: {error}")
+
+    def _tell(self, request: FitRequest, why: str) -> None:
+        _log.error("a refit failed; nothing is published", slot=request.slot, why=why)
+        sentence = f"fitting {request.recipe.model} for {request.slot!r} failed: {why}"
+        notice = Notice(request.n_events, self._clock(), "refit", sentence)
+        self.notices = [*self.notices, notice][-_NOTICES:]
