@@ -34,17 +34,30 @@ def run(
     ],
     home: Home = None,
     models: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Which models. (default: those that race live)")
+        str | None,
+        typer.Option(
+            "--models", metavar="NAME,NAME", help="evaluate: which models. (default: those that race live)"
+        ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:OPTION=VALUE,...]", help="refit: which model, such as ease:ridge=300."),
+    ] = None,
+    slot: Annotated[
+        str, typer.Option(metavar="SLOT", help="refit: for which table of the blend.")
+    ] = "history",
+    anew: Annotated[bool, typer.Option("--anew", help="refit: forget what the last fit learned.")] = False,
     scheduler: Scheduler = None,
     every: Annotated[
         str | None,
         typer.Option(metavar="INTERVAL", help="Again and again until Ctrl-C: 90s, 30m, 1h, 1d."),
     ] = None,
 ) -> None:
-    """Run a job and print the file it wrote.
+    """Run a job and print the file, or folder, it wrote.
 
     Example: `rtrec jobs run evaluate --home .rtrec/demo --every 1h`
+
+    To fit a model on all history, also while a run goes on: `rtrec jobs run refit --model ease --every 1h`
     """
     from rtrec.cli.bars import bar_of_steps
     from rtrec.cli.homes import find_deployment
@@ -54,11 +67,20 @@ def run(
     job = get_job(name)
     interval = None if every is None else parse_interval(every)
     chosen = tuple(part.strip() for part in (models or "").split(",") if part.strip())
+    if model is not None:
+        chosen = (model,)  # its options have commas of their own
     deployment = find_deployment(home)
 
     def once() -> None:
         with bar_of_steps(name) as progress:
-            request = JobRequest(deployment.home, models=chosen, scheduler=scheduler, progress=progress)
+            request = JobRequest(
+                deployment.home,
+                models=chosen,
+                scheduler=scheduler,
+                progress=progress,
+                slot=slot,
+                anew=anew,
+            )
             report = job.run(request)
         typer.echo(report)
 

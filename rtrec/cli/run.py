@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,11 +22,13 @@ from rtrec.errors import InputError
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
+    from rtrec.models.nearline.recipe import Recipe
     from rtrec.settings import Settings
 
 _PACE = "Replay"
 _RUN = "Run"
 _PAGE = "Dashboard"
+_REFITS = "Fitted models"
 
 RunHome = Annotated[
     Path | None,
@@ -69,6 +72,27 @@ def run(
         int,
         typer.Option(min=1, max=MOST_EVENTS, rich_help_panel=_RUN, help="Events between two snapshots."),
     ] = 20_000,
+    nearline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SLOT=MODEL",
+            rich_help_panel=_REFITS,
+            help="Fit a model on all history beside the stream, such as history=ease or "
+            "history=ials:n_factors=32; as often as needed, for the slots content, history, own.",
+        ),
+    ] = None,
+    refit_every: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_EVENTS, rich_help_panel=_REFITS, help="Events between two refits."),
+    ] = 5000,
+    refit_wait: Annotated[
+        bool,
+        typer.Option(
+            "--refit-wait",
+            rich_help_panel=_REFITS,
+            help="Hold the stream until a refit is published: the same events then give the same figures.",
+        ),
+    ] = False,
     speed: Annotated[
         str,
         typer.Option(
@@ -117,6 +141,8 @@ def run(
 
     With a dashboard: `rtrec run --dataset movielens-latest-small --speed 100000x`
 
+    With a model of all history: `rtrec run clicks.csv --nearline history=ease --refit-every 20000`
+
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
     from rtrec.cli.about import read_settings
@@ -125,6 +151,7 @@ def run(
     from rtrec.cli.inputs import find_input
     from rtrec.cli.watch import Page, conduct
 
+    recipes = parse_nearline(nearline or [])
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
@@ -144,6 +171,7 @@ def run(
 
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun
+        from rtrec.engine.refits import RefitPlan
 
         return LiveRun.start(
             home,
@@ -158,6 +186,7 @@ def run(
             texts=texts,
             snapshot_every=snapshot_every,
             fresh=fresh,
+            refits=RefitPlan(recipes, every=refit_every, wait=refit_wait),
         )
 
     conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
@@ -194,6 +223,31 @@ def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
             "change them in the dashboard, or start anew with --fresh",
             style="yellow",
         )
+
+
+def parse_nearline(texts: Sequence[str]) -> dict[str, Recipe]:
+    """Read ``SLOT=MODEL`` or ``SLOT=MODEL:OPTION=VALUE,...``.
+
+    Raises
+    ------
+    InputError
+        If a text is nothing of the kind, there is no such slot, model or option, or a slot comes twice.
+    """
+    if not texts:
+        return {}
+    from rtrec.engine.refits import RefitPlan
+    from rtrec.models.nearline.recipe import Recipe
+
+    recipes: dict[str, Recipe] = {}
+    for text in texts:
+        slot, equals, recipe = text.partition("=")
+        if not equals:
+            raise InputError(f"--nearline {text!r}: expected SLOT=MODEL, for example history=ease")
+        if slot.strip() in recipes:
+            raise InputError(f"--nearline {text!r}: slot {slot.strip()!r} has a model already; name it once")
+        recipes[slot.strip()] = Recipe.parse(recipe)
+    RefitPlan(recipes).check()
+    return recipes
 
 
 def parse_speed(text: str) -> float | None:

@@ -194,6 +194,7 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
     ]
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
+    facts += [f"{each.slot} {each.model} up to {each.n_events:,}" for each in status.tables]
     title = f"{status.phase}: {', '.join(facts)}"
     head = ["model", f"hr@{status.k}", f"ndcg@{status.k}", f"coverage@{status.k}"]
     print_table(head, rows, title=title, right=head[-1:])

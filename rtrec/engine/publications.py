@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
-from rtrec.events.log import Control
+from rtrec.events.log import Control, EventLog
 from rtrec.features.declared import SLOTS
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.table_store import TableStore
@@ -69,6 +71,36 @@ def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[st
         else store.read(slot, body["version"], body["seal"])
         for slot, body in last.items()
     }
+
+
+class Publication(NamedTuple):
+    """A record that published a table, as the log has it; ``state`` is live, replaced or withdrawn."""
+
+    slot: str
+    state: str
+    time: datetime
+    body: dict[str, Any]
+
+
+def publications(log: EventLog) -> list[Publication]:
+    """Return all that was published, oldest first, whether a run has taken it yet or not."""
+    found: list[Publication] = []
+    for control in log.controls():
+        kind, slot = control.body.get("control"), control.body.get("slot", "")
+        if kind in (PUBLISH, WITHDRAW):
+            state = "replaced" if kind == PUBLISH else "withdrawn"
+            found = [
+                each._replace(state=state) if (each.slot, each.state) == (slot, "live") else each
+                for each in found
+            ]
+        if kind == PUBLISH:
+            found.append(Publication(slot, "live", control.time, control.body))
+    return found
+
+
+def withdrawal(slot: str) -> dict[str, Any]:
+    """Return the control record that empties a slot."""
+    return {"control": WITHDRAW, "slot": slot}
 
 
 def own_copy(table: NeighbourTable) -> NeighbourTable:

@@ -20,23 +20,30 @@ class JobRequest:
     Attributes
     ----------
     home
-        The deployment it works for. A run may go on there meanwhile: jobs only read the log.
+        The deployment it works for. A run may go on there meanwhile: jobs read the log, and at most leave a
+        control record in it.
     models
-        Names from the registry; empty for all.
+        Names from the registry; empty for all. The job ``refit`` takes one, with options.
     scheduler
         Address of a Dask scheduler; None starts a cluster on this machine for the time of the job.
     progress
         Is told after each step.
+    slot
+        Which place a table is published for.
+    anew
+        Fit from nothing, whatever the last fit learned.
     """
 
     home: Path
     models: tuple[str, ...] = ()
     scheduler: str | None = None
     progress: Progress | None = None
+    slot: str = "history"
+    anew: bool = False
 
 
 class Job(NamedTuple):
-    """A job: what to call, and what it does; it returns the file it wrote."""
+    """A job: what to call, and what it does; it returns the file or folder it wrote."""
 
     run: Callable[[JobRequest], Path]
     sentence: str
@@ -54,9 +61,16 @@ def _features(request: JobRequest) -> Path:
     return recompute_features(request)
 
 
+def _refit(request: JobRequest) -> Path:
+    from rtrec.jobs.refit import refit_and_publish
+
+    return refit_and_publish(request)
+
+
 JOBS: dict[str, Job] = {
     "evaluate": Job(_evaluate, "test every model on the log so far and write a report, one HTML file"),
     "features": Job(_features, "recompute the historical features from the log and publish the next version"),
+    "refit": Job(_refit, "fit a model on the log so far and publish its table, also while a run goes on"),
 }
 
 

@@ -2,7 +2,7 @@
 
 The log is tested as ``rtrec evaluate`` tests a file: all partitions in order of event time, one event at a
 time, by one shard, under the settings that are live at its end. So a run of one shard whose events came in
-order, and whose settings never changed, finds its own figures in the report.
+order, whose settings never changed and that had no table published, finds its own figures in the report.
 """
 
 from __future__ import annotations

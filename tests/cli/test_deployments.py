@@ -13,7 +13,14 @@ from rtrec.models.snapshot import write_snapshot
 from rtrec.settings import Settings
 from tests.cli.samples import json_lines
 
-COMMANDS = ["log info", "log dead-letters", "snapshots list", "snapshots verify", "jobs run evaluate"]
+COMMANDS = [
+    "log info",
+    "log dead-letters",
+    "snapshots list",
+    "snapshots verify",
+    "jobs run evaluate",
+    "tables list",
+]
 
 
 def make_deployment(home):

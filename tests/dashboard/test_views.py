@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from bokeh.models import ColumnDataSource
@@ -21,7 +22,7 @@ from rtrec.dashboard.views.recommendations import (
     history_list,
     recommended_list,
 )
-from rtrec.engine.status import Phase, Reason, Recommendation, RecommendedItem, Status
+from rtrec.engine.status import Phase, PublishedTable, Reason, Recommendation, RecommendedItem, Status
 from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
 
 
@@ -34,6 +35,17 @@ def test_header_says_how_fast_how_far_behind_and_how_old(session):
     text = header_markup(session.reading)
     for part in ("Events/s", "Lag", "Freshness p95", "Data age", "k = 10", "Live"):
         assert part in text
+
+
+def test_header_says_which_models_were_fitted_and_how_far(session):
+    assert "Fitted" not in header_markup(session.reading)
+    table = PublishedTable(
+        "history", "v", "s", "ease", "m", 3900, 60, 1.0, 0, datetime(2026, 1, 1, tzinfo=UTC), 4000
+    )
+    status = replace(session.reading.status, tables=(table,), fitting=("own",))
+    text = header_markup(replace(session.reading, status=status))
+    assert "Fitted" in text
+    assert "ease at 3,900, fitting" in text
 
 
 @pytest.mark.parametrize(

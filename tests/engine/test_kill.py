@@ -17,20 +17,23 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.models.snapshot import latest_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-N_KILLS, N_WARM, N_TESTED = 20, 2000, 30_000
-FIGURES = ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models")
+N_WARM = 2000
 
 LIFE = f"""
 import json, sys
+from rtrec.engine.refits import RefitPlan
 from rtrec.engine.live import LiveRun
 from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.models.nearline.recipe import Recipe
 
 if __name__ == "__main__":
+    recipes = {{"history": Recipe("ease")}} if sys.argv[3] == "refits" else {{}}
+    refits = RefitPlan(recipes, every=900, wait=True)
     feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
     run = LiveRun.start(
-        sys.argv[1], feed, warmup={N_WARM}, limit={N_TESTED}, snapshot_every=1500, batch_events=150,
-        processes=False,
+        sys.argv[1], feed, warmup={N_WARM}, limit=int(sys.argv[2]), snapshot_every=1500, batch_events=150,
+        processes=False, refits=refits,
     )
     run.wait()
     if run.error is not None:
@@ -40,8 +43,8 @@ if __name__ == "__main__":
 """
 
 
-def live(script: Path, home: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(script), str(home)]
+def live(script: Path, home: Path, n_tested: int, refits: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(script), str(home), str(n_tested), refits]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -51,7 +54,7 @@ def figures(process: subprocess.Popen[str]) -> dict[str, object]:
     summary = json.loads(out.strip().splitlines()[-1])
     return {
         name: summary[name]
-        for name in ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models")
+        for name in ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models", "tables")
     }
 
 
@@ -66,16 +69,24 @@ def logged(home: Path) -> int:
         log.close()
 
 
-def test_killed_twenty_times_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    """Break the cut journal, the source position or the snapshot's seq, and this fails."""
+@pytest.mark.parametrize(
+    ("n_kills", "n_tested", "refits"), [(20, 30_000, "none"), (5, 6000, "refits")], ids=["plain", "refits"]
+)
+def test_killed_many_times_ends_as_if_undisturbed(
+    tmp_path: Path, n_kills: int, n_tested: int, refits: str
+) -> None:
+    """Break the cut journal, the source position or the snapshot's seq, and this fails.
+
+    With refits: break the order of model, table and record, or when a refit is due again, and it does too.
+    """
     script = tmp_path / "life.py"
     script.write_text(LIFE, encoding="utf-8")
-    expected = figures(live(script, tmp_path / "undisturbed"))
+    expected = figures(live(script, tmp_path / "undisturbed", n_tested, refits))
 
     rng = np.random.default_rng(20)
     home, kills = tmp_path / "killed", 0
-    while kills < N_KILLS:
-        process, before = live(script, home), logged(home)
+    while kills < n_kills:
+        process, before = live(script, home, n_tested, refits), logged(home)
         # From a life's first new event on, so that each life gets somewhere; then at any moment.
         deadline = time.monotonic() + 60
         while process.poll() is None and logged(home) == before and time.monotonic() < deadline:
@@ -88,8 +99,8 @@ def test_killed_twenty_times_ends_as_if_undisturbed(tmp_path: Path) -> None:
             assert process.returncode == 0
             break
         kills += 1
-    assert kills == N_KILLS, "the run was over before it was killed often enough: make it longer"
-    assert figures(live(script, home)) == expected
+    assert kills == n_kills, "the run was over before it was killed often enough: make it longer"
+    assert figures(live(script, home, n_tested, refits)) == expected
 
     one, other = (latest_snapshot(each / "snapshots") for each in (tmp_path / "undisturbed", home))
     assert one is not None

@@ -128,6 +128,18 @@ def test_another_process_reads_while_this_one_writes(path, log):
     assert event_ids(log) == ["e0", "e1", "e2", "e3"]
 
 
+def test_another_process_may_join_and_write_a_control(path, log):
+    """Neither sees the file otherwise than the other, and what either wrote stays."""
+    log.append([events(0)])
+    assert run(JOINER, path).stdout.split() == ["0", "1"]
+    log.append([events(1)])
+    assert log.append_control({"control": "mine"}).offset == 2
+    assert [each.body["control"] for each in log.controls()] == ["theirs", "theirs", "mine"]
+    assert event_ids(log) == ["e0", "e1"]
+    with pytest.raises(DeploymentError, match="no such file"):
+        EmbeddedLog(path.with_name("other.sqlite"), mode="join")
+
+
 def test_an_open_reader_sees_later_appends_but_cannot_write(path, log):
     reader = EmbeddedLog(path, mode="read")
 
@@ -176,6 +188,16 @@ from rtrec.events.embedded_log import EmbeddedLog
 
 log = EmbeddedLog(Path(sys.argv[1]), mode="read")
 print(str(log.ends()).replace(" ", ""), *log.read(0, 0).column("event_id").to_pylist())
+"""
+
+JOINER = """
+import sys
+from pathlib import Path
+from rtrec.events.embedded_log import EmbeddedLog
+
+log = EmbeddedLog(Path(sys.argv[1]), mode="join")
+print(*(log.append_control({"control": "theirs"}).offset for _ in range(2)))
+log.close()
 """
 
 WRITER = """

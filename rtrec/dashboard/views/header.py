@@ -10,7 +10,7 @@ from rtrec.dashboard import words
 from rtrec.dashboard.markup import Html, tag
 from rtrec.dashboard.state import Level, Reading
 from rtrec.dashboard.views.pieces import MarkupPane
-from rtrec.engine.status import Phase
+from rtrec.engine.status import Phase, Status
 
 _PHASES = {
     Phase.STARTING: "Starting",
@@ -66,8 +66,18 @@ def header_markup(reading: Reading) -> Html:
         ("Snapshot", status.snapshot.lstrip("0") or words.MISSING, ""),
         ("Lists", f"k = {status.k}", ""),
     ]
+    if status.tables or status.fitting:
+        facts.insert(-1, ("Fitted", tables_text(status), ""))
     state = tag("span", state_text(reading), css=f"state {reading.level}", role="status")
     return tag("div", *(_fact(*fact) for fact in facts), state, css="facts")
+
+
+def tables_text(status: Status) -> str:
+    """Return which models' tables are live and on how many events they were fitted, and what is at work."""
+    said = [f"{each.model} at {words.count(each.n_events)}" for each in status.tables]
+    if status.fitting:
+        said.append("fitting\N{HORIZONTAL ELLIPSIS}")
+    return ", ".join(said)
 
 
 def state_text(reading: Reading) -> str:
