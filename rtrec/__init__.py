@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
+    from rtrec.engine.refits import RefitPlan
     from rtrec.evaluation.offline import evaluate_offline
     from rtrec.evaluation.prequential import evaluate
     from rtrec.events.loading import load_events
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
     from rtrec.jobs.tuning.tune import tune
     from rtrec.models.base import Recommender
+    from rtrec.models.nearline.recipe import Recipe
     from rtrec.settings import Settings
 
 # Imported when first asked for: `import rtrec` and `rtrec --help` answer at once.
 _HOMES = {
     "LiveRun": "rtrec.engine.live",
     "ColumnMapping": "rtrec.events.mapping",
+    "Recipe": "rtrec.models.nearline.recipe",
     "Recommender": "rtrec.models.base",
+    "RefitPlan": "rtrec.engine.refits",
     "Settings": "rtrec.settings",
     "SyntheticConfig": "rtrec.events.synthetic",
     "SyntheticStream": "rtrec.events.synthetic",
@@ -39,7 +43,9 @@ _HOMES = {
 __all__ = [
     "ColumnMapping",
     "LiveRun",
+    "Recipe",
     "Recommender",
+    "RefitPlan",
     "Settings",
     "SyntheticConfig",
     "SyntheticStream",

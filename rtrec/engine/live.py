@@ -109,7 +109,8 @@ class LiveRun:
         processes
             Workers in processes of their own; False runs them in threads of this one.
         refits
-            Models that are fitted on the log again and again while the run goes on.
+            Models that are fitted on the log again and again while the run goes on, such as
+            ``RefitPlan({"history": Recipe("ease")}, every=20_000)``.
 
         Raises
         ------

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from rtrec.clock import utc_now
 from rtrec.engine.fitting import Fit, FitFailed, FitRequest, try_to_fit
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.status import Notice
-from rtrec.errors import InputError, nearest
+from rtrec.errors import InputError, WorkerLost, nearest
 from rtrec.features.declared import SLOTS
 from rtrec.models.nearline.recipe import Recipe
 
@@ -102,7 +103,7 @@ class Refits:
     def __init__(
         self,
         plan: RefitPlan,
-        home: Any,
+        home: Path,
         run: Callable[[Callable[[FitRequest], Fit | FitFailed], FitRequest], Awaitable[Fit | FitFailed]],
         publish: Callable[[Mapping[str, Any]], Any],
         *,
@@ -187,7 +188,7 @@ class Refits:
     async def _refit(self, request: FitRequest) -> None:
         try:
             async with self._one_at_a_time:
-                outcome = await self._run(try_to_fit, request)
+                outcome = await self._fit(request)
             if isinstance(outcome, Fit):
                 await asyncio.to_thread(self._publish, outcome.control())
                 _log.info(
@@ -200,6 +201,13 @@ class Refits:
                 self._tell(request, outcome.why)
         except Exception as error:  # the run goes on with the table it has
             self._tell(request, f"{type(error).__name__}: {error}")
+
+    async def _fit(self, request: FitRequest) -> Fit | FitFailed:
+        try:
+            return await self._run(try_to_fit, request)
+        except WorkerLost as error:
+            _log.warning("a worker was lost in the midst of a fit; fitting again", error=str(error))
+            return await self._run(try_to_fit, request)
 
     def _tell(self, request: FitRequest, why: str) -> None:
         _log.error("a refit failed; nothing is published", slot=request.slot, why=why)

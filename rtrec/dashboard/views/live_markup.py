@@ -119,7 +119,9 @@ def model_table(reading: Reading) -> Html:
 def alarm_list(reading: Reading) -> Html:
     """Return the newest alarms as sentences; falls are what one has to act on, so they come first."""
     alarms = sorted(reading.status.alarms, key=lambda each: (_is_rise(each), -each.offset))
-    title = heading("Alarms", "ADWIN watches the blend's hits: falls are alarms, rises are noted")
+    title = heading(
+        "Alarms", "ADWIN watches the blend's hits: falls are alarms, rises are noted; so are fits that failed"
+    )
     if not alarms:
         calm = "Quality has not dropped so far." if reading.has_begun else "It begins with the first event."
         return join(title, empty_state("No alarm", calm))
@@ -222,11 +224,14 @@ def _with_range(value: float, low: float, high: float, css: str) -> Html:
     )
 
 
+_BADGES = {"improvement": "rise", "refit": "fit failed"}
+
+
 def _alarm_row(alarm: Notice) -> Html:
     rose = _is_rise(alarm)
     return tag(
         "div",
-        tag("span", "rise" if rose else "fall", css="badge new" if rose else "badge bad"),
+        tag("span", _BADGES.get(alarm.kind, "fall"), css="badge new" if rose else "badge bad"),
         tag("span", alarm.sentence, css="grow wrap"),
         tag("span", f"at {words.count(alarm.offset)}", css="tagline number"),
         css="row",
