@@ -135,13 +135,15 @@ class Workers:
         future = self.client.submit(function, *arguments, pure=False, **self._on(BULK))
         with _losses_named():
             answer, missed_at = asyncio.ensure_future(_result(future)), None
-            while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
-                now = time.monotonic()
-                missed_at = None if self._has_bulk_worker() else missed_at or now
-                if missed_at is not None and now - missed_at > _GIVEN_UP_S:
-                    answer.cancel()
-                    raise WorkerLost("no worker is left for bulk tasks")
-            return answer.result()
+            try:
+                while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
+                    now = time.monotonic()
+                    missed_at = None if self._has_bulk_worker() else missed_at or now
+                    if missed_at is not None and now - missed_at > _GIVEN_UP_S:
+                        raise WorkerLost("no worker is left for bulk tasks")
+                return answer.result()
+            finally:
+                answer.cancel()  # whoever gave up waiting, or found nobody to wait for, wants no answer
 
     async def share(self, value: Any) -> Any:
         """Send a large value to the workers once; tasks take what comes back as an argument."""

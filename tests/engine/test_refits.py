@@ -132,6 +132,23 @@ def test_replays_from_before_and_after_a_publication_come_to_the_same_state(
         ]
 
 
+@pytest.mark.cluster
+def test_what_workers_in_processes_fitted_threads_replay_to_the_same_state(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a worker starts elsewhere, so a path from here must not reach it
+    home = Path("home")
+    with live(home, shards=2, processes=True) as run:
+        finished(run)
+        assert [each.n_events >= 3900 for each in run.status().tables] == [True]
+    before = state(home)
+    for newer in list_snapshots(home / "snapshots")[1:]:
+        shutil.rmtree(newer)
+    with live(home, shards=2, refits=None) as again:
+        finished(again)
+    assert_same(before, state(home))
+
+
 def test_two_shards_hold_the_same_table(tmp_path: Path) -> None:
     with live(tmp_path, shards=2) as run:
         finished(run)
