@@ -21,8 +21,9 @@ from rtrec.engine.learned import learned_events
 from rtrec.errors import InputError
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
+from rtrec.models.nearline.nearest import find_nearest
 from rtrec.models.nearline.recipe import Recipe
-from rtrec.models.nearline.tables import NeighbourTable, VectorTable, nearest_rows
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.models.table_store import StoredVersion, TableStore, check_finite
 from rtrec.settings import Settings
 
@@ -128,7 +129,7 @@ def fit(request: FitRequest) -> Fit:
         began = time.perf_counter()
         history = _history(deployment, request)
         how = _learn(model, history, store, request)
-        table = _rows(model, request)
+        table, search = _rows(model, request)
         seconds = time.perf_counter() - began
         about = {
             "slot": request.slot,
@@ -142,6 +143,7 @@ def fit(request: FitRequest) -> Fit:
             "n_items": table.n_items,
             "n_users": history.n_users,
             "seconds": round(seconds, 3),
+            **search,
         }
         store.write_model(request.slot, request.version, model.to_arrays(), about)
         stored = store.write(request.slot, request.version, table, about)
@@ -179,11 +181,13 @@ def _learn(model: NearlineModel, history: Interactions, store: TableStore, reque
     return how
 
 
-def _rows(model: NearlineModel, request: FitRequest) -> NeighbourTable:
+def _rows(model: NearlineModel, request: FitRequest) -> tuple[NeighbourTable, dict[str, Any]]:
+    """Return the table as rows, and how they were looked for where it has vectors."""
     table = model.table()
     if isinstance(table, VectorTable):
         items = {"found": table.found, "given": table.given}  # a user's row may say that there is none
         check_finite(f"{request.recipe.model}: its vectors", items)
-        return nearest_rows(table, Settings(**request.settings).row_length)
+        nearest = find_nearest(table, Settings(**request.settings).row_length)
+        return nearest.rows, nearest.about()
     check_finite(f"{request.recipe.model}: its table", {"weight": table.weight})
-    return table
+    return table, {}

@@ -19,8 +19,8 @@ from rtrec.jobs.catalogue import JobRequest, get_job
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.nearline.ease import EASE
 from rtrec.models.nearline.interactions import Interactions
+from rtrec.models.nearline.nearest import nearest_rows
 from rtrec.models.nearline.recipe import make_nearline
-from rtrec.models.nearline.tables import nearest_rows
 from rtrec.models.single import BuiltIn
 from rtrec.models.snapshot import latest_snapshot
 from rtrec.models.table_store import TableStore
@@ -102,6 +102,7 @@ def test_vectors_become_rows_and_the_next_fit_goes_on(client, tmp_path: Path, sh
     store = TableStore(tmp_path)
     found = store.find("history", folder.name)
     assert (found.about["how"], found.about["n_events"], found.about["model"]) == ("updated", N_ALL, "ials")
+    assert (found.about["search"], found.about["recall"]) == ("exact", 1.0)
     anew = store.find("history", refit(tmp_path, client, "ials:n_factors=8", anew=True).name)
     assert anew.about["how"] == "fitted"
     if shards == 1:
