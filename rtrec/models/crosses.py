@@ -20,7 +20,7 @@ import numpy as np
 
 from rtrec.features.declared import N_CONTEXT, N_FEATURES
 from rtrec.models.jit import kernel, sum_kernel
-from rtrec.types import Nums, Singles
+from rtrec.types import Floats, Nums, Singles
 
 #: Candidates looked at, the best by the linear score.
 MOST = 256
@@ -162,6 +162,25 @@ def correct(weight, out, inputs, context, active, candidate, size, hidden, score
             correction[candidate[place]] += factor * level[place]
     for place in range(size):
         scores[candidate[place]] += correction[candidate[place]]
+
+
+def contributions(crosses: Crosses, together: Together, active: np.ndarray) -> tuple[Floats, Floats]:
+    """Say which part of the last correction each feature brought, and which part the moment alone.
+
+    Where no unit changes between zero and more, the network is linear, so the parts sum to it exactly:
+    ``v . (open * W) z`` by feature, and ``v . (open * (U m + b))`` by the moment.
+
+    Returns
+    -------
+    Arrays of shape ``(feature, place)`` and ``(place,)``.
+    """
+    size = int(together.size[0])
+    is_open = together.hidden[:, :size] > 0.0
+    gate = np.where(is_open, crosses.out[:, None], 0.0).astype(np.float64)  # (hidden, place)
+    inputs = np.where(active[:, None], together.inputs[:, :size], 0.0)
+    by_feature = (crosses.weight[:, : len(active)].T.astype(np.float64) @ gate) * inputs
+    moment = np.append(together.context, np.float32(1.0)).astype(np.float64)
+    return by_feature, (crosses.weight[:, len(active) :].astype(np.float64) @ moment) @ gate
 
 
 @kernel

@@ -1,9 +1,10 @@
 """Why an item stands where it stands: the exact parts of its score.
 
-Most of the score is linear, and its parts are weight x feature; what the crosses add is one part of its own.
-All are relative to the average candidate (a softmax does not see what all candidates share), and sum to the
-item's score above the average exactly. For the
-neighbour tables the evidence is which of the user's own items brought the opinion.
+Each feature brings its weight x value, and what the crosses make of it at this very place
+(:func:`rtrec.models.crosses.contributions`); what they add by the moment alone is a part of its own. All are
+relative to the average candidate (a softmax does not see what all candidates share), and sum to the item's
+score above the average exactly. For the neighbour tables the evidence is which of the user's own items
+brought the opinion.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy as np
 
 from rtrec.features.declared import FEATURES
 from rtrec.models.blend import Blend
+from rtrec.models.crosses import contributions
 from rtrec.models.ranker import fill_scale
 from rtrec.models.tables import SMOOTHING, SOURCE_POWER
 
 _MOST_EVIDENCE = 3
-TOGETHER = "is what several of these say together"
+MOMENT = "suits the moment, all things together"
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,27 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     fill_scale(blend.ranker, scale)
     factor = blend.weights_for(blend.row_of(user_num), now) * scale
     features = np.where(work.active[:, None], work.features[:, :n], 0.0).astype(np.float64)
-    correction = work.correction[:n].astype(np.float64) * blend.settings.use_crosses
-    mean = features.mean(axis=1) if n else np.zeros(len(FEATURES))
+    values = factor[:, None] * features  # (feature, candidate)
+    moments = np.zeros(n)
+    if blend.settings.use_crosses and n:
+        by_feature, by_moment = contributions(blend.ranker.crosses, work.together, work.active)
+        looked_at = work.together.candidate[: len(by_moment)]
+        values[:, looked_at] += by_feature
+        moments[looked_at] = by_moment
+    if n:
+        values -= values.mean(axis=1, keepdims=True)
+        moments -= moments.mean()
     places = []
     for item in items.best:
         slot = int(work.slot[item]) if work.stamp[item] == work.request[0] else -1
         if slot < 0:  # only filled up by popularity: no candidate, so the ranker has no opinion
             places.append(Place(int(item), float("nan"), ()))
             continue
-        values = factor * (features[:, slot] - mean)
-        parts = _parts(values, blend, history, int(item))
-        together = float(correction[slot] - correction.mean())
-        if together != 0.0:
-            parts = _largest_first([*parts, Part("together", TOGETHER, together)])
-        places.append(Place(int(item), float(values.sum()) + together, parts))
+        parts = _parts(values[:, slot], blend, history, int(item))
+        own_moment = float(moments[slot])
+        if own_moment != 0.0:
+            parts = _largest_first([*parts, Part("moment", MOMENT, own_moment)])
+        places.append(Place(int(item), float(values[:, slot].sum()) + own_moment, parts))
     return Answer(tuple(places), history)
 
 
