@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,12 +28,11 @@ from rtrec.events.rawrows import UNREADABLE_REASON
 from rtrec.events.readers import DELIMITED, PARQUET, open_reader
 from rtrec.events.textfile import Lines, open_lines
 from rtrec.events.vocabulary import Ids, Vocabulary
-from rtrec.types import Floats, Nums
+from rtrec.types import Floats, Nums, Singles
 
 MODALITIES = ("text", "categories", "numbers", "vectors")
 #: A vector is a column of lists, all columns that begin alike (``"image_"``), or columns by name.
 VectorColumns: TypeAlias = str | Sequence[str]
-Singles = npt.NDArray[np.float32]
 
 _ID = "id"
 _CHUNK_ROWS = 65_536

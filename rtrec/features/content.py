@@ -22,9 +22,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from rtrec.features.catalogue import Catalogue
-from rtrec.types import Floats
+from rtrec.types import Floats, Singles
 
-Singles = npt.NDArray[np.float32]
 #: Sparse rows, empty where an item has nothing, or dense ones, NaN where something is missing.
 Features: TypeAlias = "sp.csr_array[Any, Any] | npt.NDArray[Any]"
 #: From texts, none of them empty, to a vector each, ``(text, d)``.

@@ -15,9 +15,8 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.historical.cohorts import Cohort, Earlier
 from rtrec.features.historical.declared import ITEM_FEATURES, USER_FEATURES, names
 from rtrec.features.historical.encoding import CategoryCodes, Cross, QuantileScale
-from rtrec.types import Floats, Nums
+from rtrec.types import Floats, Nums, Singles
 
-Singles = npt.NDArray[np.float32]
 #: The fields that are arrays, by the name they are stored under; axes are named at the fields.
 _ARRAYS = {
     "item/features": "item",

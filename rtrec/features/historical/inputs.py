@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from rtrec.events.vocabulary import Ids, Vocabulary
 from rtrec.features.historical.cohorts import NEW
 from rtrec.features.historical.declared import ITEM_FEATURES, RANKED, HistoricalFeature, names
 from rtrec.features.historical.features import HistoricalFeatures
-from rtrec.types import Nums
+from rtrec.types import Nums, Singles
 
-Singles = npt.NDArray[np.float32]
 #: The declared features behind the columns of ``item_value``, in order.
 KERNEL_FEATURES: tuple[HistoricalFeature, ...] = tuple(
     feature for name in RANKED for feature in ITEM_FEATURES if feature.name == name

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from rtrec.errors import nearest
 from rtrec.models.nearline.histories import Histories
-from rtrec.models.nearline.tables import Singles, VectorTable
-from rtrec.types import Floats, Nums
+from rtrec.models.nearline.tables import VectorTable
+from rtrec.types import Floats, Nums, Singles
 
 #: What the numbers of a table may be stored as.
 PRECISIONS = ("float16", "int8")

@@ -25,13 +25,12 @@ import structlog
 from rtrec.models.nearline.compressed import CompressedTable
 from rtrec.models.nearline.tables import (
     NeighbourTable,
-    Singles,
     VectorTable,
     empty_table,
     keep_strongest,
     strongest,
 )
-from rtrec.types import Nums
+from rtrec.types import Nums, Singles
 
 _log = structlog.get_logger(__name__)
 #: Up to so many items all products are taken: an index is then no faster than it takes to build.

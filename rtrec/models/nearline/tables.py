@@ -9,9 +9,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from rtrec.models.nearline.histories import Histories
-from rtrec.types import Floats, Nums
+from rtrec.types import Floats, Nums, Singles
 
-Singles = npt.NDArray[np.float32]
 #: The largest number float16 holds.
 _MOST_HALF = 65504.0
 

@@ -27,9 +27,9 @@ from rtrec.models.nearline.deep import DeepModel, Training
 from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.replay import Columns
-from rtrec.models.nearline.tables import Singles, VectorTable
+from rtrec.models.nearline.tables import VectorTable
 from rtrec.models.nearline.torch_training import Weights, checked, import_torch
-from rtrec.types import Floats, Nums
+from rtrec.types import Floats, Nums, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -27,14 +27,13 @@ from rtrec.models.kernel import DISLIKE
 from rtrec.models.streaming.state import (
     Chance,
     Longs,
-    Singles,
     StreamingModel,
     draw,
     hold,
     move_mean,
     start_vector,
 )
-from rtrec.types import Floats
+from rtrec.types import Floats, Singles
 
 #: Chances are whole numbers of this much, so that their sums are exact in whatever order they are made.
 ONE = 1 << 16

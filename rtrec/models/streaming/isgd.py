@@ -26,8 +26,8 @@ import numpy.typing as npt
 from rtrec.errors import CorruptionError
 from rtrec.models.jit import kernel
 from rtrec.models.kernel import DISLIKE
-from rtrec.models.streaming.state import Longs, Singles, StreamingModel, hold, move_mean, start_vector
-from rtrec.types import Floats
+from rtrec.models.streaming.state import Longs, StreamingModel, hold, move_mean, start_vector
+from rtrec.types import Floats, Singles
 
 
 class ISGDState(NamedTuple):

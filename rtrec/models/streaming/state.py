@@ -13,9 +13,8 @@ import numpy.typing as npt
 from rtrec.errors import CorruptionError
 from rtrec.models.base import Recommender
 from rtrec.models.jit import kernel
-from rtrec.types import Floats
+from rtrec.types import Floats, Singles
 
-Singles = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
 Chance = npt.NDArray[np.uint64]
 State = TypeVar("State", bound=tuple[Any, ...])
