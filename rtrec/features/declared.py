@@ -3,7 +3,8 @@
 The order is the order of the ranker's weights. The table sums come twice, as they are and as square
 roots: the root keeps one strong neighbour from drowning many weak ones. A *support* takes the root of each
 neighbour's opinion before they are summed, so that it says how many of the user's items speak for the
-candidate. The ranker decides which of them it believes. Logarithms that would be taken for every candidate
+candidate; of published tables the strongest opinion counts beside the sum. The ranker decides which of them
+it believes. Logarithms that would be taken for every candidate
 are replaced by roots, which processors take eight at a time.
 """
 
@@ -28,6 +29,13 @@ SLOTS: dict[str, str] = {
     "own": "goes with the items this user had last, says a table of your own",
 }
 
+#: What the strongest single opinion in such a table says.
+BEST: dict[str, str] = {
+    "content": "is much like one of the items this user had last",
+    "history": "goes well with one of the items this user had last, over all history",
+    "own": "goes well with one of the items this user had last, says a table of your own",
+}
+
 FEATURES: tuple[Feature, ...] = (
     Feature("near_ring", "cooccurrence", "goes with the items this user had last", 0.1),
     Feature("near_last", "cooccurrence", "goes with the very last item"),
@@ -37,6 +45,8 @@ FEATURES: tuple[Feature, ...] = (
     *(Feature(f"{slot}_ring", slot, sentence) for slot, sentence in SLOTS.items()),
     Feature("near_support", "cooccurrence", "goes with many of the items this user had last"),
     Feature("next_support", "transitions", "comes next after many of the items this user had last"),
+    Feature("trail_support", "trails", "was taken next by many who came the same way"),
+    *(Feature(f"{slot}_best", slot, sentence) for slot, sentence in BEST.items()),
     Feature("near_ring_root", "cooccurrence", "goes with the items this user had last"),
     Feature("near_last_root", "cooccurrence", "goes with the very last item"),
     Feature("next_ring_root", "transitions", "comes next after the items this user had last"),
@@ -75,7 +85,9 @@ N_ROOTED = FIRST_SLOT + len(SLOTS)  # sums that come as they are and as roots ar
 N_DISCOUNTED = 4  # those of the neighbour tables are divided by the popularity of the candidate
 NEAR_SUPPORT = _NUMBERS["near_support"]
 NEXT_SUPPORT = _NUMBERS["next_support"]
-N_SUMS = NEXT_SUPPORT + 1  # then the other sums
+TRAIL_SUPPORT = _NUMBERS["trail_support"]
+FIRST_BEST = _NUMBERS[f"{next(iter(SLOTS))}_best"]
+N_SUMS = FIRST_BEST + len(SLOTS)  # then the other sums
 FIRST_ROOT = _NUMBERS["near_ring_root"]
 HEAT_NOW = _NUMBERS["heat_now"]
 HEAT_SHORT = _NUMBERS["heat_short"]

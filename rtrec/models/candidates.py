@@ -24,6 +24,7 @@ from rtrec.features.declared import (
     COUNT_GAP_RING,
     DAYPART,
     FEATURES,
+    FIRST_BEST,
     FIRST_ROOT,
     FIRST_SLOT,
     HAD,
@@ -44,6 +45,7 @@ from rtrec.features.declared import (
     NEXT_SUPPORT,
     SLOTS,
     TRAIL_RING,
+    TRAIL_SUPPORT,
     VALUE,
     VALUE_GAP,
 )
@@ -153,7 +155,9 @@ def add_row(
 
 
 @kernel
-def add_nearline(row_item, row_weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, n):
+def add_nearline(
+    row_item, row_weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, best, n
+):
     """Add a published row as :func:`add_row` does; without ``cold`` only items that had an event."""
     for place in range(size):
         neighbour = row_item[place]
@@ -164,7 +168,9 @@ def add_nearline(row_item, row_weight, size, norm, total, cold, request, stamp, 
             slot[neighbour] = n
             item[n] = neighbour
             n += 1
-        ring_sum[slot[neighbour]] += norm * row_weight[place]
+        candidate, opinion = slot[neighbour], norm * row_weight[place]
+        ring_sum[candidate] += opinion
+        best[candidate] = max(best[candidate], opinion)
     return n
 
 
@@ -286,17 +292,20 @@ def gather(work, tables, nearline, users, params, user):
                 n,
             )
         if params.use_trails:
-            norm, trails, votes = np.float32(decay), tables.trails, sums[TRAIL_RING]
+            norm, trails = np.float32(decay), tables.trails
+            votes, support = sums[TRAIL_RING], sums[TRAIL_SUPPORT]
             before, after, visits = trails.before[last], trails.after[last], trails.n_visits[last]
-            n = add_votes(before, after, visits, norm, request, work.is_recent, stamp, slot, item, votes, n)
+            recent = work.is_recent
+            n = add_votes(before, after, visits, norm, request, recent, stamp, slot, item, votes, support, n)
         for number in range(N_SLOTS):
             table = nearline[number]
             if active[FIRST_SLOT + number] and last < len(table.size):
                 row, weight, size = table.item[last], table.weight[last], table.size[last]
-                total, cold, ring_sum = tables.total, params.cold_items, sums[FIRST_SLOT + number]
+                total, cold = tables.total, params.cold_items
+                ring_sum, best = sums[FIRST_SLOT + number], sums[FIRST_BEST + number]
                 norm = np.float32(decay)
                 n = add_nearline(
-                    row, weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, n
+                    row, weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, best, n
                 )
         decay *= params.ring_decay
     pair, count, repeat = users.pair, users.pair_count, params.repeat

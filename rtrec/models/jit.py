@@ -40,7 +40,7 @@ def _kernel_sources() -> list[Path]:
 def _cache_folder() -> Path:
     """Return where compiled kernels of exactly this source are kept."""
     root = os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rtrec"
+    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rtrec"
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
     for file in _kernel_sources():
         digest.update(file.read_bytes())

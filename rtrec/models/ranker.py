@@ -32,6 +32,8 @@ from rtrec.types import Floats, Singles
 #: The spread of a feature is a running mean over about this many answers.
 SPREAD_MEMORY = 1000.0
 SMALLEST_SPREAD = 1e-12
+#: Where sums of squared gradients begin: a first gradient that is nothing but rounding must not make a step.
+FIRST_SQUARES = 1e-8
 #: From so many events on a user is an old hand.
 MANY_EVENTS = 8
 N_MOMENTS = 6
@@ -66,9 +68,9 @@ def new_ranker() -> Ranker:
     """Return a ranker that starts with the declared weights."""
     return Ranker(
         weight=np.array([feature.start for feature in FEATURES]),
-        squared_gradient=np.zeros(N_FEATURES),
+        squared_gradient=np.full(N_FEATURES, FIRST_SQUARES),
         moment_weight=np.zeros((N_MOMENTS, N_FEATURES)),
-        moment_squared_gradient=np.zeros((N_MOMENTS, N_FEATURES)),
+        moment_squared_gradient=np.full((N_MOMENTS, N_FEATURES), FIRST_SQUARES),
         variance=np.zeros(N_FEATURES),
         n_seen=np.zeros(2),
         crosses=new_crosses(),
@@ -234,12 +236,10 @@ def learn_ranker(ranker, params, lessons, event):
     for feature in range(N_FEATURES):
         step = gradient[feature]
         ranker.squared_gradient[feature] += step * step
-        if ranker.squared_gradient[feature] > 0.0:
-            ranker.weight[feature] -= learning_rate * step / np.sqrt(ranker.squared_gradient[feature])
+        ranker.weight[feature] -= learning_rate * step / np.sqrt(ranker.squared_gradient[feature])
         own = ranker.moment_squared_gradient[moment, feature] + step * step
-        if own > 0.0:
-            ranker.moment_squared_gradient[moment, feature] = own
-            ranker.moment_weight[moment, feature] -= MOMENT_RATE * learning_rate * step / np.sqrt(own)
+        ranker.moment_squared_gradient[moment, feature] = own
+        ranker.moment_weight[moment, feature] -= MOMENT_RATE * learning_rate * step / np.sqrt(own)
     if params.use_crosses and learning_rate > 0.0:
         crosses, rate = ranker.crosses, np.float32(learning_rate)
         weight, squares, out, out_squares = crosses

@@ -71,8 +71,10 @@ def learn_visit(before, after, n_visits, last_visit, item, came_by):
 
 
 @kernel
-def add_votes(before, after, n_visits, decay, request, is_recent, stamp, slot, item, votes, n):
+def add_votes(before, after, n_visits, decay, request, is_recent, stamp, slot, item, votes, support, n):
     """Add what the visits of one item vote for to ``votes``; return the number of candidates.
+
+    ``support`` gets the root of each vote: it says how many there were.
 
     Parameters
     ----------
@@ -103,5 +105,7 @@ def add_votes(before, after, n_visits, decay, request, is_recent, stamp, slot, i
                 slot[other] = n
                 item[n] = other
                 n += 1
-            votes[slot[other]] += vote / np.float32(step + 1)
+            one = vote / np.float32(step + 1)
+            votes[slot[other]] += one
+            support[slot[other]] += np.sqrt(one)
     return n

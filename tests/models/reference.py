@@ -12,6 +12,7 @@ import numpy as np
 
 from rtrec.features.declared import CONTEXT, FEATURES
 from rtrec.models.crosses import MOST, new_crosses
+from rtrec.models.ranker import FIRST_SQUARES
 from rtrec.models.tables import (
     CANDIDATE_POWER,
     NEAR_INHERITED,
@@ -110,7 +111,7 @@ class Reference:
         self.user_values: dict[int, list[float]] = {}
         self.hidden: set[tuple[int, int]] = set()
         self.weight = {feature.name: feature.start for feature in FEATURES}
-        self.squares = dict.fromkeys(NAMES, 0.0)
+        self.squares = dict.fromkeys(NAMES, FIRST_SQUARES)
         self.moment_weight: dict[tuple[str, bool], dict[str, float]] = {}
         self.moment_squares: dict[tuple[str, bool], dict[str, float]] = {}
         self.variance = dict.fromkeys(NAMES, 0.0)
@@ -152,7 +153,9 @@ class Reference:
             for visit in self.visits[last][-VISITS:] if self.settings.use_trails else ():
                 overlap = sum(item in ring for item in visit.before)
                 for step, item in enumerate(visit.after):
-                    sums(item)["trail_ring"] += decay * (1 + overlap) ** 2 / (step + 1)
+                    vote = decay * (1 + overlap) ** 2 / (step + 1)
+                    sums(item)["trail_ring"] += vote
+                    sums(item)["trail_support"] += math.sqrt(vote)
             if self.settings.repeat:
                 sums(last)
             for name, rows, total, is_on in (
@@ -287,15 +290,14 @@ class Reference:
             if item in found:
                 expected = sum(chance[each] / total * value for each, value in column.items())
                 gradient = (expected - column[item]) * scale[name]
-                squares = self.moment_squares.setdefault(moment, dict.fromkeys(NAMES, 0.0))
+                squares = self.moment_squares.setdefault(moment, dict.fromkeys(NAMES, FIRST_SQUARES))
                 rate = self.settings.learning_rate
                 for sums, weights, step in (
                     (self.squares, self.weight, rate),
                     (squares, self.moment_weight[moment], 0.4 * rate),
                 ):
                     sums[name] += gradient**2
-                    if sums[name] > 0.0:
-                        weights[name] -= step * gradient / math.sqrt(sums[name])
+                    weights[name] -= step * gradient / math.sqrt(sums[name])
 
         if item in found and self.settings.use_crosses:
             each, inputs, hidden = seen
