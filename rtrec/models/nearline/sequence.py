@@ -33,6 +33,7 @@ import numpy as np
 from rtrec.errors import nearest
 from rtrec.models.nearline.augmentation import AUGMENTATIONS, crop, mask, reorder
 from rtrec.models.nearline.deep import DeepModel, Training
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.replay import Columns
 from rtrec.models.nearline.tables import VectorTable
@@ -51,6 +52,7 @@ MASKED_SHARE, CROPPED_SHARE, REORDERED_SHARE = 0.2, 0.6, 0.3
 #: Of the root mean square of the input vectors.
 NOISE_SCALE = 0.3
 _ENCODED_AT_ONCE = 4096
+_SEQUENCES_AT_ONCE = 128
 
 
 class SequenceModel(DeepModel):
@@ -129,10 +131,32 @@ class SequenceModel(DeepModel):
 
     def user_vector(self, items: Nums) -> Floats:
         """Return the state after ``items``, newest first, and a 1 that meets the bias, ``(d + 1,)``."""
-        known = items[items < self.n_items]
-        known = known[self._known[known]][: self.most_history][::-1]
+        known = self._looked_at(items)
         with self.weights.torch.no_grad():
             return np.append(self._states(known[None])[0, -1].cpu().numpy().astype(np.float64), 1.0)
+
+    def score_many(self, histories: Histories) -> Floats:
+        """See :class:`~rtrec.models.nearline.base.NearlineModel`; sequences are encoded side by side."""
+        users = np.ones((histories.n_requests, self.embedding_size + 1))
+        sequences = [self._looked_at(histories.one(each)[0]) for each in range(histories.n_requests)]
+        size = np.array([len(each) for each in sequences], np.int64)
+        by_size = np.argsort(size, kind="stable")  # so that the short ones are not filled up to the longest
+        for start in range(0, len(by_size), _SEQUENCES_AT_ONCE):
+            asking = by_size[start : start + _SEQUENCES_AT_ONCE]
+            rows = np.full((len(asking), size[asking].max()), -1, np.int32)
+            for row, each in zip(rows, asking.tolist(), strict=True):
+                row[: size[each]] = sequences[each]
+            with self.weights.torch.no_grad():
+                states = self._states(rows).cpu().numpy()
+            users[asking, :-1] = states[np.arange(len(asking)), size[asking]]
+        scores: Floats = users @ self._table.found.T.astype(np.float64)
+        scores[:, ~self._known] = np.nan
+        return scores
+
+    def _looked_at(self, items: Nums) -> Nums:
+        """Return the last of the items that are known, oldest first."""
+        known = items[items < self.n_items]
+        return known[self._known[known]][: self.most_history][::-1]
 
     def _build(self, weights: Weights) -> None:
         size, torch = self.embedding_size, weights.torch
@@ -250,9 +274,8 @@ class SequenceModel(DeepModel):
             )
         values = torch.cat([weights["start"].expand(n_rows, 1, -1), values], dim=1)
         if noise is not None and noise.any():
-            spread = NOISE_SCALE * values.detach().square().mean().sqrt()
-            noisy = torch.from_numpy(noise[:, None, None].astype(np.float32)).to(values.device)
-            values = values + spread * noisy * weights.normal(*values.shape, scale=1.0)
+            real = np.concatenate([np.ones((n_rows, 1), np.bool_), items >= 0], axis=1)
+            values = self._with_noise(values, noise, real)
         drop = self.dropout if torch.is_grad_enabled() else 0.0
         values = weights.dropped(values, drop)
         bias = self._recency_bias(n_items + 1).to(values.device)
@@ -268,6 +291,19 @@ class SequenceModel(DeepModel):
             narrow = wide @ weights[f"{block}/narrow"] + weights[f"{block}/narrow_bias"]
             values = values + weights.dropped(narrow, drop)
         return self._normed(values, "last")
+
+    def _with_noise(self, values: Tensor, rows: np.ndarray, real: np.ndarray) -> Tensor:
+        """Add normal noise to the inputs, ``(row, place, d)``, of some ``rows``; its size follows the inputs.
+
+        Its standard deviation is a share of their root mean square over ``real`` places, ``(row, place)``:
+        how many sequences end early has no part in it.
+        """
+        torch = self.weights.torch
+        spread = (
+            NOISE_SCALE * values.detach()[torch.from_numpy(real).to(values.device)].square().mean().sqrt()
+        )
+        noisy = torch.from_numpy(rows[:, None, None].astype(np.float32)).to(values.device)
+        return values + spread * noisy * self.weights.normal(*values.shape, scale=1.0)
 
     def _recency_bias(self, width: int) -> Tensor:
         """Return what is added to attention, ``(head, place, seen place)``; -inf for what comes later."""

@@ -7,8 +7,10 @@ from math import exp, log
 import numpy as np
 import pytest
 
+from rtrec.models.nearline import sequence
 from rtrec.models.nearline.augmentation import crop, mask, reorder
 from rtrec.models.nearline.deep import Training
+from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.sequence import SequenceModel, gbce_beta
 from tests.models.nearline.contract import ITEMS, history
@@ -61,6 +63,15 @@ def test_an_end_past_a_shorter_sequence_changes_nothing(fitted):
         alone = fitted._states(np.array([[5, 6]], np.int32)).numpy()
         padded = fitted._states(np.array([[5, 6, -1, -1]], np.int32)).numpy()
     np.testing.assert_allclose(alone[0], padded[0, :3], atol=1e-6)
+
+
+def test_many_sequences_of_all_lengths_are_scored_as_one_by_one(fitted, monkeypatch):
+    monkeypatch.setattr(sequence, "_SEQUENCES_AT_ONCE", 4)
+    rng = np.random.default_rng(3)
+    requests = [(rng.integers(0, 40, n).astype(np.int32), np.ones(n), -1) for n in rng.permutation(30)]
+    many = fitted.score_many(Histories.of(requests))
+    one_by_one = np.array([fitted.score(*request) for request in requests])
+    np.testing.assert_allclose(many, one_by_one, rtol=1e-4, atol=1e-5)
 
 
 def test_order_matters_to_the_score(fitted):
@@ -206,6 +217,40 @@ def test_noise_moves_only_its_rows(fitted):
         plain = fitted._states(items).numpy()
     np.testing.assert_allclose(states[1], plain[1], atol=1e-6)
     assert np.abs(states[0] - plain[0]).max() > 1e-3
+
+
+def test_noise_by_hand():
+    model, twin = small(), small()  # of one seed: they draw the same
+    values = torch.tensor([[[3.0, 4.0], [9.0, 9.0]], [[0.0, 1.0], [2.0, 4.0]]])
+    real = np.array([[True, False], [True, True]])
+    noisy = model._with_noise(values, np.array([True, False]), real)
+    # Over the real places the mean square is (9 + 16 + 0 + 1 + 4 + 16) / 6 = 46 / 6; the 9s are past an end.
+    spread = 0.3 * (46 / 6) ** 0.5
+    draws = twin.weights.normal(2, 2, 2, scale=1.0)
+    np.testing.assert_allclose((noisy - values)[0], spread * draws[0], atol=1e-5)
+    np.testing.assert_array_equal(noisy[1], values[1])
+
+
+def test_noise_has_the_spread_it_is_said_to_have():
+    model = small()
+    values = 2.0 * torch.ones(50, 40, 16)
+    noise = model._with_noise(values, np.ones(50, bool), np.ones((50, 40), bool)) - values
+    # 0.3 x 2, from 32,000 draws: standard errors of 0.6 / sqrt(32,000) = 0.0034, and 0.0024 of the spread.
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.014)
+    assert noise.std().item() == pytest.approx(0.6, abs=0.01)
+
+
+def test_the_seed_decides_what_augmentation_does():
+    everything = ("mask", "crop", "reorder", "noise")
+    item, weight = np.tile(np.arange(20, dtype=np.int32), (30, 1)), np.ones((30, 20), np.float32)
+
+    def drawn(seed: int) -> list[np.ndarray]:
+        model = SequenceModel(augmentation=everything, training=Training(seed=seed))
+        return [each for each in model._augmented(item, weight) if each is not None]
+
+    for one, other in zip(drawn(1), drawn(1), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (drawn(1)[0] != drawn(2)[0]).any()
 
 
 def test_a_hidden_item_is_not_seen(fitted):
