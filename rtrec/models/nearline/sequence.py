@@ -67,7 +67,8 @@ class SequenceModel(DeepModel):
     loss, n_negatives, calibration
         See the module; ``calibration`` is the t of gBCE.
     augmentation
-        Any of ``"mask"``, ``"crop"``, ``"reorder"`` and ``"noise"`` (normal noise on the input vectors).
+        Any of ``"mask"``, ``"crop"``, ``"reorder"`` and ``"noise"`` (normal noise on the input vectors), or
+        their names in one text, as in ``"mask+noise"``.
 
     >>> import pytest; torch = pytest.importorskip("torch")
     >>> user, item = np.divmod(np.arange(600), 15)
@@ -90,7 +91,7 @@ class SequenceModel(DeepModel):
         loss: str = "softmax",
         n_negatives: int = 512,
         calibration: float = 0.75,
-        augmentation: tuple[str, ...] = (),
+        augmentation: str | tuple[str, ...] = "",
         training: Training | None = None,
     ) -> None:
         if min(most_history, blocks, heads, n_negatives) < 1 or embedding_size < 1 or embedding_size % heads:
@@ -104,7 +105,8 @@ class SequenceModel(DeepModel):
                 "sequence model: dropout must be 0 to below 1 and calibration 0 to 1; "
                 f"got {dropout}, {calibration}"
             )
-        for name, known in [(loss, LOSSES), *((each, AUGMENTATIONS) for each in augmentation)]:
+        ways = tuple(filter(None, augmentation.split("+"))) if isinstance(augmentation, str) else augmentation
+        for name, known in [(loss, LOSSES), *((each, AUGMENTATIONS) for each in ways)]:
             if name not in known:
                 raise ValueError(
                     f"sequence model: unknown {name!r}{nearest(name, known)}; known: {', '.join(known)}"
@@ -113,7 +115,7 @@ class SequenceModel(DeepModel):
         self.most_history = most_history
         self.blocks, self.heads, self.dropout = blocks, heads, dropout
         self.loss, self.n_negatives, self.calibration = loss, n_negatives, calibration
-        self.augmentation = tuple(each for each in AUGMENTATIONS if each in augmentation)
+        self.augmentation = tuple(each for each in AUGMENTATIONS if each in ways)
         super().__init__(
             training
             or Training(epochs=30, update_epochs=10, batch_size=16, most_batches=800, learning_rate=0.004)

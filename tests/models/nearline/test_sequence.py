@@ -12,6 +12,7 @@ from rtrec.models.nearline.augmentation import crop, mask, reorder
 from rtrec.models.nearline.deep import Training
 from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
+from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.nearline.sequence import SequenceModel, gbce_beta
 from tests.models.nearline.contract import ITEMS, history
 from tests.models.nearline.deep_contract import DeepContract, one_thread  # noqa: F401
@@ -268,6 +269,20 @@ def test_augmentation_off_draws_nothing():
     np.testing.assert_array_equal(model.weights.uniform(4), other.weights.uniform(4))
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("", ()), ((), ()), ("noise", ("noise",)), ("noise+mask", ("mask", "noise")), (("crop",), ("crop",))],
+)
+def test_augmentations_are_named_one_by_one_or_in_a_text(given, taken):
+    assert SequenceModel(augmentation=given).augmentation == taken
+
+
+def test_a_line_switches_augmentation_on():
+    model = Recipe.parse("sequence:augmentation=mask+reorder").make()
+    assert isinstance(model, SequenceModel)
+    assert model.augmentation == ("mask", "reorder")
+
+
 def test_all_augmentations_together_still_learn():
     model = small(augmentation=("mask", "crop", "reorder", "noise"))
     model.fit(history())
@@ -280,6 +295,7 @@ def test_all_augmentations_together_still_learn():
     [
         ({"loss": "gbec"}, "'gbec'; did you mean 'gbce'"),
         ({"augmentation": ("crops",)}, "'crops'; did you mean 'crop'"),
+        ({"augmentation": "mask+crops"}, "'crops'; did you mean 'crop'"),
         ({"embedding_size": 15}, "multiple of heads"),
         ({"dropout": 1.0}, "dropout"),
     ],
