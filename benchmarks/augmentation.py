@@ -182,7 +182,7 @@ def main() -> None:
 
     torch.set_num_threads(1)  # the seconds are those of one core, and sums are added up in one order
     if not options.json:
-        print(about(), flush=True)
+        print(about("torch", "numpy"), flush=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in options.dataset or DATASETS:

@@ -52,12 +52,12 @@ __all__ = ["DATASETS", "K", "about", "prepare"]
 DATASETS = ("movielens-latest-small", "online-retail")
 
 
-def about() -> str:
-    """Return what was measured with what."""
+def about(*packages: str) -> str:
+    """Return what was measured with what; without names, with the packages of the peers."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for name in ("implicit", "river", "flurs", "numba", "numpy", "scipy"):
+    for name in packages or ("implicit", "river", "flurs", "numba", "numpy", "scipy"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
