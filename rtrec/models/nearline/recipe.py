@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any
 
@@ -98,9 +98,9 @@ def make_nearline(name: str, **options: Any) -> NearlineModel:
     trained = {option: value for option, value in options.items() if option in training}
     try:
         if trained:
-            from rtrec.models.nearline.deep import Training
-
-            chosen[_TRAINING] = Training(**trained)
+            # What is not said stays as this model has it, not as training is in general.
+            own: Any = model(**chosen)
+            chosen[_TRAINING] = replace(own.training, **trained)
         return model(**chosen)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rtrec.errors import InputError
 from rtrec.models.nearline.base import NearlineModel
+from rtrec.models.nearline.deep import Training
 from rtrec.models.nearline.recipe import NEARLINE, Recipe, make_nearline
 from rtrec.models.registry import MODELS
 
@@ -52,3 +55,9 @@ def test_a_digest_tells_recipes_apart_and_not_the_order_of_their_options() -> No
     one, other = Recipe("ease", {"ridge": 3, "neighbours": 5}), Recipe("ease", {"neighbours": 5, "ridge": 3})
     assert one.digest((1.0,)) == other.digest((1.0,))
     assert len({one.digest(), one.digest((1.0,)), Recipe("slim").digest(), Recipe("ease").digest()}) == 4
+
+
+def test_one_option_of_the_training_leaves_the_others_as_the_model_has_them() -> None:
+    plain, seeded = make_nearline("sequence"), make_nearline("sequence", seed=1)
+    assert seeded.training == replace(plain.training, seed=1)
+    assert seeded.training.epochs != Training().epochs  # or this would show nothing
