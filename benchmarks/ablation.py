@@ -51,7 +51,7 @@ VARIANTS = (
     Variant("without popularity", {"use_trending": False}),
     Variant("without content", {"use_content": False}),
     Variant("without values", {"use_value": False}),
-    Variant("without dayparts", {"use_daypart": False}),
+    Variant("with dayparts", {"use_daypart": True}),
     Variant("without ages", {"use_catalogue": False}),
     Variant("without crosses (linear)", {"use_crosses": False}),
     Variant("with item-kNN of all history", {}, ItemKNN),

@@ -23,7 +23,7 @@ from rtrec.models.jit import kernel, sum_kernel
 from rtrec.types import Floats, Nums, Singles
 
 #: Candidates looked at, the best by the linear score.
-MOST = 256
+MOST = 192
 N_HIDDEN = 8
 #: A standardised feature further out than this says no more.
 FURTHEST = np.float32(5.0)

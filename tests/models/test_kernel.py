@@ -52,9 +52,9 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
         Settings(weight_buy=3.0, weight_view=0.5, weight_click=0.0, repeat=True),
         Settings(use_transitions=False, use_trending=False),
         Settings(use_cooccurrence=False),
-        Settings(use_trails=False, ring_length=20),
+        Settings(use_trails=False, ring_length=20, use_daypart=True),
         Settings(use_crosses=False),
-        Settings(use_value=False, use_daypart=False, use_catalogue=False),
+        Settings(use_value=False, use_catalogue=False),
     ],
     ids=[
         "default",
@@ -66,7 +66,7 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
         "without near",
         "without trails",
         "linear",
-        "without values, dayparts, ages",
+        "without values, ages",
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:

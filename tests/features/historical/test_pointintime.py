@@ -71,7 +71,9 @@ def stream(n_events: int = 400, *, seed: int = 0) -> NumberedEvents:
 @pytest.mark.parametrize("n_partitions", [1, 4])
 @pytest.mark.parametrize("repeat", [True, False])
 def test_batch_and_online_agree_on_every_candidate_of_every_answer(n_partitions: int, repeat: bool) -> None:
-    settings = Settings(repeat=repeat, weight_view=0.5, half_life_short_h=7.0, ring_length=6)
+    settings = Settings(
+        use_daypart=True, repeat=repeat, weight_view=0.5, half_life_short_h=7.0, ring_length=6
+    )
     events, blend = stream(), Blend(settings)
     online, asks, in_ring = [], [], []
     for place in range(events.n_events):
