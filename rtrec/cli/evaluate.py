@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtrec.cli.console import print_table
-from rtrec.cli.options import MOST_EVENTS, InputOptions, Json, SettingsOptions, expanded
+from rtrec.cli.options import MOST_EVENTS, InputOptions, Json, Repeat, SettingsOptions, expanded
 
 if TYPE_CHECKING:
     from rtrec.evaluation.result import Evaluation
@@ -46,12 +46,7 @@ def evaluate(
             help="Test and learn only so many events after the warm part.",
         ),
     ] = None,
-    repeat: Annotated[
-        bool | None,
-        typer.Option(
-            "--repeat/--no-repeat", rich_help_panel=_PROTOCOL, help="Recommend what the user has had before."
-        ),
-    ] = None,
+    repeat: Repeat = None,
     json: Json = False,
 ) -> None:
     """Test models on every event of a log before they learn it.
@@ -65,25 +60,16 @@ def evaluate(
     """
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_each
-    from rtrec.cli.inputs import find_input, tell_rejected
-    from rtrec.errors import InputError
+    from rtrec.cli.inputs import find_input, model_names, tell_rejected
     from rtrec.evaluation.prequential import evaluate as test
-    from rtrec.models.registry import BUILT_IN, MODELS, make_model
+    from rtrec.models.registry import BUILT_IN
 
     if models == "list":
         from rtrec.cli.about import models as list_models
 
         return list_models(json)
     settings = read_settings(chosen)
-    names = (
-        list(BUILT_IN) if models == "all" else [name.strip() for name in models.split(",") if name.strip()]
-    )
-    if not names:
-        raise InputError(
-            f"--models {models!r}: name one, or several with commas between: {', '.join(MODELS)}"
-        )
-    for name in names:
-        make_model(name, settings)  # an unknown one is an error now, not after the file was read
+    names = model_names(models, BUILT_IN, settings)
     found = find_input(given)
     loaded = found.load()
     tell_rejected(loaded.name, loaded.counts, loaded.dead_letters)

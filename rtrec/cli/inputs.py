@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.rules import Rule
 from rtrec.events.sources import FileSource
+from rtrec.settings import Settings
 from rtrec.types import Columns
 
 _SHOWN_DEAD_LETTERS = 5
@@ -93,6 +94,26 @@ def find_input(options: InputOptions) -> Input:
     )
     encoding = options.encoding or "utf-8"
     return Input(options.file.name, options.file, mapping, encoding=encoding, titles=titles, texts=texts)
+
+
+def model_names(models: str, every: Iterable[str], settings: Settings) -> list[str]:
+    """Return the models that ``--models`` names; ``every`` is what it means by ``all``.
+
+    Raises
+    ------
+    InputError
+        If it names none, or one that cannot be made: now, and not after the file was read.
+    """
+    from rtrec.models.registry import MODELS, make_model
+
+    names = list(every) if models == "all" else [name.strip() for name in models.split(",") if name.strip()]
+    if not names:
+        raise InputError(
+            f"--models {models!r}: name one, or several with commas between: {', '.join(MODELS)}"
+        )
+    for name in names:
+        make_model(name, settings)
+    return names
 
 
 def _texts(options: InputOptions) -> tuple[dict[str, str], dict[str, str]]:

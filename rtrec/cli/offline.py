@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtrec.cli.console import print_json, print_table, say
-from rtrec.cli.options import InputOptions, Json, SettingsOptions, expanded
+from rtrec.cli.options import InputOptions, Json, Repeat, SettingsOptions, expanded
 
 if TYPE_CHECKING:
     from rtrec.evaluation.offline_result import OfflineEvaluation
@@ -76,12 +76,7 @@ def evaluate_offline(
     graded: Annotated[
         bool, typer.Option("--graded", rich_help_panel=_PROTOCOL, help="Also weigh hits by --value.")
     ] = False,
-    repeat: Annotated[
-        bool | None,
-        typer.Option(
-            "--repeat/--no-repeat", rich_help_panel=_PROTOCOL, help="Recommend what the user has had before."
-        ),
-    ] = None,
+    repeat: Repeat = None,
     seed: Annotated[int, typer.Option(rich_help_panel=_PROTOCOL, help="Of splits and intervals.")] = 0,
     out: Annotated[
         Path | None,
@@ -102,23 +97,17 @@ def evaluate_offline(
     """
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_each
-    from rtrec.cli.inputs import find_input, tell_rejected
+    from rtrec.cli.inputs import find_input, model_names, tell_rejected
     from rtrec.errors import InputError, nearest
     from rtrec.evaluation.offline import evaluate_offline as measure
-    from rtrec.models.registry import MODELS, make_model
+    from rtrec.models.registry import MODELS
 
     if models == "list":
         from rtrec.cli.about import models as list_models
 
         return list_models(json)
     settings = read_settings(chosen)
-    names = list(MODELS) if models == "all" else _words(models)
-    if not names:
-        raise InputError(
-            f"--models {models!r}: name one, or several with commas between: {', '.join(MODELS)}"
-        )
-    for name in names:
-        make_model(name, settings)  # an unknown one is an error now, not after the file was read
+    names = model_names(models, MODELS, settings)
     if baseline not in names and baseline != "popularity":
         raise InputError(f"--baseline {baseline!r}{nearest(baseline, names)}; evaluated: {', '.join(names)}")
     if out is not None and out.suffix not in _SUFFIXES:

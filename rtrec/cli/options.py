@@ -57,6 +57,14 @@ def read_scheduler(text: str) -> str:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, instead of a table.")]
+Repeat = Annotated[
+    bool | None,
+    typer.Option(
+        "--repeat/--no-repeat",
+        rich_help_panel="Protocol",
+        help="Recommend what the user has had before.",
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(

@@ -221,7 +221,9 @@ class Driver:
         """Let the shards test and learn a cut, and book it."""
         tables = await asyncio.to_thread(read_cut, self.log, self.ledger.ends, cut)
         controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
-        published = await asyncio.to_thread(read_publications, self._tables, controls)
+        published = {}
+        if controls:
+            published = await asyncio.to_thread(read_publications, self._tables, controls)
         settings = self.ledger.change(controls)
         parts = self.ledger.number(tables)
         n_warm = max(self.ledger.n_warm - self.ledger.n_events, 0)

@@ -128,3 +128,5 @@ CONTEXT: tuple[Context, ...] = (
     Context("week_cosine", "the time of the week"),
 )
 N_CONTEXT = len(CONTEXT)
+GAP, N_EVENTS, SITTING, PACE_NOW, PACE_SHORT, PACE_LONG = range(6)
+LAST_COUNT, LAST_AGE, DAY_SINE, DAY_COSINE, WEEK_SINE, WEEK_COSINE = range(6, N_CONTEXT)

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rtrec.features.declared import N_CONTEXT, N_FEATURES
-from rtrec.models.jit import kernel, sum_kernel
+from rtrec.models.jit import kernel
+from rtrec.models.sums import product, total_of
 from rtrec.types import Floats, Nums, Singles
 
 #: Candidates looked at, the best by the linear score.
@@ -50,6 +51,7 @@ class Together(NamedTuple):
     size: Nums  # (1,) how many
     inputs: Singles  # (feature, place)
     hidden: Singles  # (hidden, place)
+    correction: Singles  # (place,) what is added to the score
     steps: Nums  # (step,) how many candidates have such a linear score
     pull: Singles  # (2, place) gradients by score, and by one hidden unit
     context: Singles  # (context,)
@@ -73,6 +75,7 @@ def empty_together() -> Together:
         size=np.zeros(1, np.int32),
         inputs=np.zeros((N_FEATURES, MOST), np.float32),
         hidden=np.zeros((N_HIDDEN, MOST), np.float32),
+        correction=np.zeros(MOST, np.float32),
         steps=np.zeros(N_STEPS, np.int32),
         pull=np.zeros((2, MOST), np.float32),
         context=np.zeros(N_CONTEXT, np.float32),
@@ -114,15 +117,6 @@ def step_of(below):
     return min(int(below * _STEPS_A_NAT), N_STEPS - 1)
 
 
-@sum_kernel
-def product(one, other, n):
-    """Return the sum of products of the first ``n`` values."""
-    total = np.float32(0.0)
-    for place in range(n):
-        total += one[place] * other[place]
-    return total
-
-
 @kernel
 def fill_inputs(features, active, scale, candidate, size, inputs):
     """Write the standardised features of the candidates looked at, less their mean."""
@@ -130,20 +124,18 @@ def fill_inputs(features, active, scale, candidate, size, inputs):
         if not active[feature]:
             continue
         row, column = features[feature], inputs[feature]
-        mean = np.float32(0.0)
         for place in range(size):
             column[place] = row[candidate[place]]
-            mean += column[place]
-        mean /= np.float32(size)
+        mean = np.float32(total_of(column, size) / size)
         factor = np.float32(scale[feature])
         for place in range(size):
             column[place] = min(max((column[place] - mean) * factor, -FURTHEST), FURTHEST)
 
 
 @kernel
-def correct(weight, out, inputs, context, active, candidate, size, hidden, scores, correction, n):
-    """Add what features say together to ``scores``, and write it into ``correction``, ``(candidate,)``."""
-    correction[:n] = 0.0
+def correct(weight, out, inputs, context, active, candidate, size, hidden, correction, scores):
+    """Write what features say together into ``correction``, and add it to ``scores``."""
+    correction[:size] = 0.0
     n_features = len(active)
     for unit in range(len(out)):
         row, level = weight[unit], hidden[unit]
@@ -159,9 +151,9 @@ def correct(weight, out, inputs, context, active, candidate, size, hidden, score
         factor = out[unit]
         for place in range(size):
             level[place] = max(level[place], np.float32(0.0))
-            correction[candidate[place]] += factor * level[place]
+            correction[place] += factor * level[place]
     for place in range(size):
-        scores[candidate[place]] += correction[candidate[place]]
+        scores[candidate[place]] += correction[place]
 
 
 def contributions(crosses: Crosses, together: Together, active: np.ndarray) -> tuple[Floats, Floats]:
@@ -192,10 +184,9 @@ def take_cross_gradient(out, inputs, context, active, size, hidden, pull, gradie
         level, own = hidden[unit], gradient[unit]
         out_gradient[unit] = product(by_score, level, size)
         factor = out[unit]
-        total = np.float32(0.0)
         for place in range(size):
             by_level[place] = factor * by_score[place] if level[place] > 0.0 else np.float32(0.0)
-            total += by_level[place]
+        total = total_of(by_level, size)
         for feature in range(n_features):
             own[feature] = product(by_level, inputs[feature], size) if active[feature] else np.float32(0.0)
         for each in range(n_context):
@@ -204,11 +195,8 @@ def take_cross_gradient(out, inputs, context, active, size, hidden, pull, gradie
 
 
 @kernel
-def fill_pull(chance, n, candidate, size, target, pull):
+def fill_pull(chance, total, candidate, size, target, pull):
     """Write the gradient of -log p(target) by the scores of the candidates looked at."""
-    total = np.float32(0.0)
-    for each in range(n):
-        total += chance[each]
     for place in range(size):
         pull[place] = chance[candidate[place]] / total
         if candidate[place] == target:

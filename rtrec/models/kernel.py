@@ -17,8 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from rtrec.features.declared import NEAR_RING, NEXT_RING, TRAIL_RING
-from rtrec.models.candidates import fill_context, fill_features, gather
+from rtrec.models.candidates import gather
 from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_cross_gradient
+from rtrec.models.filling import fill_context, fill_features
 from rtrec.models.jit import kernel
 from rtrec.models.lowering import lower_item
 from rtrec.models.ranker import (
@@ -183,9 +184,8 @@ def see_together(work, weight, out, scale, n):
         room.candidate,
         size,
         room.hidden,
+        room.correction,
         work.score,
-        work.correction,
-        n,
     )
 
 
@@ -285,10 +285,12 @@ def take_lesson(work, scale, crosses, params, item, n, ranked, lessons, event):
         lessons.kind[event] = 1
         if work.stamp[item] == work.request[0] and work.slot[item] >= 0:
             target, gradient = work.slot[item], lessons.gradient[event]
-            take_gradient(scale, work.features, work.active, work.score, work.chance, n, target, gradient)
+            total = take_gradient(
+                scale, work.features, work.active, work.score, work.chance, n, target, gradient
+            )
             if params.use_crosses:
                 room = work.together
-                fill_pull(work.chance, n, room.candidate, room.size[0], target, room.pull[0])
+                fill_pull(work.chance, total, room.candidate, room.size[0], target, room.pull[0])
                 take_cross_gradient(
                     crosses.out,
                     room.inputs,

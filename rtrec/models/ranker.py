@@ -24,8 +24,9 @@ import numpy as np
 
 from rtrec.features.declared import FEATURES, N_FEATURES
 from rtrec.models.arrays import leaves
-from rtrec.models.crosses import Crosses, learn_crosses, new_crosses, product
-from rtrec.models.jit import kernel, sum_kernel
+from rtrec.models.crosses import Crosses, learn_crosses, new_crosses
+from rtrec.models.jit import kernel
+from rtrec.models.sums import product, squares_about, total_of
 from rtrec.models.users import SITTING_S, VISIT_S
 from rtrec.types import Floats, Singles
 
@@ -133,25 +134,6 @@ def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
     )
 
 
-@sum_kernel
-def total_of(values, n):
-    """Return the sum of the first ``n`` values."""
-    total = np.float32(0.0)
-    for place in range(n):
-        total += values[place]
-    return total
-
-
-@sum_kernel
-def squares_about(values, mean, n):
-    """Return the sum of squared distances of the first ``n`` values from ``mean``."""
-    total = np.float32(0.0)
-    for place in range(n):
-        distance = values[place] - mean
-        total += distance * distance
-    return total
-
-
 @kernel
 def fill_scale(ranker, scale):
     """Write 1/standard deviation of each feature into ``scale``; 0 for one that never varied."""
@@ -202,7 +184,10 @@ def see_spread(features, active, n, variance):
 
 @kernel
 def take_gradient(scale, features, active, scores, chance, n, target, gradient):
-    """Write the gradient of -log p(target) with respect to the weights into ``gradient``."""
+    """Write the gradient of -log p(target) with respect to the weights into ``gradient``.
+
+    ``chance`` gets the softmax of the scores times the number that is returned.
+    """
     highest = scores[0]
     for candidate in range(1, n):
         highest = max(highest, scores[candidate])
@@ -215,6 +200,7 @@ def take_gradient(scale, features, active, scores, chance, n, target, gradient):
             continue
         row = features[feature]
         gradient[feature] = (product(chance, row, n) / total - row[target]) * scale[feature]
+    return total
 
 
 @kernel

@@ -70,8 +70,7 @@ class Answered:
         self.crosses.out[:] = rng.normal(0.0, 0.3, len(self.crosses.out))
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        scores, correction = self.linear.copy(), np.full(self.n, np.nan, np.float32)
-        room = self.room
+        scores, room = self.linear.copy(), self.room
         room.size[0] = choose(scores, self.n, room.steps, room.candidate)
         fill_inputs(self.features, self.active, self.scale, room.candidate, room.size[0], room.inputs)
         correct(
@@ -83,11 +82,10 @@ class Answered:
             room.candidate,
             room.size[0],
             room.hidden,
+            room.correction,
             scores,
-            correction,
-            self.n,
         )
-        return scores, correction
+        return scores, room.correction[: self.n]  # all are looked at, each in its own place
 
     def loss(self, target: int) -> float:
         scores = self.scores()[0].astype(np.float64)
@@ -119,7 +117,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
     room, crosses = answered.room, answered.crosses
     gradient, out_gradient = np.zeros_like(crosses.weight), np.zeros_like(crosses.out)
     chance = np.exp(scores - scores.max())
-    fill_pull(chance, answered.n, room.candidate, room.size[0], target, room.pull[0])
+    fill_pull(chance, chance.sum(), room.candidate, room.size[0], target, room.pull[0])
     take_cross_gradient(
         crosses.out,
         room.inputs,

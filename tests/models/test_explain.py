@@ -49,10 +49,9 @@ def test_parts_sum_to_the_kernels_score_above_the_average(events: NumberedEvents
 def test_contributions_of_the_crosses_sum_to_the_correction(events: NumberedEvents) -> None:
     blend = Blend(Settings())
     blend.step(events)
-    best, _, _, work, _ = blend.answer(7, NOW, k=10)
+    work = blend.answer(7, NOW, k=10)[3]
     by_feature, by_moment = contributions(blend.ranker.crosses, work.together, work.active)
-    looked_at = work.together.candidate[: len(by_moment)]
-    correction = work.correction[: best.n_candidates][looked_at]
+    correction = work.together.correction[: len(by_moment)]
     assert np.abs(correction).max() > 0.01  # it did learn something
     assert by_feature.sum(axis=0) + by_moment == pytest.approx(correction, abs=1e-4)
     silent = [not on for on in work.active]

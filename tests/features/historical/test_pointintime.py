@@ -14,7 +14,7 @@ from rtrec.features.historical.pointintime import (
     asked_by,
     online_features,
 )
-from rtrec.models import candidates, lowering, tables
+from rtrec.models import filling, lowering, tables
 from rtrec.models.blend import Blend
 from rtrec.models.params import to_params
 from rtrec.settings import Settings
@@ -43,7 +43,7 @@ def in_this_thread():
 
 def memory_of(settings: Settings) -> Memory:
     params = to_params(settings)
-    coldest = float(candidates.COLDEST)
+    coldest = float(filling.COLDEST)
     return Memory(
         params.kind_weight,
         params.half_life_s,
