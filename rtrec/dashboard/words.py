@@ -116,12 +116,17 @@ def setting_name(name: str) -> str:
     ('Half-life, short', 'Popularity counts', 'Buy')
     """
     known = {
+        "half_life_now_h": "Half-life, of the hour",
         "half_life_short_h": "Half-life, short",
         "half_life_long_h": "Half-life, long",
         "use_trending": "Popularity counts",
         "use_cooccurrence": "Co-occurrence table",
         "use_transitions": "Transition table",
         "use_trails": "Trails",
+        "use_value": "Values",
+        "use_daypart": "Times of day",
+        "use_catalogue": "Ages of items",
+        "use_crosses": "Crosses",
         "use_content": "Content table",
         "use_history": "History table",
         "use_own": "Table of your own",

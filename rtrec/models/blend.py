@@ -254,8 +254,10 @@ class Blend:
             self.ranker.crosses,
             self._params,
             scale,
-            user,
-            now,
+            # As a step has them: for other types the kernels would be compiled a second time, in the midst of
+            # a live run.
+            np.int32(user),
+            float(now),
             racing,
             lists,
         )

@@ -7,6 +7,7 @@ import pytest
 
 from rtrec.errors import CorruptionError
 from rtrec.features.declared import TRAIL_RING
+from rtrec.models import kernel
 from rtrec.models.base import Recommender
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
@@ -227,3 +228,13 @@ def test_a_user_of_another_shard_leaves_a_trail_too() -> None:
     way = stream(5)._replace(user_num=np.zeros(5, np.int32), item_num=np.arange(5, dtype=np.int32))
     here.learn_items(there.step(way, defer=True).operations)
     assert here.to_arrays()["items/trails/after"][0, 0].tolist() == [1, 2, 3, 4, -1]
+
+
+def test_an_answer_takes_the_kernels_that_a_step_has_compiled() -> None:
+    """Compiled anew, a live run would stand still for as long when somebody first looks at a user."""
+    blend = Blend(Settings())
+    blend.step(one_event(0, 0, 1.0))
+    blend.answer(0, 2, k=10)
+    blend.answer(-1, 2.0, k=3)
+    step_has = ("int32", "float64")  # of NumberedEvents: the user's number, and the time
+    assert {tuple(map(str, each[8:10])) for each in kernel.answer.signatures} == {step_has}

@@ -26,10 +26,10 @@ REPLAYED = 20_000
 N_CHANGES = 12
 #: Groups in the order of the page, each with the sentence under its name and the settings it starts with.
 _GROUPS = {
-    "Popularity": ("What is popular now, at two speeds of forgetting", ("half_life_", "trending_")),
+    "Popularity": ("What is popular now, at three speeds of forgetting", ("half_life_", "trending_")),
     "History": ("How far back a user's own events reach", ("ring_", "transition_reach", "repeat")),
-    "Ranker": ("How fast the blend learns which table to trust", ("learning_",)),
-    "Tables": ("Which of them have an opinion at all", ("use_",)),
+    "Ranker": ("How the blend learns which table to trust", ("learning_", "use_crosses")),
+    "Tables and features": ("Which of them have an opinion at all", ("use_",)),
     "Weights per kind of event": ("How much one event of each kind counts", ("weight_",)),
 }
 _OTHER = "More"
