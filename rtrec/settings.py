@@ -99,6 +99,28 @@ class Settings(BaseModel):
         10, "How many items a recommendation has (the k of hr@k).", unit="items", ge=1, le=100
     )
 
+    most_users: int = _fixed(
+        3_000_000,
+        "How many users a shard knows at a time; those with the least recent activity are forgotten.",
+        unit="users",
+        ge=100,
+        le=100_000_000,
+    )
+    most_items: int = _fixed(
+        500_000,
+        "How many items are known at a time; once they are so many, one is learned from its second event on.",
+        unit="items",
+        ge=100,
+        le=100_000_000,
+    )
+    most_pairs: int = _fixed(
+        1 << 26,
+        "How many (user, item) pairs a shard remembers (down to a power of two); the oldest are forgotten.",
+        unit="pairs",
+        ge=1 << 13,
+        le=1 << 32,
+    )
+
     def changed(self, **changes: Any) -> Settings:
         """Return a copy with ``changes`` applied and checked.
 
@@ -147,6 +169,10 @@ def declarations() -> list[Declaration]:
             )
         )
     return declared
+
+
+#: Settings that shape arrays, and so stay as they are for the life of a deployment.
+FIXED: tuple[str, ...] = tuple(each.name for each in declarations() if not each.live)
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:

@@ -37,8 +37,9 @@ class NumberedEvents(NamedTuple):
     """Events of one shard as the kernel reads them; all arrays have shape ``(event,)``.
 
     ``user_num`` is a row of the shard's own user arrays, ``item_num`` a row of the tables that all shards
-    share, ``timestamp`` is event time in seconds since 1970 UTC, ``kind`` an index into :data:`KINDS`,
-    ``value`` the rating, price or play time that came with the event (NaN if none came).
+    share (-1: one that is not admitted), ``timestamp`` is event time in seconds since 1970 UTC, ``kind`` an
+    index into :data:`KINDS`, ``value`` the rating, price or play time that came with the event (NaN if none
+    came).
     """
 
     user_num: Nums
@@ -55,3 +56,16 @@ class NumberedEvents(NamedTuple):
     def part(self, start: int, stop: int) -> NumberedEvents:
         """Return events ``start`` to ``stop - 1`` as views, without copying."""
         return NumberedEvents(*[column[start:stop] for column in self])  # type: ignore[arg-type]
+
+
+class Forgetting(NamedTuple):
+    """What a shard clears before an event, since from then on these numbers mean somebody else or nobody.
+
+    ``position`` is the event's among those it came with; ``users`` are numbers of the shard, ``walkers``
+    those that the item tables have for users of all shards, ``items`` those of items; each ``(number,)``.
+    """
+
+    position: int
+    users: Nums
+    walkers: Nums
+    items: Nums

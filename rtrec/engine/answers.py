@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rtrec.engine.status import Reason, Recommendation, RecommendedItem
-from rtrec.events.vocabulary import Vocabulary
+from rtrec.events.roster import Roster
 from rtrec.models.explain import Answer
 
 
 def named(
-    answer: Answer, user_id: str, *, known: bool, items: Vocabulary, titles: Mapping[str, str], offset: int
+    answer: Answer, user_id: str, *, known: bool, items: Roster, titles: Mapping[str, str], offset: int
 ) -> Recommendation:
     """Return an answer with the ids and titles of its items; an item without a title is called by its id."""
 

@@ -16,7 +16,7 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Control
 from rtrec.files import make_folder, new_hash, publish_text
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.

@@ -187,7 +187,7 @@ class Driver:
     async def answer(self, user_id: str, k: int) -> tuple[Answer, bool]:
         """Answer a user now; also say whether she is known."""
         shard = int(shard_of([user_id], len(self._shards))[0])
-        user = int(self.ledger.users[shard].lookup([user_id])[0])
+        user = int(self.ledger.numbering.users[shard].lookup([user_id])[0])
         now = self.ledger.last_time if self.ledger.n_events else 0.0
         answer = await self._surely(lambda: self._call(shard, "answer", self._agreement, user, now, k))
         return answer, user >= 0
@@ -223,12 +223,18 @@ class Driver:
         controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
         published = {}
         if controls:
-            published = await asyncio.to_thread(read_publications, self._tables, controls)
+            published = await asyncio.to_thread(read_publications, self._tables, controls, self.ledger.items)
         settings = self.ledger.change(controls)
-        parts = self.ledger.number(tables)
+        parts, forgetting = self.ledger.number(tables)
         n_warm = max(self.ledger.n_warm - self.ledger.n_events, 0)
         batches, order = cut_up(
-            cut.seq, parts, n_warm, settings=settings, published=published, agreement=self._agreement
+            cut.seq,
+            parts,
+            n_warm,
+            settings=settings,
+            published=published,
+            forgetting=forgetting,
+            agreement=self._agreement,
         )
         outcomes: Sequence[Outcome] = await asyncio.gather(
             *(self._call(i, "step", batch) for i, batch in enumerate(batches))
@@ -249,8 +255,8 @@ class Driver:
     def _empty_ledger(self, origin: Origin) -> Ledger:
         manifest = self.deployment.manifest
         settings = Settings(**manifest["settings"])
-        items = origin.vocabulary()
-        return Ledger(manifest["shards"], settings, n_warm=manifest["warmup_events"], items=items)
+        n_warm = manifest["warmup_events"]
+        return Ledger(manifest["shards"], settings, n_warm=n_warm, first_items=origin.items)
 
     async def _call(self, shard: int, method: str, *arguments: Any, **options: Any) -> Any:
         return await self._workers.ask(self._shards[shard], method, *arguments, **options)

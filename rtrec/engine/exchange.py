@@ -19,7 +19,7 @@ from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.ranker import Ranker, merge_rankers
 from rtrec.models.tables import Operations
 from rtrec.settings import Settings
-from rtrec.types import Floats, Ints, NumberedEvents
+from rtrec.types import Floats, Forgetting, Ints, NumberedEvents
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Batch:
         Changed settings, live from this batch on.
     published
         Tables by slot that have an opinion from this batch on, in place of those there were.
+    forgetting
+        Users and items to forget before some of the events, in the order of those.
     agreement
         Of the batch before, where there are several shards.
     """
@@ -56,6 +58,7 @@ class Batch:
     n_warm: int = 0
     settings: dict[str, Any] | None = None
     published: Mapping[str, NeighbourTable] = field(default_factory=dict)
+    forgetting: tuple[Forgetting, ...] = ()
     agreement: Agreement | None = None
 
 
@@ -105,6 +108,7 @@ def cut_up(
     *,
     settings: Settings | None = None,
     published: Mapping[str, NeighbourTable] | None = None,
+    forgetting: Sequence[tuple[Forgetting, ...]] | None = None,
     agreement: Agreement | None = None,
 ) -> tuple[list[Batch], Ints]:
     """Return each shard's batch, and the common order; ``n_warm`` of the first events in it only warm up."""
@@ -113,7 +117,7 @@ def cut_up(
     warm = np.bincount(np.searchsorted(ends, order[:n_warm], side="right"), minlength=len(parts))
     changed = settings.model_dump() if settings is not None else None
     batches = [
-        Batch(seq, part, int(n), changed, published or {}, agreement)
-        for part, n in zip(parts, warm.tolist(), strict=True)
+        Batch(seq, part, int(n), changed, published or {}, gone, agreement)
+        for part, n, gone in zip(parts, warm.tolist(), forgetting or [()] * len(parts), strict=True)
     ]
     return batches, order

@@ -127,8 +127,8 @@ def fit(request: FitRequest) -> Fit:
         if found is not None:  # a run was killed before it could publish it
             return Fit(request.slot, request.version, found)
         began = time.perf_counter()
-        history = _history(deployment, request)
-        how = _learn(model, history, store, request)
+        history, forgotten_at = _history(deployment, request)
+        how = _learn(model, history, store, request, forgotten_at)
         table, search = _rows(model, request)
         seconds = time.perf_counter() - began
         about = {
@@ -150,25 +150,34 @@ def fit(request: FitRequest) -> Fit:
     return Fit(request.slot, request.version, stored)
 
 
-def _history(deployment: Deployment, request: FitRequest) -> Interactions:
+def _history(deployment: Deployment, request: FitRequest) -> tuple[Interactions, int]:
+    """Return what there is to learn, and how many events there were when somebody was last forgotten."""
+    settings = Settings(**request.settings)
     with closing(deployment.open_log(mode="read")) as log:
-        events = learned_events(log, request.seq, deployment.texts())
-    if events.n_events != request.n_events:
+        learned = learned_events(log, request.seq, settings, deployment.texts())
+    if learned.n_read != request.n_events:
         raise ValueError(
-            f"expected {request.n_events:,} events up to cut {request.seq}, got {events.n_events:,}"
+            f"expected {request.n_events:,} events up to cut {request.seq}, got {learned.n_read:,}"
         )
-    history = Interactions.of(events, Settings(**request.settings).kind_weights())
+    history = Interactions.of(learned.events, settings.kind_weights())
     if not history.n_events:
         raise InputError("there is nothing to learn yet: the log has no event of a positive weight")
-    return history
+    return history, learned.forgotten_at
 
 
-def _learn(model: NearlineModel, history: Interactions, store: TableStore, request: FitRequest) -> str:
+def _learn(
+    model: NearlineModel,
+    history: Interactions,
+    store: TableStore,
+    request: FitRequest,
+    forgotten_at: int,
+) -> str:
     """Teach the model what it does not know yet; return in a word how that was done."""
     kept = None if request.anew else store.read_model(request.slot, {"made_by": request.made_by})
     # Models of several Dask tasks come as one here: a task that waits for others holds its thread.
     with dask.config.set(scheduler="synchronous"):
-        if kept is None or kept[1]["n_learned"] > history.n_events:
+        # To a model that was fitted before somebody was forgotten the numbers mean others.
+        if kept is None or kept[1]["n_learned"] > history.n_events or kept[1]["n_events"] <= forgotten_at:
             model.fit(history)
             how = "fitted"
         else:

@@ -20,13 +20,13 @@ from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
 from rtrec.events.log import Control, Cut
-from rtrec.events.numbering import number_events
-from rtrec.events.vocabulary import Vocabulary
+from rtrec.events.numbering import Numbering
+from rtrec.events.roster import Roster
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import DEFAULT, RACERS, UNTESTED
 from rtrec.models.snapshot import Snapshot
 from rtrec.settings import Settings
-from rtrec.types import Floats, NumberedEvents, Nums
+from rtrec.types import Floats, Forgetting, NumberedEvents, Nums
 
 
 class Ledger:
@@ -36,8 +36,10 @@ class Ledger:
     ----------
     seq, ends, n_controls, n_events
         Where in the log the state stands: last cut, its ends and controls, and events learned.
+    numbering
+        Users and items by number.
     n_items
-        How many items had an event.
+        How many of the items that are known had an event.
     last_time
         Latest event time so far, in seconds since 1970; NaN before any event.
     tables
@@ -45,12 +47,11 @@ class Ledger:
     """
 
     def __init__(
-        self, n_shards: int, settings: Settings, *, n_warm: int, items: Vocabulary | None = None
+        self, n_shards: int, settings: Settings, *, n_warm: int, first_items: Sequence[str] = ()
     ) -> None:
         self.n_warm = n_warm
         self.settings = settings
-        self.users = [Vocabulary() for _ in range(n_shards)]
-        self.items = Vocabulary() if items is None else items
+        self.numbering = Numbering(n_shards, settings, first_items)
         self.n_items = 0
         self._had_event = np.zeros(0, np.bool_)  # (item,)
         self.history = MetricHistory(RACERS, settings.list_length)
@@ -66,20 +67,28 @@ class Ledger:
     @property
     def n_users(self) -> int:
         """Return how many users are known."""
-        return sum(len(users) for users in self.users)
+        return self.numbering.n_users
 
-    def number(self, tables: Sequence[pa.Table]) -> list[NumberedEvents]:
-        """Return each partition's events as the shards read them; the new ones get numbers."""
-        return [
-            number_events(table, users, self.items) for table, users in zip(tables, self.users, strict=True)
-        ]
+    @property
+    def items(self) -> Roster:
+        """Return the items that are known."""
+        return self.numbering.items
+
+    def number(self, tables: Sequence[pa.Table]) -> tuple[list[NumberedEvents], list[tuple[Forgetting, ...]]]:
+        """Return each partition's events as its shard reads them, and what it has to forget before which.
+
+        New ids get numbers, so this is called once for a cut, before :meth:`take`.
+        """
+        return self.numbering.number(tables, self.n_events)
 
     def _count_items(self, item_num: Nums) -> None:
-        missing = len(self.items) - len(self._had_event)
+        missing = self.items.n_numbers - len(self._had_event)
         if missing > 0:
             self._had_event = np.pad(self._had_event, (0, 2 * missing))
-        self.n_items += int(np.count_nonzero(~self._had_event[np.unique(item_num)]))
-        self._had_event[item_num] = True
+        self._had_event[item_num[item_num >= 0]] = True
+        if self.items.n_forgotten:
+            self._had_event[self.items.free_numbers()] = False
+        self.n_items = int(np.count_nonzero(self._had_event))
 
     def change(self, controls: Sequence[Control]) -> Settings | None:
         """Take the controls of a cut; return the settings they leave, None if they change none."""
@@ -113,9 +122,7 @@ class Ledger:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the part of the state that is arrays."""
-        arrays = {f"vocabulary/items/{name}": array for name, array in self.items.to_arrays().items()}
-        for shard, users in enumerate(self.users):
-            arrays |= {f"vocabulary/users{shard}/{name}": array for name, array in users.to_arrays().items()}
+        arrays = {f"vocabulary/{name}": array for name, array in self.numbering.to_arrays().items()}
         arrays["ledger/had_event"] = np.flatnonzero(self._had_event)
         arrays |= {f"history/{name}": array for name, array in self.history.to_arrays().items()}
         return arrays | {f"drift/{name}": array for name, array in self.drift.to_arrays().items()}
@@ -139,12 +146,8 @@ class Ledger:
         """Return the ledger that a snapshot holds."""
         manifest: Mapping[str, Any] = snapshot.manifest
         ledger = cls(len(manifest["ends"]), Settings(**manifest["settings"]), n_warm=manifest["n_warm"])
-        ledger.items = Vocabulary.from_arrays(snapshot.arrays("vocabulary/items/"))
+        ledger.numbering.restore(snapshot.arrays("vocabulary/"))
         ledger._count_items(snapshot.arrays("ledger/")["had_event"])
-        ledger.users = [
-            Vocabulary.from_arrays(snapshot.arrays(f"vocabulary/users{shard}/"))
-            for shard in range(len(manifest["ends"]))
-        ]
         ledger.history = MetricHistory.from_arrays(snapshot.arrays("history/"))
         ledger.drift = HitDrift.from_arrays(snapshot.arrays("drift/"))
         ledger.changes = [

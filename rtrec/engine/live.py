@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
 from rtrec.errors import DeploymentError, InputError
-from rtrec.settings import Settings, declarations
+from rtrec.settings import FIXED, Settings
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -317,9 +317,8 @@ class LiveRun:
             self._quiet.set()
 
     def _check_changes(self, changes: Mapping[str, Any]) -> None:
-        fixed = {each.name for each in declarations() if not each.live}
         for name in changes:
-            if name in fixed:
+            if name in FIXED:
                 raise InputError(f"setting {name!r} is fixed for the life of a deployment")
         self.status().settings.changed(**changes)
 

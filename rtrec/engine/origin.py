@@ -27,10 +27,6 @@ class Origin:
     items: tuple[str, ...] = ()
     arrays: dict[str, np.ndarray] | None = None
 
-    def vocabulary(self) -> Vocabulary:
-        """Return a new vocabulary of the items that have a number."""
-        return Vocabulary(self.items)
-
 
 def origin_of(settings: Settings, texts: Mapping[str, str]) -> Origin:
     """Return where a deployment begins that has these texts of items: they make its content table."""

@@ -12,7 +12,9 @@ import numpy as np
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
+from rtrec.events.roster import Roster
 from rtrec.features.declared import SLOTS
+from rtrec.models.forgetting import without_items
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.table_store import TableStore
 
@@ -50,10 +52,13 @@ def take_publication(
     return left | {table.slot: table}
 
 
-def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[str, NeighbourTable]:
+def read_publications(
+    store: TableStore, controls: Iterable[Control], items: Roster
+) -> dict[str, NeighbourTable]:
     """Return the tables that controls put in place, by slot; a slot that is cleared gets an empty one.
 
-    Where several name a slot the last one counts, and only its version must be there.
+    Where several name a slot the last one counts, and only its version must be there. A table says nothing
+    of an item that was forgotten since the fit: another one may have its number by now.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[st
     return {
         slot: empty_table(0, 1)
         if body["control"] == WITHDRAW
-        else store.read(slot, body["version"], body["seal"])
+        else without_items(store.read(slot, body["version"], body["seal"]), items.stale(body["n_events"]))
         for slot, body in last.items()
     }
 

@@ -11,7 +11,7 @@ from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
 from rtrec.engine.publications import own_copy
 from rtrec.errors import ShardError
 from rtrec.models.arrays import copied
-from rtrec.models.blend import Blend
+from rtrec.models.blend import Blend, Learned
 from rtrec.models.explain import Answer, explain
 from rtrec.models.kernel import UNTESTED
 from rtrec.settings import Settings
@@ -69,21 +69,25 @@ class Shard:
             self._blend.change(Settings(**batch.settings))
         for slot, table in batch.published.items():
             self._blend.publish(slot, own_copy(table))
-        defer, n_warm = self.n_shards > 1, batch.n_warm
-        warm = self._blend.step(batch.events.part(0, n_warm), defer=defer) if n_warm else None
-        if n_warm:
-            self._blend.start_testing()
-        rest = self._blend.step(batch.events.part(n_warm, batch.events.n_events), defer=defer)
-        ranks, operations = rest.ranks, rest.operations
-        if warm is not None:
-            ranks = np.concatenate([np.full_like(warm.ranks, UNTESTED), ranks])
-            operations = concatenate([warm.operations, operations])
+        learned = [self._learn(batch, start, stop) for start, stop in _pieces(batch)]
+        ranks = np.concatenate([each.ranks for each in learned])
+        ranks[: batch.n_warm] = UNTESTED
+        operations = concatenate([each.operations for each in learned])
         # The ranker goes on changing in place; what is handed out must not.
         ranker = copied(self._blend.ranker)
         self._seq = batch.seq
         # A shard alone has nobody to tell what its items learned.
-        self._last = Outcome(ranks, operations if defer else None, ranker)
+        self._last = Outcome(ranks, operations if self.n_shards > 1 else None, ranker)
         return self._last
+
+    def _learn(self, batch: Batch, start: int, stop: int) -> Learned:
+        """Learn a piece of a batch, behind what has to be done before its first event."""
+        for forgetting in batch.forgetting:
+            if forgetting.position == start:
+                self._blend.forget(forgetting)
+        if start == batch.n_warm > 0:
+            self._blend.start_testing()
+        return self._blend.step(batch.events.part(start, stop), defer=self.n_shards > 1)
 
     def settle(self, agreement: Agreement | None) -> None:
         """Apply what all shards agreed on after the last batch, once."""
@@ -114,3 +118,10 @@ class Shard:
             for name, array in self._blend.to_arrays().items()
             if items or not name.startswith("items/")
         }
+
+
+def _pieces(batch: Batch) -> list[tuple[int, int]]:
+    """Return where the pieces of a batch begin and end: something is done between any two of them."""
+    n_events = batch.events.n_events
+    starts = sorted({0, batch.n_warm, *(each.position for each in batch.forgetting)})
+    return list(zip(starts, [*starts[1:], n_events], strict=True))

@@ -26,6 +26,7 @@ from rtrec.engine.shard import Shard
 from rtrec.errors import InputError
 from rtrec.evaluation.comparison import Comparison, compare
 from rtrec.events.log import Control, EventLog
+from rtrec.events.roster import Roster
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.nearline.tables import NeighbourTable
@@ -33,7 +34,7 @@ from rtrec.models.ranker import new_ranker, ranker_of
 from rtrec.models.snapshot import latest_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from rtrec.types import Floats, NumberedEvents
+from rtrec.types import Floats, Forgetting, NumberedEvents
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class RecentPast:
         Each cut's events by shard.
     published
         Tables that each cut puts in place, by slot.
+    forgetting
+        What each shard forgets in each cut.
     timestamps
         Of all events in their common order, shape ``(event,)``.
     n_warm
@@ -69,6 +72,7 @@ class RecentPast:
     settings: Settings
     cuts: list[list[NumberedEvents]]
     published: list[dict[str, NeighbourTable]]
+    forgetting: list[list[tuple[Forgetting, ...]]]
     timestamps: Floats
     n_warm: int
 
@@ -86,35 +90,45 @@ def recent_past(
     if not ledger.n_events:
         raise InputError("nothing to replay yet: no event has been learned")
     first, n_shards = max(ledger.n_events - n_events, 0), log.partitions
-    start, after, ends, states, before = 0, 0, (0,) * n_shards, None, ledger.settings
-    n_controls, store = 0, TableStore(home)
+    states, store, beginning = None, TableStore(home), origin()
     snapshot = latest_snapshot(
         Deployment(home).snapshots, accept=lambda manifest: manifest["n_events"] <= first
     )
     if snapshot is not None:
         old = Ledger.from_snapshot(snapshot)
-        start, after, ends, before = old.n_events, old.seq, old.ends, old.settings
-        n_controls = old.n_controls
         states = [shard_arrays(snapshot, shard) for shard in range(n_shards)]
-    elif (beginning := origin().arrays) is not None:
-        states = [beginning] * n_shards
-    cuts, published, timestamps = [], [], []
-    for cut in log.cuts(after):
+    else:
+        old = Ledger(n_shards, ledger.settings, n_warm=ledger.n_warm, first_items=beginning.items)
+        if beginning.arrays is not None:
+            states = [beginning.arrays] * n_shards
+    start, at, ends, n_controls = old.n_events, old.n_events, old.ends, old.n_controls
+    cuts, published, forgetting, timestamps = [], [], [], []
+    for cut in log.cuts(old.seq):
         if cut.seq > ledger.seq:
             break
-        parts = ledger.number(read_cut(log, ends, cut))
+        controls = log.controls(n_controls, cut.controls)
+        published.append(_tables_of(store, controls, old.items, ledger, n_events))
+        parts, gone = old.numbering.number(read_cut(log, ends, cut), at)
         cuts.append(parts)
-        published.append(_tables_of(store, log.controls(n_controls, cut.controls), ledger, n_events))
+        forgetting.append(gone)
         timestamps.append(in_common_order(parts))
-        ends, n_controls = cut.ends, cut.controls
-    n_warm = max(ledger.n_warm - start, 0)
+        at, ends, n_controls = at + len(timestamps[-1]), cut.ends, cut.controls
     return RecentPast(
-        start, first, states, before, ledger.settings, cuts, published, np.concatenate(timestamps), n_warm
+        start,
+        first,
+        states,
+        old.settings,
+        ledger.settings,
+        cuts,
+        published,
+        forgetting,
+        np.concatenate(timestamps),
+        n_warm=max(ledger.n_warm - start, 0),
     )
 
 
 def _tables_of(
-    store: TableStore, controls: Sequence[Control], ledger: Ledger, n_events: int
+    store: TableStore, controls: Sequence[Control], items: Roster, ledger: Ledger, n_events: int
 ) -> dict[str, NeighbourTable]:
     """Return the tables that a cut put in place.
 
@@ -131,18 +145,29 @@ def _tables_of(
                 f"{body['slot']!r}, which is deleted: it was replaced before the oldest snapshot; "
                 f"replay fewer of the {ledger.n_events:,} events"
             )
-    return read_publications(store, controls)
+    return read_publications(store, controls, items)
 
 
 async def compare_settings(workers: Workers, past: RecentPast, changed: Settings) -> Comparison:
     """Replay the past under ``changed`` settings and under those there are, a task each, and compare."""
     cuts = await workers.share(past.cuts)
     published = await workers.share(past.published)
+    forgetting = await workers.share(past.forgetting)
     states = None if past.states is None else await workers.share(past.states)
     before, n_shards = past.learned_under.model_dump(), len(past.cuts[0])
     ranks_changed, ranks_now = await asyncio.gather(
         *(
-            workers.run(replay, states, before, settings.model_dump(), cuts, n_shards, past.n_warm, published)
+            workers.run(
+                replay,
+                states,
+                before,
+                settings.model_dump(),
+                cuts,
+                n_shards,
+                past.n_warm,
+                published,
+                forgetting,
+            )
             for settings in (changed, past.settings)
         )
     )
@@ -166,6 +191,7 @@ def replay(
     n_shards: int,
     n_warm: int = 0,
     published: Sequence[Mapping[str, NeighbourTable]] | None = None,
+    forgetting: Sequence[Sequence[tuple[Forgetting, ...]]] | None = None,
 ) -> Ranks:
     """Return the default model's rank of every event, in the common order, shape ``(event,)``.
 
@@ -183,6 +209,8 @@ def replay(
         How many of the first events are learned and not tested.
     published
         Tables that each cut puts in place, by slot; None: none does.
+    forgetting
+        What each shard forgets in each cut; None: nothing.
     """
     shards = [Shard(i, n_shards, before, states[i] if states is not None else None) for i in range(n_shards)]
     ranker = new_ranker()
@@ -193,7 +221,16 @@ def replay(
     ranks = []
     for seq, parts in enumerate(cuts, start=1):
         tables = published[seq - 1] if published is not None else {}
-        batches, order = cut_up(seq, parts, n_warm, settings=changed, published=tables, agreement=agreement)
+        gone = forgetting[seq - 1] if forgetting is not None else None
+        batches, order = cut_up(
+            seq,
+            parts,
+            n_warm,
+            settings=changed,
+            published=tables,
+            forgetting=gone,
+            agreement=agreement,
+        )
         outcomes = [shard.step(batch) for shard, batch in zip(shards, batches, strict=True)]
         changed, n_warm = None, max(n_warm - len(order), 0)
         if n_shards > 1:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,13 +26,13 @@ from rtrec.evaluation.metrics import RankCounts
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.loading import LoadedEvents
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.numbering import number_events
+from rtrec.events.numbering import Numbering, number_events
 from rtrec.events.vocabulary import Vocabulary
-from rtrec.models.base import Compiled, Recommender, Testable
+from rtrec.models.base import Compiled, Forgetful, Recommender, Testable
 from rtrec.models.kernel import DISLIKE, UNTESTED
 from rtrec.models.nearline.texts import table_of_texts
 from rtrec.settings import Settings
-from rtrec.types import NumberedEvents
+from rtrec.types import Forgetting, NumberedEvents
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 _CHUNK = 8192
 _WINDOWS = 50
 _MOST_EVENTS = 10**12  # what arrays can count is not far above
+
+
+class Bounded(NamedTuple):
+    """The events as a model sees them that forgets users and items, and when it has to."""
+
+    events: NumberedEvents
+    forgetting: tuple[Forgetting, ...]
 
 
 def evaluate(
@@ -113,9 +121,15 @@ def evaluate(
     published = {"content": table_of_texts(texts, items)} if texts else {}
     events = number_events(table, users, items)
 
+    bounded = None
+    if len(users) > chosen.most_users or len(items) > chosen.most_items:
+        numbering = Numbering(1, chosen, texts or ())
+        parts, forgetting = numbering.number([table], 0, unit=batch)
+        bounded = Bounded(parts[0], forgetting[0])
+
     makers = model_makers(models, chosen, published)
     results = [
-        _test(name, make, events, n_warm, chosen, batch=batch, progress=progress)
+        _test(name, make, events, n_warm, chosen, batch=batch, progress=progress, bounded=bounded)
         for name, make in makers.items()
     ]
     n_items = len(np.unique(events.item_num))
@@ -134,6 +148,7 @@ def _test(
     *,
     batch: int,
     progress: Progress | None,
+    bounded: Bounded | None = None,
 ) -> ModelResult:
     model, k = make(), settings.list_length
     if isinstance(model, Recommender):
@@ -142,17 +157,23 @@ def _test(
     if isinstance(model, Compiled):
         model.compile()
     compile_seconds = time.perf_counter() - began
-    step = max(_CHUNK // batch, 1) * batch
+    forget, forgetting = None, dict[int, Forgetting]()
+    if bounded is not None and isinstance(model, Forgetful):
+        forget, events = model.forget, bounded.events
+        forgetting = {each.position: each for each in bounded.forgetting}
     n_events = events.n_events
-    for start in range(0, n_warm, step):
-        model.test_then_learn(events.part(start, min(start + step, n_warm)), k=k, batch=batch)
-        report(progress, name, min(start + step, n_warm), n_events)
+    for start, stop in _pieces(0, n_warm, batch, forgetting):
+        if forget is not None and start in forgetting:
+            forget(forgetting[start])
+        model.test_then_learn(events.part(start, stop), k=k, batch=batch)
+        report(progress, name, stop, n_events)
     model.start_testing()
     ranks = np.full(n_events - n_warm, UNTESTED, np.int16)
     seconds = 0.0
-    for start in range(n_warm, n_events, step):
-        stop = min(start + step, n_events)
+    for start, stop in _pieces(n_warm, n_events, batch, forgetting):
         began = time.perf_counter()
+        if forget is not None and start in forgetting:
+            forget(forgetting[start])
         answered = model.test_then_learn(events.part(start, stop), k=k, batch=batch)
         seconds += time.perf_counter() - began
         if np.shape(answered) != (stop - start,):
@@ -180,6 +201,15 @@ def _test(
         ranks=ranks[tested],
         windows=windows,
     )
+
+
+def _pieces(
+    start: int, stop: int, batch: int, forgetting: Mapping[int, Forgetting]
+) -> Iterator[tuple[int, int]]:
+    """Yield where to call a model: whole batches, a few thousand events, and none to forget in between."""
+    step = max(_CHUNK // batch, 1) * batch
+    ends = {*range(start, stop, step), *(each for each in forgetting if start < each < stop), stop}
+    yield from pairwise(sorted(ends))
 
 
 def peak_rss_mb() -> float:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rtrec.events.roster import Forgotten, Roster
 from rtrec.events.schema import unknown_kinds
 from rtrec.events.vocabulary import Vocabulary
-from rtrec.types import KINDS, Columns, NumberedEvents
+from rtrec.settings import Settings
+from rtrec.types import KINDS, Columns, Forgetting, NumberedEvents, Nums
 
 _KINDS = pa.array(KINDS)
+#: At which of its events an item gets a number once the numbers are taken. A user gets one at once, or
+#: nothing could be learned of a newcomer's first session.
+ADMIT_ITEM_AT = 2
 
 
 def number_events(events: pa.Table, users: Vocabulary, items: Vocabulary) -> NumberedEvents:
@@ -21,16 +30,147 @@ def number_events(events: pa.Table, users: Vocabulary, items: Vocabulary) -> Num
     ValueError
         If a kind is none of :data:`rtrec.types.KINDS`.
     """
-    microseconds = events[Columns.TIMESTAMP].cast(pa.int64()).to_numpy()
+    kinds = _kinds(events)  # what cannot be learned gets no number
+    return _numbered(
+        events, kinds, users.numbers(events[Columns.USER_ID]), items.numbers(events[Columns.ITEM_ID])
+    )
+
+
+class Numbering:
+    """The users of each shard and the items of all, by number, never more than settings allow.
+
+    Parameters
+    ----------
+    n_shards
+        How many shards there are; each numbers users of its own.
+    settings
+        ``most_users`` of a shard and ``most_items`` are the bounds.
+    first_items
+        Ids that have a number before the first event.
+
+    Raises
+    ------
+    InputError
+        If there are more first items than ``most_items``.
+    """
+
+    def __init__(self, n_shards: int, settings: Settings, first_items: Iterable[str] = ()) -> None:
+        self.users = [Roster("users", settings.most_users) for _ in range(n_shards)]
+        self.items = Roster("items", settings.most_items, admit_at=ADMIT_ITEM_AT, first=first_items)
+
+    @property
+    def n_users(self) -> int:
+        """Return how many users are known."""
+        return sum(len(users) for users in self.users)
+
+    @property
+    def n_forgotten(self) -> int:
+        """Return how many users and items have been forgotten so far."""
+        return sum(each.n_forgotten for each in (*self.users, self.items))
+
+    @property
+    def forgotten_at(self) -> int:
+        """Return how many events had been numbered when one last was; -1: never."""
+        return max(each.forgotten_at for each in (*self.users, self.items))
+
+    def number(
+        self, tables: Sequence[pa.Table], n_before: int, *, unit: int = 1
+    ) -> tuple[list[NumberedEvents], list[tuple[Forgetting, ...]]]:
+        """Return each shard's events as arrays, with what each shard has to forget before which of them.
+
+        An event of an item that is not admitted has ``item_num`` -1.
+
+        Parameters
+        ----------
+        tables
+            The next events of each shard.
+        n_before
+            How many events were numbered before these.
+        unit
+            How many events are learned together where there is one shard; of several shards, all are.
+
+        Raises
+        ------
+        InputError
+            If events that are learned together have more users or items than may be known.
+        ValueError
+            If a kind is none of :data:`rtrec.types.KINDS`.
+        """
+        n_shards = len(tables)
+        kinds = [_kinds(table) for table in tables]
+        item_ids = [table[Columns.ITEM_ID].to_pylist() for table in tables]
+        items_gone: list[Forgotten] = []
+        if n_shards > 1:
+            everything = [each for ids in item_ids for each in ids]
+            items_gone = [Forgotten(0, self.items.make_room(everything, n_before))]
+        parts, gone = [], []
+        for table, kind, users, ids in zip(tables, kinds, self.users, item_ids, strict=True):
+            together = unit if n_shards == 1 else max(len(ids), 1)
+            timestamps = _seconds(table)
+            user_num, users_gone = users.number(
+                table[Columns.USER_ID].to_pylist(), timestamps, unit=together, n_before=n_before
+            )
+            item_num, more = self.items.number(ids, timestamps, unit=together, n_before=n_before)
+            items_gone += more
+            parts.append(_numbered(table, kind, user_num, item_num))
+            gone.append(users_gone)
+        return parts, [_together(shard, gone, items_gone) for shard in range(n_shards)]
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all of it as arrays, for a snapshot."""
+        arrays = {f"items/{name}": array for name, array in self.items.to_arrays().items()}
+        for shard, users in enumerate(self.users):
+            arrays |= {f"users{shard}/{name}": array for name, array in users.to_arrays().items()}
+        return arrays
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Become what :meth:`to_arrays` wrote down."""
+
+        def under(prefix: str) -> dict[str, npt.NDArray[Any]]:
+            return {
+                name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)
+            }
+
+        self.items.restore(under("items/"))
+        for shard, users in enumerate(self.users):
+            users.restore(under(f"users{shard}/"))
+
+
+def _together(
+    shard: int, users_gone: Sequence[Sequence[Forgotten]], items_gone: Sequence[Forgotten]
+) -> tuple[Forgetting, ...]:
+    """Return what a shard forgets, one for each position: users of all shards, and items."""
+    n_shards, nothing = len(users_gone), np.zeros(0, np.int32)
+    positions = {each.position for each in items_gone if len(each.nums)}
+    positions |= {each.position for gone in users_gone for each in gone}
+    found = []
+    for position in sorted(positions):
+        users = [
+            np.concatenate([nothing, *(each.nums for each in gone if each.position == position)])
+            for gone in users_gone
+        ]
+        walkers = [nums * np.int32(n_shards) + np.int32(owner) for owner, nums in enumerate(users)]
+        items = [nothing, *(each.nums for each in items_gone if each.position == position)]
+        found.append(Forgetting(position, users[shard], np.concatenate(walkers), np.concatenate(items)))
+    return tuple(found)
+
+
+def _seconds(events: pa.Table) -> npt.NDArray[np.float64]:
+    seconds: npt.NDArray[np.float64] = events[Columns.TIMESTAMP].cast(pa.int64()).to_numpy() / 1e6
+    return seconds
+
+
+def _kinds(events: pa.Table) -> npt.NDArray[np.uint8]:
     kinds = pc.index_in(events[Columns.KIND], _KINDS)
     if kinds.null_count:
         raise ValueError(
             f"events of an unknown kind: {unknown_kinds(events)}; the kinds are {', '.join(KINDS)}"
         )
-    return NumberedEvents(
-        user_num=users.numbers(events[Columns.USER_ID]),
-        item_num=items.numbers(events[Columns.ITEM_ID]),
-        timestamp=microseconds / 1e6,
-        kind=np.asarray(kinds.to_numpy(), np.uint8),
-        value=np.asarray(events[Columns.VALUE].to_numpy(), np.float32),
-    )
+    return np.asarray(kinds.to_numpy(), np.uint8)
+
+
+def _numbered(
+    events: pa.Table, kind: npt.NDArray[np.uint8], user_num: Nums, item_num: Nums
+) -> NumberedEvents:
+    value = np.asarray(events[Columns.VALUE].to_numpy(), np.float32)
+    return NumberedEvents(user_num, item_num, _seconds(events), kind, value)

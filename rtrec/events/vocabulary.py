@@ -94,12 +94,8 @@ class Vocabulary:
         return [self.id_of(num) for num in nums]
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the ids as arrays for a snapshot: their UTF-8 ``bytes``, and where each id ``ends``."""
-        encoded = [each.encode() for each in self._ids]
-        return {
-            "bytes": np.frombuffer(b"".join(encoded), np.uint8),
-            "ends": np.cumsum([len(each) for each in encoded], dtype=np.int64),
-        }
+        """Return the ids as arrays for a snapshot: see :func:`packed`."""
+        return packed(self._ids)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Vocabulary:
@@ -110,15 +106,10 @@ class Vocabulary:
         ValueError
             If the arrays do not describe distinct ids one after the other.
         """
-        text, ends = arrays["bytes"].tobytes(), arrays["ends"].tolist()
-        starts = [0, *ends[:-1]] if ends else []
-        if (ends[-1] if ends else 0) != len(text) or any(a > b for a, b in zip(starts, ends, strict=True)):
-            raise ValueError(
-                f"vocabulary arrays: ends {ends[-1:]} do not rise to the {len(text)} bytes there are"
-            )
-        vocabulary = cls(text[start:end].decode() for start, end in zip(starts, ends, strict=True))
-        if len(vocabulary) != len(ends):
-            raise ValueError(f"vocabulary arrays: {len(ends)} ids of which {len(vocabulary)} are distinct")
+        ids = unpacked(arrays)
+        vocabulary = cls(ids)
+        if len(vocabulary) != len(ids):
+            raise ValueError(f"vocabulary arrays: {len(ids)} ids of which {len(vocabulary)} are distinct")
         return vocabulary
 
     def _add(self, each: str) -> int:
@@ -128,6 +119,32 @@ class Vocabulary:
         if num == len(self._ids):
             self._ids.append(each)
         return num
+
+
+def packed(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return ids as two arrays: their UTF-8 ``bytes`` one after the other, and where each ``ends``."""
+    encoded = [each.encode() for each in ids]
+    return {
+        "bytes": np.frombuffer(b"".join(encoded), np.uint8),
+        "ends": np.cumsum([len(each) for each in encoded], dtype=np.int64),
+    }
+
+
+def unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    """Return the ids that :func:`packed` made arrays of.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not describe ids one after the other.
+    """
+    text, ends = arrays["bytes"].tobytes(), arrays["ends"].tolist()
+    starts = [0, *ends[:-1]] if ends else []
+    if (ends[-1] if ends else 0) != len(text) or any(a > b for a, b in zip(starts, ends, strict=True)):
+        raise ValueError(
+            f"vocabulary arrays: ends {ends[-1:]} do not rise to the {len(text)} bytes there are"
+        )
+    return [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
 
 
 def _distinct(ids: pa.Array | pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:

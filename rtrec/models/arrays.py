@@ -17,7 +17,7 @@ WHOLE = ("trend_item", "trend_size", "daypart_total", "pair", "pair_count", "pai
 #: Arrays whose second axis is the item.
 BY_COLUMN = ("heat",)
 #: Item state with a row for each user of all shards.
-BY_WALKER = ("last_visit",)
+BY_WALKER = ("last_item", "last_visit")
 
 
 def leaves(table: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.models.kernel import DISLIKE, UNTESTED
-from rtrec.types import Floats, NumberedEvents
+from rtrec.types import Floats, Forgetting, NumberedEvents
 
 Ranks = npt.NDArray[np.int16]
 
@@ -58,6 +58,15 @@ class Compiled(Protocol):
 
     def compile(self) -> None:
         """Compile it."""
+        ...
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A model that knows no more users and items at a time than settings allow."""
+
+    def forget(self, forgetting: Forgetting) -> None:
+        """Clear all that belongs to users and items whose numbers will mean somebody else."""
         ...
 
 

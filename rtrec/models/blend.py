@@ -10,9 +10,18 @@ import numpy as np
 from rtrec.errors import CorruptionError
 from rtrec.features.declared import FEATURE_NAMES, SLOTS
 from rtrec.models import kernel
-from rtrec.models.arrays import WHOLE, copy_into, fill_from, leaves, used
+from rtrec.models.arrays import BY_WALKER, copy_into, fill_from, leaves, used
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
+from rtrec.models.forgetting import (
+    forget_items,
+    forget_oldest_pairs,
+    forget_pairs,
+    forget_users,
+    forget_walkers,
+    marked,
+    without_items,
+)
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.params import Params, to_params
 from rtrec.models.ranker import empty_lessons, fill_scale, moment_of, new_ranker, ranker_of, weights_at
@@ -24,9 +33,9 @@ from rtrec.models.tables import (
     empty_item_tables,
     empty_operations,
 )
-from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, move_pairs
-from rtrec.settings import Settings
-from rtrec.types import Floats, NumberedEvents, Nums
+from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, with_pairs
+from rtrec.settings import FIXED, Settings
+from rtrec.types import Floats, Forgetting, NumberedEvents, Nums
 
 _FIRST_ITEMS, _FIRST_USERS, _FIRST_PAIRS = 1024, 1024, 1 << 14
 
@@ -130,7 +139,7 @@ class Blend:
             )
             if start >= n_events:
                 return Learned(ranks, operations)
-            self._grow_pairs(batch)
+            self._make_room_for_pairs(batch)
 
     def publish(self, slot: str, table: NeighbourTable) -> None:
         """Let a table that was made outside the stream have an opinion from now on, in place of the last one.
@@ -162,7 +171,7 @@ class Blend:
         )
         other = Blend(self.settings, racers=self.racers)
         other.learn_items(other.step(few, defer=True).operations)
-        other._grow_pairs(len(other._users.pair))
+        other.forget(Forgetting(0, few.user_num[:1], few.user_num[:1], few.item_num[:1]))
 
     def learn_items(self, operations: Operations) -> None:
         """Teach the item tables what steps deferred, in the order given."""
@@ -171,16 +180,36 @@ class Blend:
             self._make_room_for_walkers(int(operations.walker.max()) + 1)
             kernel.learn_items(self._items, self._params, operations)
 
+    def forget(self, forgetting: Forgetting) -> None:
+        """Clear all that belongs to users and items whose numbers will mean somebody else.
+
+        Items go for good from every table; what they taught about others stays.
+        """
+        users = forgetting.users[forgetting.users < self.n_users]
+        items = forgetting.items[forgetting.items < self.n_items]
+        forget_users(self._users, users)
+        forget_walkers(self._items, forgetting.walkers)
+        if len(items):
+            forget_items(self._items, self._users, items)
+            self._shown[:, items] = 0
+            gone = marked(items, len(self._items.total))
+            for half_life in range(N_HALF_LIVES):
+                trend = self._items.trend_item[half_life, : self._items.trend_size[half_life]]
+                if gone[trend].any():
+                    self._find_hottest(half_life)
+            self._nearline = tuple(
+                without_items(table, items) if table.n_items else table for table in self._nearline
+            )
+        self._users = forget_pairs(self._users, users, items)
+
     def change(self, settings: Settings) -> None:
         """Go on under other live settings, with the state as it is.
 
         A decayed count keeps its present value and decays at the new half-life from the item's last event on.
         """
-        if (
-            settings.row_length != self.settings.row_length
-            or settings.list_length != self.settings.list_length
-        ):
-            raise ValueError("row_length and list_length are fixed for the life of a deployment")
+        for name in FIXED:
+            if getattr(settings, name) != getattr(self.settings, name):
+                raise ValueError(f"{name} is fixed for the life of a deployment")
         before, self._params = self._params, to_params(settings)
         self.settings = settings
         for half_life in range(N_HALF_LIVES):
@@ -220,9 +249,11 @@ class Blend:
         if self._n_walkers > capacity:
             while capacity < self._n_walkers:
                 capacity *= 2
-            larger = empty_item_tables(1, 1, capacity).last_visit
-            larger[: len(self._items.last_visit)] = self._items.last_visit
-            self._items = self._items._replace(last_visit=larger)
+            larger = empty_item_tables(1, 1, capacity)
+            for name in BY_WALKER:
+                known = getattr(self._items, name)
+                getattr(larger, name)[: len(known)] = known
+            self._items = self._items._replace(**{name: getattr(larger, name) for name in BY_WALKER})
 
     def answer(
         self, user_num: int, now: float, *, k: int
@@ -359,19 +390,25 @@ class Blend:
         blend.ranker = ranker_of(arrays)
         return blend
 
-    def _grow_pairs(self, n_more: int) -> None:
+    def _make_room_for_pairs(self, n_more: int) -> None:
+        """Let the set of pairs grow, or lose its oldest ones where it may not."""
         capacity = len(self._users.pair)
-        while 2 * (int(self._users.n_pairs[0]) + n_more) > capacity:
-            capacity *= 2
-        by_user = {name: array for name, array in leaves(self._users) if name not in WHOLE}
-        grown = empty_user_tables(1, capacity)._replace(**by_user)
-        move_pairs(self._users, grown)
-        self._users = grown
+        while 2 * (int(self._users.n_pairs[0]) + n_more) > len(self._users.pair):
+            if capacity <= self.settings.most_pairs or n_more > capacity // 4:
+                capacity *= 2
+                self._users = with_pairs(self._users, capacity)
+            else:
+                self._users = forget_oldest_pairs(self._users)
 
     def _change_half_life(self, half_life: int, before_s: float) -> None:
         heat, known = self._items.heat[half_life], self._items.total > 0
         time = self._items.last_time[known]
         heat[known] += time / self._params.half_life_s[half_life] - time / before_s
+        self._find_hottest(half_life)
+
+    def _find_hottest(self, half_life: int) -> None:
+        """Make the list of the hottest anew, from all items."""
+        heat, known = self._items.heat[half_life], self._items.total > 0
         hottest = np.flatnonzero(known)
         hottest = hottest[np.lexsort((hottest, -heat[hottest]))][:TREND_LENGTH]
         self._items.trend_item[half_life, : len(hottest)] = hottest

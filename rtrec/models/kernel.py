@@ -92,7 +92,7 @@ def step(
                 for racer in range(len(racing)):
                     ranks[event, racer] = UNTESTED
                     if racing[racer]:
-                        ranks[event, racer] = rank_of(item, lists[racer])
+                        ranks[event, racer] = rank_of(item, lists[racer]) if item >= 0 else 0
                         mark(shown[racer], lists[racer])
                 take_lesson(work, scale, crosses, params, item, n, racing[DEFAULT], lessons, event - start)
         for event in range(start, stop):
@@ -102,6 +102,9 @@ def step(
             user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
             operations.timestamp[event] = now
             operations.item_num[event] = item
+            if item < 0:  # not admitted: a miss for everybody, and nothing to learn
+                operations.weight[event] = 0.0
+                continue
             value = events.value[event]
             operations.weight[event] = weight
             operations.value[event] = value
@@ -283,7 +286,7 @@ def take_lesson(work, scale, crosses, params, item, n, ranked, lessons, event):
     if ranked and n > 1:
         see_spread(work.features, work.active, n, lessons.variance[event])
         lessons.kind[event] = 1
-        if work.stamp[item] == work.request[0] and work.slot[item] >= 0:
+        if item >= 0 and work.stamp[item] == work.request[0] and work.slot[item] >= 0:
             target, gradient = work.slot[item], lessons.gradient[event]
             total = take_gradient(
                 scale, work.features, work.active, work.score, work.chance, n, target, gradient

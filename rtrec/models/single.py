@@ -14,7 +14,7 @@ from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.nearest import Nearest, find_nearest
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.settings import Settings
-from rtrec.types import NumberedEvents
+from rtrec.types import Forgetting, NumberedEvents
 
 #: Models that are one table alone, and the settings that switch it: ``use_<table>``.
 TABLES = ("cooccurrence", "transitions", "trails")
@@ -60,7 +60,7 @@ class BuiltIn:
         self._refit_every = refit_every
         self._until_refit = refit_every
         self._history: list[NumberedEvents] = []
-        self._n_fitted = 0
+        self._n_fitted: int | None = 0  # None: what was fitted is of no use
 
     def compile(self) -> None:
         """Compile the kernels, so that no event waits for it."""
@@ -82,18 +82,35 @@ class BuiltIn:
             part = events.part(start, stop)
             ranks.append(self.blend.step(part, batch=batch).ranks[:, self._place])
             if self._nearline:
-                self._history.append(part)
+                admitted = part.item_num >= 0
+                self._history.append(NumberedEvents(*(column[admitted] for column in part)))  # type: ignore[arg-type]
                 self._until_refit -= part.n_events
             start = stop
         return np.concatenate(ranks) if ranks else np.zeros(0, np.int16)
 
+    def forget(self, forgetting: Forgetting) -> None:
+        """See :class:`rtrec.models.base.Forgetful`; the models behind slots are fitted anew, without them."""
+        self.blend.forget(forgetting)
+        if self._history:
+            whole = self._whole_history()
+            gone = np.isin(whole.user_num, forgetting.users) | np.isin(whole.item_num, forgetting.items)
+            self._history = [NumberedEvents(*(column[~gone] for column in whole))]  # type: ignore[arg-type]
+            self._n_fitted = None
+
+    def _whole_history(self) -> NumberedEvents:
+        self._history = [
+            NumberedEvents(*(np.concatenate(column) for column in zip(*self._history, strict=True)))
+        ]
+        return self._history[0]
+
     def _refit(self) -> None:
         self._until_refit = self._refit_every
-        whole = NumberedEvents(*(np.concatenate(column) for column in zip(*self._history, strict=True)))
-        self._history = [whole]
-        history = Interactions.of(whole, self.blend.settings.kind_weights())
+        history = Interactions.of(self._whole_history(), self.blend.settings.kind_weights())
         for slot, model in self._nearline.items():
-            model.update(history, self._n_fitted)
+            if self._n_fitted is None:
+                model.fit(history)
+            else:
+                model.update(history, self._n_fitted)
             table = model.table()
             if isinstance(table, VectorTable):
                 self.nearest[slot] = find_nearest(table, self.blend.settings.row_length)

@@ -67,7 +67,8 @@ class ItemTables(NamedTuple):
     next_size: Nums  # (item,)
     next_total: Floats  # (item,) all transition weight that ever left the item
     trails: Trails
-    last_visit: Nums  # (walker, step) numbers of the latest visits of each user of all shards
+    last_item: Nums  # (walker, step) items of the latest visits of each user of all shards, newest first
+    last_visit: Nums  # (walker, step) numbers of those visits
 
 
 class Operations(NamedTuple):
@@ -116,6 +117,7 @@ def empty_item_tables(capacity: int, row_length: int, n_walkers: int) -> ItemTab
         next_size=np.zeros(capacity, np.int32),
         next_total=np.zeros(capacity),
         trails=empty_trails(capacity),
+        last_item=np.full((n_walkers, AFTER), NOBODY, np.int32),
         last_visit=np.full((n_walkers, AFTER), NOBODY, np.int32),
     )
 
@@ -220,7 +222,8 @@ def learn_item(tables, params, timestamp, item, weight, value, walker, before):
                 NEXT_INHERITED,
             )
     trails = tables.trails
-    learn_visit(trails.before, trails.after, trails.n_visits, tables.last_visit[walker], item, before)
+    last_item, last_visit = tables.last_item[walker], tables.last_visit[walker]
+    learn_visit(trails.before, trails.after, trails.n_visits, last_item, last_visit, item, before)
 
 
 @kernel

@@ -47,13 +47,14 @@ def empty_trails(capacity: int) -> Trails:
 
 
 @kernel
-def learn_visit(before, after, n_visits, last_visit, item, came_by):
+def learn_visit(before, after, n_visits, last_item, last_visit, item, came_by):
     """Learn a visit of ``item`` by a user who had ``came_by`` before, newest first.
 
-    ``last_visit`` holds the numbers of that user's latest visits, one for each of the first of ``came_by``.
+    ``last_item`` and ``last_visit`` hold that user's latest visits, newest first: of which item, and the
+    number it had there.
     """
     for step in range(AFTER):
-        other = came_by[step]
+        other = last_item[step]
         if other == NOBODY:
             break
         visit = last_visit[step]
@@ -66,7 +67,9 @@ def learn_visit(before, after, n_visits, last_visit, item, came_by):
         before[item, place, step] = came_by[step]
     after[item, place, :] = NOBODY
     for step in range(AFTER - 1, 0, -1):
+        last_item[step] = last_item[step - 1]
         last_visit[step] = last_visit[step - 1]
+    last_item[0] = item
     last_visit[0] = visit
 
 

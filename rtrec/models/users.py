@@ -3,7 +3,7 @@
 The ring holds a user's last items, newest first. What a user has *had* is a hash set of (user, item) pairs
 with open addressing, one for the whole shard: the answer to "has she had it?" costs one look at memory, and
 growing is one pass. Growth happens at an exact fill, never at the end of a batch, so that state does not
-depend on batches.
+depend on batches. Once it may not grow, the oldest quarter makes way instead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from rtrec.models.arrays import WHOLE
 from rtrec.models.jit import kernel
 from rtrec.models.tables import N_HALF_LIVES, level_of
 from rtrec.types import Floats, Ints, Nums
@@ -19,6 +21,8 @@ from rtrec.types import Floats, Ints, Nums
 #: Room in every user's ring: the upper bound of ``ring_length``.
 RING_CAPACITY = 32
 NO_PAIR = -1
+Bools = npt.NDArray[np.bool_]
+_NOBODY: Bools = np.zeros(0, np.bool_)
 #: A gap of up to half an hour is the same sitting, one of up to a day the same visit (both customary).
 SITTING_S, VISIT_S = 1800.0, 86400.0
 
@@ -81,17 +85,45 @@ def has_room_for(users, n_pairs):
     return 2 * (users.n_pairs[0] + n_pairs) <= len(users.pair)
 
 
+def with_pairs(
+    users: UserTables,
+    capacity: int,
+    gone_user: Bools = _NOBODY,
+    gone_item: Bools = _NOBODY,
+    after: float = -np.inf,
+) -> UserTables:
+    """Return the tables with a set of pairs of another capacity, which must be a power of two.
+
+    Parameters
+    ----------
+    gone_user, gone_item
+        ``(user,)`` and ``(item,)``, or shorter: whose pairs are left out.
+    after
+        Only pairs later than this are kept.
+    """
+    by_user = {name: array for name, array in users._asdict().items() if name not in WHOLE}
+    other = empty_user_tables(1, capacity)._replace(**by_user)
+    move_pairs(users, other, gone_user, gone_item, after)
+    return other
+
+
 @kernel
-def move_pairs(old, new):
-    """Copy every pair of ``old`` into the larger, empty set ``new``."""
+def move_pairs(old, new, gone_user, gone_item, after):
+    """Copy pairs into an empty set; see :func:`with_pairs`."""
+    kept = 0
     for slot in range(len(old.pair)):
         key = old.pair[slot]
-        if key != NO_PAIR:
-            place = pair_slot(new.pair, key >> 32, key & 0xFFFFFFFF)
-            new.pair[place] = key
-            new.pair_count[place] = old.pair_count[slot]
-            new.pair_time[place] = old.pair_time[slot]
-    new.n_pairs[0] = old.n_pairs[0]
+        if key == NO_PAIR or not old.pair_time[slot] > after:
+            continue
+        user, item = key >> 32, key & 0xFFFFFFFF
+        if (user < len(gone_user) and gone_user[user]) or (item < len(gone_item) and gone_item[item]):
+            continue
+        place = pair_slot(new.pair, user, item)
+        new.pair[place] = key
+        new.pair_count[place] = old.pair_count[slot]
+        new.pair_time[place] = old.pair_time[slot]
+        kept += 1
+    new.n_pairs[0] = kept
 
 
 @kernel

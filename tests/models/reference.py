@@ -55,6 +55,11 @@ class Row:
             place = self.items.index(neighbour)
             self.values[place] = np.float32(max(float(self.values[place]) - less, 0.0))
 
+    def drop(self, items: set[int]) -> None:
+        kept = [place for place, item in enumerate(self.items) if item not in items]
+        self.items = [self.items[place] for place in kept]
+        self.values = [self.values[place] for place in kept]
+
     @property
     def weights(self) -> dict[int, float]:
         return {item: float(value) for item, value in zip(self.items, self.values, strict=True)}
@@ -81,7 +86,8 @@ def daypart(timestamp: float) -> tuple[bool, int]:
 class Visit:
     """One event of positive weight: what its user had before it, newest first, and took after it."""
 
-    def __init__(self, before: list[int]) -> None:
+    def __init__(self, item: int, before: list[int]) -> None:
+        self.item = item
         self.before = before
         self.after: list[int] = []
 
@@ -384,11 +390,47 @@ class Reference:
                 self.next_total[other] = self.next_total.get(other, 0.0) + weight
                 self.next.setdefault(other, Row(length, float(NEXT_INHERITED))).add(item, weight)
         walked = self.walked.setdefault(user, [])
-        for visit in walked[:AFTER]:
+        for visit in walked:
             visit.after.append(item)
-        walked.insert(0, Visit(ring[:BEFORE]))
+        walked.insert(0, Visit(item, ring[:BEFORE]))
+        del walked[AFTER:]
         self.visits.setdefault(item, []).append(walked[0])
         ring.insert(0, item)
+
+    def forget(self, users: set[int], items: set[int]) -> None:
+        for by_item in (
+            self.events,
+            self.near,
+            self.next,
+            self.next_total,
+            self.visits,
+            self.item_values,
+        ):
+            for item in items:
+                by_item.pop(item, None)
+        for row in (*self.near.values(), *self.next.values()):
+            row.drop(items)
+        for visit in (each for visits in self.visits.values() for each in visits):
+            visit.before = [item for item in visit.before if item not in items]
+            visit.after = [item for item in visit.after if item not in items]
+        for user in self.ring:
+            self.ring[user] = [item for item in self.ring[user] if item not in items]
+            self.walked[user] = [visit for visit in self.walked[user] if visit.item not in items]
+        for by_user in (
+            self.ring,
+            self.walked,
+            self.last_time,
+            self.n_events,
+            self.sitting,
+            self.times,
+            self.user_values,
+        ):
+            for user in users:
+                by_user.pop(user, None)
+        gone = {(user, item) for user, item in self.had if user in users or item in items}
+        for pair in gone:
+            del self.had[pair]
+        self.hidden -= gone
 
     def lower(self, item: int, ring: list[int], now: float, importance: float) -> None:
         self.events[item].append((now, importance))

@@ -12,7 +12,7 @@ import pytest
 from rtrec.features.declared import FEATURES
 from rtrec.models.blend import Blend
 from rtrec.settings import Settings
-from rtrec.types import KINDS, NumberedEvents
+from rtrec.types import KINDS, Forgetting, NumberedEvents
 
 pytestmark = pytest.mark.timeout(180)
 MIXED = ("view", "view", "view", "click", "buy", "dislike")
@@ -70,10 +70,27 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
-    events = stream(500, n_items=60, seed=4)
-    blend, reference = Blend(settings), _reference()(settings)
+    check(settings, stream(500, n_items=60, seed=4), forget_every=0)
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(row_length=10, repeat=True)], ids=["default", "short rows, repeats"]
+)
+def test_they_forget_alike(settings: Settings) -> None:
+    """Numbers of users and items that were forgotten come again, as somebody else's."""
+    check(settings, stream(500, n_items=60, seed=5), forget_every=20)
+
+
+def check(settings: Settings, events: NumberedEvents, *, forget_every: int) -> None:
+    """Take both through the events, and compare all scores on the way."""
+    blend, reference, rng = Blend(settings), _reference()(settings), np.random.default_rng(8)
     differ = 0
     for number in range(events.n_events):
+        if forget_every and number and number % forget_every == 0:
+            users = rng.choice(12, 1 + number % 2, replace=False).astype(np.int32)
+            items = rng.choice(60, 4, replace=False).astype(np.int32)
+            blend.forget(Forgetting(0, users, users, items))
+            reference.forget(set(users.tolist()), set(items.tolist()))
         one = events.part(number, number + 1)
         user, item, now = int(one.user_num[0]), int(one.item_num[0]), float(one.timestamp[0])
         blend.make_room(user + 1, item + 1)
