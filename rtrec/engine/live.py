@@ -289,6 +289,7 @@ class LiveRun:
             "events_per_s": round(status.run_events / status.seconds, 1) if status.seconds else None,
             "users": status.users,
             "items": status.items,
+            "forgotten": status.forgotten,
             "dead_letters": status.dead_letters,
             "counts": status.counts,
             "shards": status.shards,

@@ -320,6 +320,7 @@ class Session:
             event_time=datetime.fromtimestamp(ledger.last_time, UTC) if ledger.n_events else None,
             users=ledger.n_users,
             items=ledger.n_items,
+            forgotten=ledger.numbering.n_forgotten,
             dead_letters=self._n_dead,
             counts=self._counts,
             scores=model_scores(ledger.history.total(), self._coverage),

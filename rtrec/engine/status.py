@@ -107,6 +107,7 @@ class Status:
     event_time: datetime | None = None
     users: int = 0
     items: int = 0
+    forgotten: int = 0  # users and items, since there were more than settings allow
     dead_letters: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     scores: tuple[ModelScore, ...] = ()

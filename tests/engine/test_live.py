@@ -320,7 +320,7 @@ def test_a_log_without_its_manifest_is_refused(tmp_path: Path) -> None:
             "checksum",
         ),
         (lambda text: text[:-20], CorruptionError, "cannot be read"),
-        (lambda _: "[1, 2]", DeploymentError, "expected format 4, got None"),
+        (lambda _: "[1, 2]", DeploymentError, "expected format 5, got None"),
     ],
     ids=["edited", "cut", "a list"],
 )
