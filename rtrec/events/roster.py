@@ -176,7 +176,7 @@ class Roster:
         n = min(n, int(np.count_nonzero(heat < np.inf)))
         if n < n_coming - n_free:
             raise InputError(
-                f"{len(set(ids)):,} {self.what} in {len(ids):,} events that are learned together, but setting "
+                f"{len(set(ids)):,} {self.what} in {len(ids):,} events learned together, but setting "
                 f"'most_{self.what}' is {self.most:,}; raise it, or learn fewer events at a time"
             )
         coldest = np.sort(np.lexsort((np.arange(len(heat)), heat))[:n]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Users and items that are forgotten in a live run: the same ones in every replay, and nothing left of them."""
+"""Users and items that are forgotten in a live run: the same in every replay, and nothing left of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_replays_come_to_the_same_state_with_tables_that_are_older_than_some_ite
 ) -> None:
     with live(tmp_path, refits=REFITS, shards=shards, batch_events=60, snapshot_every=1500) as run:
         expected = finished(run).summary()
-        hit_rate = run.preview({"learning_rate": 0.05}, n_events=N_WARM + N_TESTED).result(60).totals.hit_rate()
+        hit_rate = (
+            run.preview({"learning_rate": 0.05}, n_events=N_WARM + N_TESTED).result(60).totals.hit_rate()
+        )
     assert hit_rate.tolist() == [expected["hr@10"]] * 2
     assert expected["forgotten"] > 100
     before = state(tmp_path)

@@ -137,6 +137,7 @@ def naive(ids: str, most: int, admit_at: int) -> list[int]:
                     continue
                 waiting.remove(each)
             if full:
+
                 def heat(known: str, now: float = time) -> float:
                     return sum(2.0 ** ((then - now) / HALF_LIFE_S) for then in events[known])
 

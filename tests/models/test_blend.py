@@ -238,3 +238,58 @@ def test_an_answer_takes_the_kernels_that_a_step_has_compiled() -> None:
     blend.answer(-1, 2.0, k=3)
     step_has = ("int32", "float64")  # of NumberedEvents: the user's number, and the time
     assert {tuple(map(str, each[8:10])) for each in kernel.answer.signatures} == {step_has}
+
+
+def test_the_oldest_pairs_make_way_however_the_stream_is_cut() -> None:
+    """One user has 9,000 items, one a second; 8,192 pairs are remembered at the most."""
+    n_events = 9000
+    events = NumberedEvents(
+        user_num=np.zeros(n_events, np.int32),
+        item_num=np.arange(n_events, dtype=np.int32),
+        timestamp=np.arange(n_events, dtype=np.float64),
+        kind=np.zeros(n_events, np.uint8),
+        value=np.full(n_events, np.nan, np.float32),
+    )
+    settings = Settings(most_pairs=1 << 13, row_length=10)
+    whole, pieces = Blend(settings, racers=()), Blend(settings, racers=())
+    whole.step(events)
+    for start in range(0, n_events, 1700):
+        pieces.step(events.part(start, min(start + 1700, n_events)))
+    arrays = whole.to_arrays()
+    pairs = arrays["users/pair"]
+    assert len(pairs) == 1 << 14
+    # At the 8,193rd pair the oldest quarter goes: items 0 to 2,048, the last of them included.
+    assert sorted(pairs[pairs >= 0].tolist()) == list(range(2049, n_events))
+    assert arrays["users/n_pairs"].tolist() == [n_events - 2049]
+    for name, array in pieces.to_arrays().items():
+        np.testing.assert_array_equal(array, arrays[name], err_msg=name)
+
+
+@pytest.mark.parametrize("defer", [False, True])
+def test_an_item_that_is_not_admitted_is_a_miss_and_teaches_nothing(defer: bool) -> None:
+    blend = Blend(Settings(), racers=("default", "popularity"))
+    blend.step(
+        NumberedEvents(
+            user_num=np.array([0, 0, 1], np.int32),
+            item_num=np.array([0, 1, 0], np.int32),
+            timestamp=np.arange(3.0),
+            kind=np.zeros(3, np.uint8),
+            value=np.full(3, np.nan, np.float32),
+        )
+    )
+    before = {name: array.copy() for name, array in blend.to_arrays().items()}
+    learned = blend.step(
+        NumberedEvents(
+            user_num=np.array([1], np.int32),
+            item_num=np.array([-1], np.int32),
+            timestamp=np.array([3.0]),
+            kind=np.zeros(1, np.uint8),
+            value=np.full(1, 5.0, np.float32),
+        ),
+        defer=defer,
+    )
+    assert learned.ranks[0, :2].tolist() == [0, 0]  # though the lists are shorter than k, and end in -1
+    blend.learn_items(learned.operations)
+    after = blend.to_arrays()
+    changed = [name for name in after if not np.array_equal(after[name], before[name])]
+    assert all(name.startswith(("ranker/", "shown")) for name in changed), changed
