@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rtrec.declared import SLOTS
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
-from rtrec.features.declared import SLOTS
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.table_store import TableStore
 
