@@ -12,7 +12,7 @@ import rtrec
 ROOT = Path(__file__).resolve().parent.parent
 #: From the ground up; what shares a line must not know of the other, except within its own layer.
 LAYERS = (
-    ("types", "errors", "settings", "files", "clock"),
+    ("types", "errors", "declared", "settings", "files", "clock"),
     ("events",),
     ("features",),
     ("models",),
@@ -85,6 +85,7 @@ def test_module_imports_only_from_below(path):
         ("engine", "from rtrec.serving import api"),
         ("dashboard", "from rtrec import jobs"),
         ("types", "from .events import schema"),
+        ("declared", "from rtrec.features.content import features_of"),
         ("events", "from rtrec import LiveRun"),
         ("cli", "import rtrec.testing"),
         ("cli", "from dashboards import live"),
@@ -99,6 +100,7 @@ def test_an_import_upwards_sideways_or_outside_is_found(layer, source):
     [
         ("cli", "from rtrec.dashboard.app import serve"),
         ("settings", "from rtrec.errors import nearest"),
+        ("settings", "from rtrec.declared import FEATURES"),
         ("events", "from rtrec.events.schema import EVENT_SCHEMA\nimport numpy as np"),
         ("engine", "from rtrec import __version__"),
     ],

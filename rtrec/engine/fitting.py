@@ -37,7 +37,7 @@ class FitRequest:
     home
         The deployment; a worker on another machine must see it under the same path.
     slot
-        See :data:`rtrec.features.declared.SLOTS`.
+        See :data:`rtrec.declared.SLOTS`.
     recipe
         The model and its options.
     seq, n_events

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rtrec.declared import SLOTS
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
 from rtrec.events.roster import Roster
-from rtrec.features.declared import SLOTS
 from rtrec.models.forgetting import without_items
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.models.table_store import TableStore

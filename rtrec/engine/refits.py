@@ -19,11 +19,11 @@ from typing import Any
 import structlog
 
 from rtrec.clock import utc_now
+from rtrec.declared import SLOTS
 from rtrec.engine.fitting import Fit, FitFailed, FitRequest, try_to_fit
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.status import Notice
 from rtrec.errors import InputError, WorkerLost, nearest
-from rtrec.features.declared import SLOTS
 from rtrec.models.nearline.recipe import Recipe
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class RefitPlan:
     Attributes
     ----------
     recipes
-        By slot (:data:`rtrec.features.declared.SLOTS`).
+        By slot (:data:`rtrec.declared.SLOTS`).
     every
         Events between two refits.
     wait

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rtrec.features.declared import FEATURE_NAMES
+from rtrec.declared import FEATURE_NAMES
 from rtrec.models.base import Recommender
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.nearline.base import NearlineModel

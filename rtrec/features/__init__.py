@@ -1,1 +1,1 @@
-"""What the ranker looks at: the declared features, one list for kernel, explanation and documentation."""
+"""What the ranker can look at beyond the stream: historical features, the catalogue, content."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rtrec.declared import FEATURE_NAMES, SLOTS
 from rtrec.errors import CorruptionError
-from rtrec.features.declared import FEATURE_NAMES, SLOTS
 from rtrec.models import kernel
 from rtrec.models.arrays import BY_WALKER, copy_into, fill_from, leaves, used
 from rtrec.models.base import Ranks
@@ -147,7 +147,7 @@ class Blend:
         Raises
         ------
         ValueError
-            If there is no such slot (:data:`rtrec.features.declared.SLOTS`).
+            If there is no such slot (:data:`rtrec.declared.SLOTS`).
         """
         if slot not in SLOTS:
             raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")

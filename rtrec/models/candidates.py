@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtrec.features.declared import (
+from rtrec.declared import (
     FEATURES,
     FIRST_BEST,
     FIRST_SLOT,

@@ -6,7 +6,7 @@ popular that item is, on the time of the day, on whether another table says the 
     s_c = w . z_c + v . relu(W z_c + U m + b)
 
 with z_c the standardised features of candidate c, less their mean among the candidates that are looked at, m
-the context of the moment (:data:`rtrec.features.declared.CONTEXT`, the same for all candidates), and W, U, b,
+the context of the moment (:data:`rtrec.declared.CONTEXT`, the same for all candidates), and W, U, b,
 v trained together with w by the same listwise softmax and AdaGrad (wide and deep: Cheng et al. 2016). v
 starts at zero, so a new recommender is the linear one. Only the :data:`MOST` candidates that the linear score
 puts highest are looked at: what it puts below them has next to no chance.
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtrec.features.declared import N_CONTEXT, N_FEATURES
+from rtrec.declared import N_CONTEXT, N_FEATURES
 from rtrec.models.jit import kernel
 from rtrec.models.sums import product, total_of
 from rtrec.types import Floats, Nums, Singles

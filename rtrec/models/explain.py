@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtrec.features.declared import FEATURES
+from rtrec.declared import FEATURES
 from rtrec.models.blend import Blend
 from rtrec.models.crosses import contributions
 from rtrec.models.ranker import fill_scale

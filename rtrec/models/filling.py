@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtrec.features.declared import (
+from rtrec.declared import (
     AGE,
     AGE_GAP_LAST,
     AGE_GAP_RING,
@@ -171,7 +171,7 @@ def fill_daypart(lift, item, daypart, daypart_total, part, total, n):
 
 @kernel
 def fill_context(context, tables, users, params, user, now):
-    """Fill what the moment is like (:data:`rtrec.features.declared.CONTEXT`), each about between -1 and 2."""
+    """Fill what the moment is like (:data:`rtrec.declared.CONTEXT`), each about between -1 and 2."""
     context[:] = 0.0
     n_events = users.n_events[user]
     if n_events > 0.0:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtrec.features.declared import NEAR_RING, NEXT_RING, TRAIL_RING
+from rtrec.declared import NEAR_RING, NEXT_RING, TRAIL_RING
 from rtrec.models.candidates import gather
 from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_cross_gradient
 from rtrec.models.filling import fill_context, fill_features

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rtrec.features.declared import SLOTS
+from rtrec.declared import SLOTS
 from rtrec.models.tables import HOUR_S
 from rtrec.settings import Settings
 
@@ -26,7 +26,7 @@ class Params(NamedTuple):
     use_daypart: bool
     use_catalogue: bool
     use_crosses: bool
-    use_slot: tuple[bool, ...]  # in the order of rtrec.features.declared.SLOTS
+    use_slot: tuple[bool, ...]  # in the order of rtrec.declared.SLOTS
     cold_items: bool
     repeat: bool
     kind_weight: tuple[float, ...]

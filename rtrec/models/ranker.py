@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtrec.features.declared import FEATURES, N_FEATURES
+from rtrec.declared import FEATURES, N_FEATURES
 from rtrec.models.arrays import leaves
 from rtrec.models.crosses import Crosses, learn_crosses, new_crosses
 from rtrec.models.jit import kernel

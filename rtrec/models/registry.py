@@ -13,7 +13,7 @@ from rtrec.settings import Settings
 if TYPE_CHECKING:
     from rtrec.models.nearline.tables import NeighbourTable
 
-#: Published tables by slot (:data:`rtrec.features.declared.SLOTS`).
+#: Published tables by slot (:data:`rtrec.declared.SLOTS`).
 Published = Mapping[str, "NeighbourTable"]
 
 

@@ -30,7 +30,7 @@ class BuiltIn:
     settings
         Its ``list_length`` is the k of the lists; a single table has the other tables' opinions switched off.
     published
-        Tables that have an opinion too, by slot (:data:`rtrec.features.declared.SLOTS`).
+        Tables that have an opinion too, by slot (:data:`rtrec.declared.SLOTS`).
     nearline
         Models whose tables are such, fitted again after every ``refit_every`` events; that time counts as
         learning.

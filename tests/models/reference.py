@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from rtrec.features.declared import CONTEXT, FEATURES
+from rtrec.declared import CONTEXT, FEATURES
 from rtrec.models.crosses import MOST, new_crosses
 from rtrec.models.ranker import FIRST_SQUARES
 from rtrec.models.tables import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtrec.declared import TRAIL_RING
 from rtrec.errors import CorruptionError
-from rtrec.features.declared import TRAIL_RING
 from rtrec.models import kernel
 from rtrec.models.base import Recommender
 from rtrec.models.blend import Blend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtrec.features.declared import N_CONTEXT, N_FEATURES
+from rtrec.declared import N_CONTEXT, N_FEATURES
 from rtrec.models.blend import Blend
 from rtrec.models.crosses import (
     MOST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtrec.features.declared import FEATURES
+from rtrec.declared import FEATURES
 from rtrec.models.blend import Blend
 from rtrec.models.crosses import contributions
 from rtrec.models.explain import MOMENT, explain

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtrec.features.declared import FEATURES
+from rtrec.declared import FEATURES
 from rtrec.models.blend import Blend
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Forgetting, NumberedEvents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtrec.features.declared import FEATURE_NAMES
+from rtrec.declared import FEATURE_NAMES
 from rtrec.models.blend import Blend
 from rtrec.models.explain import explain
 from rtrec.models.nearline.ials import IALS

@@ -88,7 +88,7 @@ def online_features(
 
     Returns
     -------
-    Float32 columns by the names in :mod:`rtrec.features.declared`, and ``ring``: whether the item was among
+    Float32 columns by the names in :mod:`rtrec.declared`, and ``ring``: whether the item was among
     the last ``memory.ring_length`` of the user.
     """
     import dask

@@ -6,7 +6,7 @@ import dask
 import numpy as np
 import pytest
 
-from rtrec.features import declared
+from rtrec import declared
 from rtrec.features.historical.pointintime import (
     HOUR_S,
     Asked,
