@@ -7,13 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
 from rtrec.features.declared import SLOTS
-from rtrec.models.nearline.tables import NeighbourTable, empty_table
+from rtrec.models.published import Published, nothing_for
 from rtrec.models.table_store import TableStore
 
 PUBLISH, WITHDRAW = "publish", "withdraw"
@@ -50,8 +48,8 @@ def take_publication(
     return left | {table.slot: table}
 
 
-def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[str, NeighbourTable]:
-    """Return the tables that controls put in place, by slot; a slot that is cleared gets an empty one.
+def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[str, Published]:
+    """Return what controls put in place, by slot; a slot that is cleared gets an empty one.
 
     Where several name a slot the last one counts, and only its version must be there.
 
@@ -66,7 +64,7 @@ def read_publications(store: TableStore, controls: Iterable[Control]) -> dict[st
         if control.body.get("control") in (PUBLISH, WITHDRAW)
     }
     return {
-        slot: empty_table(0, 1)
+        slot: nothing_for(slot)
         if body["control"] == WITHDRAW
         else store.read(slot, body["version"], body["seal"])
         for slot, body in last.items()
@@ -101,11 +99,6 @@ def publications(log: EventLog) -> list[Publication]:
 def withdrawal(slot: str) -> dict[str, Any]:
     """Return the control record that empties a slot."""
     return {"control": WITHDRAW, "slot": slot}
-
-
-def own_copy(table: NeighbourTable) -> NeighbourTable:
-    """Return a table in memory of its own: kernels are compiled anew for what may not be written."""
-    return NeighbourTable(np.array(table.item), np.array(table.weight), np.array(table.size))
 
 
 def prune_tables(store: TableStore, controls: Sequence[Control], applied: int) -> list[Path]:

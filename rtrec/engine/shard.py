@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
-from rtrec.engine.publications import own_copy
 from rtrec.errors import ShardError
 from rtrec.models.arrays import copied
 from rtrec.models.blend import Blend
@@ -67,8 +66,8 @@ class Shard:
         self.settle(batch.agreement)
         if batch.settings is not None:
             self._blend.change(Settings(**batch.settings))
-        for slot, table in batch.published.items():
-            self._blend.publish(slot, own_copy(table))
+        for slot, value in batch.published.items():
+            self._blend.publish(slot, copied(value))
         defer, n_warm = self.n_shards > 1, batch.n_warm
         warm = self._blend.step(batch.events.part(0, n_warm), defer=defer) if n_warm else None
         if n_warm:
