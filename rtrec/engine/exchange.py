@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rtrec.models.base import Ranks
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.published import Published
 from rtrec.models.ranker import Ranker, merge_rankers
 from rtrec.models.tables import Operations
 from rtrec.settings import Settings
@@ -46,7 +46,7 @@ class Batch:
     settings
         Changed settings, live from this batch on.
     published
-        Tables by slot that have an opinion from this batch on, in place of those there were.
+        What has an opinion from this batch on, by slot, in place of what there was.
     forgetting
         Users and items to forget before some of the events, in the order of those.
     agreement
@@ -57,7 +57,7 @@ class Batch:
     events: NumberedEvents
     n_warm: int = 0
     settings: dict[str, Any] | None = None
-    published: Mapping[str, NeighbourTable] = field(default_factory=dict)
+    published: Mapping[str, Published] = field(default_factory=dict)
     forgetting: tuple[Forgetting, ...] = ()
     agreement: Agreement | None = None
 
@@ -107,7 +107,7 @@ def cut_up(
     n_warm: int,
     *,
     settings: Settings | None = None,
-    published: Mapping[str, NeighbourTable] | None = None,
+    published: Mapping[str, Published] | None = None,
     forgetting: Sequence[tuple[Forgetting, ...]] | None = None,
     agreement: Agreement | None = None,
 ) -> tuple[list[Batch], Ints]:

@@ -7,15 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rtrec.declared import SLOTS
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
 from rtrec.events.roster import Roster
-from rtrec.models.forgetting import without_items
-from rtrec.models.nearline.tables import NeighbourTable, empty_table
+from rtrec.models.published import Published, nothing_for, without_items
 from rtrec.models.table_store import TableStore
 
 PUBLISH, WITHDRAW = "publish", "withdraw"
@@ -52,10 +49,8 @@ def take_publication(
     return left | {table.slot: table}
 
 
-def read_publications(
-    store: TableStore, controls: Iterable[Control], items: Roster
-) -> dict[str, NeighbourTable]:
-    """Return the tables that controls put in place, by slot; a slot that is cleared gets an empty one.
+def read_publications(store: TableStore, controls: Iterable[Control], items: Roster) -> dict[str, Published]:
+    """Return what controls put in place, by slot; a slot that is cleared gets an empty one.
 
     Where several name a slot the last one counts, and only its version must be there. A table says nothing
     of an item that was forgotten since the fit: another one may have its number by now.
@@ -71,7 +66,7 @@ def read_publications(
         if control.body.get("control") in (PUBLISH, WITHDRAW)
     }
     return {
-        slot: empty_table(0, 1)
+        slot: nothing_for(slot)
         if body["control"] == WITHDRAW
         else without_items(store.read(slot, body["version"], body["seal"]), items.stale(body["n_events"]))
         for slot, body in last.items()
@@ -106,11 +101,6 @@ def publications(log: EventLog) -> list[Publication]:
 def withdrawal(slot: str) -> dict[str, Any]:
     """Return the control record that empties a slot."""
     return {"control": WITHDRAW, "slot": slot}
-
-
-def own_copy(table: NeighbourTable) -> NeighbourTable:
-    """Return a table in memory of its own: kernels are compiled anew for what may not be written."""
-    return NeighbourTable(np.array(table.item), np.array(table.weight), np.array(table.size))
 
 
 def prune_tables(store: TableStore, controls: Sequence[Control], applied: int) -> list[Path]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
-from rtrec.engine.publications import own_copy
 from rtrec.errors import ShardError
 from rtrec.models.arrays import copied
 from rtrec.models.blend import Blend, Learned
@@ -67,8 +66,8 @@ class Shard:
         self.settle(batch.agreement)
         if batch.settings is not None:
             self._blend.change(Settings(**batch.settings))
-        for slot, table in batch.published.items():
-            self._blend.publish(slot, own_copy(table))
+        for slot, value in batch.published.items():
+            self._blend.publish(slot, copied(value))
         learned = [self._learn(batch, start, stop) for start, stop in _pieces(batch)]
         ranks = np.concatenate([each.ranks for each in learned])
         ranks[: batch.n_warm] = UNTESTED

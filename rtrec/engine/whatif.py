@@ -29,7 +29,7 @@ from rtrec.events.log import Control, EventLog
 from rtrec.events.roster import Roster
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import UNTESTED
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.published import Published
 from rtrec.models.ranker import new_ranker, ranker_of
 from rtrec.models.snapshot import latest_snapshot
 from rtrec.models.table_store import TableStore
@@ -56,7 +56,7 @@ class RecentPast:
     cuts
         Each cut's events by shard.
     published
-        Tables that each cut puts in place, by slot.
+        What each cut puts in place, by slot.
     forgetting
         What each shard forgets in each cut.
     timestamps
@@ -71,7 +71,7 @@ class RecentPast:
     learned_under: Settings
     settings: Settings
     cuts: list[list[NumberedEvents]]
-    published: list[dict[str, NeighbourTable]]
+    published: list[dict[str, Published]]
     forgetting: list[list[tuple[Forgetting, ...]]]
     timestamps: Floats
     n_warm: int
@@ -129,7 +129,7 @@ def recent_past(
 
 def _tables_of(
     store: TableStore, controls: Sequence[Control], items: Roster, ledger: Ledger, n_events: int
-) -> dict[str, NeighbourTable]:
+) -> dict[str, Published]:
     """Return the tables that a cut put in place.
 
     Raises
@@ -190,7 +190,7 @@ def replay(
     cuts: Sequence[Sequence[NumberedEvents]],
     n_shards: int,
     n_warm: int = 0,
-    published: Sequence[Mapping[str, NeighbourTable]] | None = None,
+    published: Sequence[Mapping[str, Published]] | None = None,
     forgetting: Sequence[Sequence[tuple[Forgetting, ...]]] | None = None,
 ) -> Ranks:
     """Return the default model's rank of every event, in the common order, shape ``(event,)``.
@@ -208,7 +208,7 @@ def replay(
     n_warm
         How many of the first events are learned and not tested.
     published
-        Tables that each cut puts in place, by slot; None: none does.
+        What each cut puts in place, by slot; None: none does anything.
     forgetting
         What each shard forgets in each cut; None: nothing.
     """

@@ -15,7 +15,7 @@ from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Testable
-from rtrec.models.registry import Published, make_model
+from rtrec.models.registry import Tables, make_model
 from rtrec.settings import Settings
 from rtrec.types import Floats, Nums
 
@@ -56,7 +56,7 @@ def loaded_events(
 def model_makers(
     models: str | Sequence[str] | Mapping[str, Callable[[], _Model] | None],
     settings: Settings,
-    published: Published | None = None,
+    published: Tables | None = None,
 ) -> dict[str, Callable[[], _Model | Testable]]:
     """Return for each model its name and a function that makes a new one.
 

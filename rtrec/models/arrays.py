@@ -32,8 +32,18 @@ def leaves(table: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:
 
 
 def copied(table: _Table) -> _Table:
-    """Return the table with arrays of its own."""
-    fields = (copied(value) if isinstance(value, tuple) else value.copy() for value in table)
+    """Return the table with arrays of its own, which kernels take as they are: they may be written."""
+    fields = (copied(value) if isinstance(value, tuple) else np.array(value, order="C") for value in table)
+    made: _Table = type(table)(*fields)
+    return made
+
+
+def made_of(table: _Table, arrays: Mapping[str, np.ndarray], prefix: str = "") -> _Table:
+    """Return a table such as ``table`` of the arrays that :func:`leaves` named."""
+    fields = (
+        made_of(value, arrays, f"{prefix}{name}/") if isinstance(value, tuple) else arrays[f"{prefix}{name}"]
+        for name, value in zip(table._fields, table, strict=True)  # type: ignore[attr-defined]
+    )
     made: _Table = type(table)(*fields)
     return made
 

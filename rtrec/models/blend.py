@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtrec.declared import FEATURE_NAMES, SLOTS
+from rtrec.declared import FEATURE_NAMES
 from rtrec.errors import CorruptionError
-from rtrec.models import kernel
-from rtrec.models.arrays import BY_WALKER, copy_into, fill_from, leaves, used
+from rtrec.models import kernel, published
+from rtrec.models.arrays import BY_WALKER, copied, copy_into, fill_from, leaves, used
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
 from rtrec.models.forgetting import (
@@ -20,10 +20,10 @@ from rtrec.models.forgetting import (
     forget_users,
     forget_walkers,
     marked,
-    without_items,
 )
-from rtrec.models.nearline.tables import NeighbourTable, empty_table
+from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.params import Params, to_params
+from rtrec.models.published import Published
 from rtrec.models.ranker import empty_lessons, fill_scale, moment_of, new_ranker, ranker_of, weights_at
 from rtrec.models.tables import (
     N_HALF_LIVES,
@@ -37,6 +37,8 @@ from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, wit
 from rtrec.settings import FIXED, Settings
 from rtrec.types import Floats, Forgetting, NumberedEvents, Nums
 
+#: What the names of published arrays begin with in a state.
+_NEARLINE = "items/nearline/"
 _FIRST_ITEMS, _FIRST_USERS, _FIRST_PAIRS = 1024, 1024, 1 << 14
 
 
@@ -99,7 +101,7 @@ class Blend:
         self._n_walkers = 0  # users of all shards, as far as the item tables met them
         self._racing = np.array([racer in racers for racer in kernel.RACERS])
         self._params = to_params(settings)
-        self._nearline = (empty_table(0, 1),) * len(SLOTS)
+        self._nearline = published.empty_nearline()
         self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length, _FIRST_USERS)
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
@@ -141,22 +143,16 @@ class Blend:
                 return Learned(ranks, operations)
             self._make_room_for_pairs(batch)
 
-    def publish(self, slot: str, table: NeighbourTable) -> None:
-        """Let a table that was made outside the stream have an opinion from now on, in place of the last one.
+    def publish(self, slot: str, value: Published) -> None:
+        """Let what was made outside the stream have an opinion from now on, in place of the last one.
 
         Raises
         ------
         ValueError
             If there is no such slot (:data:`rtrec.declared.SLOTS`).
         """
-        if slot not in SLOTS:
-            raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")
-        table = table._replace(
-            weight=table.weight.astype(np.float32, copy=False)
-        )  # stored, it may be float16
-        self.make_room(0, max(table.n_items, int(table.item.max(initial=-1)) + 1))
-        published = dict(zip(SLOTS, self._nearline, strict=True)) | {slot: table}
-        self._nearline = tuple(published.values())
+        self._nearline = published.placed(self._nearline, slot, value)
+        self.make_room(0, published.n_items_of(value))
         self._clear_workspace()
 
     def compile(self) -> None:
@@ -197,9 +193,7 @@ class Blend:
                 trend = self._items.trend_item[half_life, : self._items.trend_size[half_life]]
                 if gone[trend].any():
                     self._find_hottest(half_life)
-            self._nearline = tuple(
-                without_items(table, items) if table.n_items else table for table in self._nearline
-            )
+            self._nearline = published.forgotten(self._nearline, items)
         self._users = forget_pairs(self._users, users, items)
 
     def change(self, settings: Settings) -> None:
@@ -296,9 +290,9 @@ class Blend:
         return Best(best[best >= 0], int(n)), items, users, work, self._params
 
     @property
-    def nearline(self) -> dict[str, NeighbourTable]:
-        """Return the published tables by slot, without the empty slots."""
-        return {slot: table for slot, table in zip(SLOTS, self._nearline, strict=True) if table.n_items > 0}
+    def nearline(self) -> dict[str, Published]:
+        """Return what is published by slot, without the empty slots."""
+        return published.by_slot(self._nearline)
 
     def neighbours(self, source: str) -> tuple[NeighbourTable, Floats | None] | None:
         """Return the neighbour table behind a feature's source, and what its rows are divided by.
@@ -344,8 +338,8 @@ class Blend:
             f"items/{name}": used(name, array, self.n_items, self._n_walkers)
             for name, array in leaves(self._items)
         }
-        for slot, table in self.nearline.items():
-            arrays |= {f"items/nearline/{slot}/{name}": array for name, array in leaves(table)}
+        for slot, value in self.nearline.items():
+            arrays |= published.to_arrays(value, f"{_NEARLINE}{slot}/")
         arrays |= {f"users/{name}": used(name, array, self.n_users) for name, array in leaves(self._users)}
         arrays |= {f"ranker/{name}": array for name, array in leaves(self.ranker)}
         return arrays | {"shown": self._shown[:, : self.n_items], "features": np.array(FEATURE_NAMES)}
@@ -380,12 +374,10 @@ class Blend:
         blend._make_room_for_walkers(n_walkers)
         fill_from(blend._items, arrays, "items/", blend.n_items, n_walkers)
         fill_from(blend._users, arrays, "users/", blend.n_users)
-        for slot in SLOTS:
-            prefix = f"items/nearline/{slot}/"
-            if f"{prefix}size" in arrays:
-                blend.publish(
-                    slot, NeighbourTable(*(arrays[prefix + field] for field in NeighbourTable._fields))
-                )
+        slots = {name.split("/")[2] for name in arrays if name.startswith(_NEARLINE)}
+        for slot in sorted(slots):
+            prefix = f"{_NEARLINE}{slot}/"
+            blend.publish(slot, copied(published.from_arrays(arrays, prefix, f"state, slot {slot!r}")))
         blend._shown[:, : blend.n_items] = arrays["shown"]
         blend.ranker = ranker_of(arrays)
         return blend

@@ -33,8 +33,8 @@ from rtrec.declared import (
 )
 from rtrec.models.crosses import Together, empty_together
 from rtrec.models.jit import kernel
-from rtrec.models.nearline.tables import NeighbourTable
 from rtrec.models.params import Params
+from rtrec.models.published import Nearline
 from rtrec.models.tables import N_HALF_LIVES, SMOOTHING, SOURCE_POWER
 from rtrec.models.trails import AFTER, VISITS, add_votes
 from rtrec.models.users import RING_CAPACITY, may_get
@@ -58,7 +58,7 @@ class Workspace(NamedTuple):
     together: Together
 
 
-def active_features(params: Params, nearline: tuple[NeighbourTable, ...]) -> np.ndarray:
+def active_features(params: Params, nearline: Nearline) -> np.ndarray:
     """Return which features can say anything at all, ``(feature,)``; the others cost no time."""
     speaks = {
         "cooccurrence": params.use_cooccurrence,
@@ -70,16 +70,14 @@ def active_features(params: Params, nearline: tuple[NeighbourTable, ...]) -> np.
         "daypart": params.use_daypart,
         "catalogue": params.use_catalogue,
     }
-    for slot, is_on, table in zip(SLOTS, params.use_slot, nearline, strict=True):
+    for slot, is_on, table in zip(SLOTS, params.use_slot, nearline.rows, strict=True):
         speaks[slot] = is_on and table.n_items > 0
     return np.array([speaks[feature.source] for feature in FEATURES])
 
 
-def empty_workspace(
-    item_capacity: int, params: Params, row_length: int, nearline: tuple[NeighbourTable, ...]
-) -> Workspace:
+def empty_workspace(item_capacity: int, params: Params, row_length: int, nearline: Nearline) -> Workspace:
     """Return room for every candidate that ``params`` can bring."""
-    in_rows = 2 * row_length + sum(table.item.shape[1] for table in nearline)
+    in_rows = 2 * row_length + sum(table.item.shape[1] for table in nearline.rows)
     n_candidates = params.ring_length * (in_rows + VISITS * AFTER + 1)
     n_candidates += N_HALF_LIVES * params.trending_candidates
     return Workspace(
@@ -244,7 +242,7 @@ def gather(work, tables, nearline, users, params, user):
             recent = work.is_recent
             n = add_votes(before, after, visits, norm, request, recent, stamp, slot, item, votes, support, n)
         for number in range(N_SLOTS):
-            table = nearline[number]
+            table = nearline.rows[number]
             if active[FIRST_SLOT + number] and last < len(table.size):
                 row, weight, size = table.item[last], table.weight[last], table.size[last]
                 total, cold = tables.total, params.cold_items

@@ -15,10 +15,11 @@ puts highest are looked at: what it puts below them has next to no chance.
 from __future__ import annotations
 
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
-from rtrec.declared import N_CONTEXT, N_FEATURES
+from rtrec.declared import FEATURE_NAMES, N_CONTEXT, N_FEATURES
 from rtrec.models.jit import kernel
 from rtrec.models.sums import product, total_of
 from rtrec.types import Floats, Nums, Singles
@@ -32,7 +33,9 @@ FURTHEST = np.float32(5.0)
 N_STEPS = 128
 _STEPS_A_NAT = np.float32(8.0)
 _FIRST_SQUARES = 1e-4
-_SEED = 20161
+_SEED, _SPREAD = 20161, 0.3
+#: The features whose first weights are drawn in one go, with those of the context.
+_N_TOGETHER = FEATURE_NAMES.index("had_idle") + 1
 
 
 class Crosses(NamedTuple):
@@ -59,13 +62,29 @@ class Together(NamedTuple):
 
 def new_crosses() -> Crosses:
     """Return a network that says nothing yet; always the same, so that shards begin alike."""
-    shape = (N_HIDDEN, N_FEATURES + N_CONTEXT + 1)
+    weight = _first_weights()
     return Crosses(
-        weight=np.random.default_rng(_SEED).normal(0.0, 0.3, shape).astype(np.float32),
-        squared_gradient=np.full(shape, _FIRST_SQUARES, np.float32),
+        weight=weight,
+        squared_gradient=np.full(weight.shape, _FIRST_SQUARES, np.float32),
         out=np.zeros(N_HIDDEN, np.float32),
         out_squared_gradient=np.full(N_HIDDEN, _FIRST_SQUARES, np.float32),
     )
+
+
+def _first_weights() -> Singles:
+    """Return small weights by chance, ``(hidden, input)``.
+
+    A feature that joins at the end draws its own by its name, so that it leaves those of all others as they
+    are: while it says nothing, a recommender is the same as without it.
+    """
+    shape = (N_HIDDEN, _N_TOGETHER + N_CONTEXT + 1)
+    together = np.random.default_rng(_SEED).normal(0.0, _SPREAD, shape)
+    later = [
+        np.random.default_rng([_SEED, crc32(name.encode())]).normal(0.0, _SPREAD, N_HIDDEN)
+        for name in FEATURE_NAMES[_N_TOGETHER:]
+    ]
+    columns = np.reshape(later, (-1, N_HIDDEN)).T
+    return np.hstack([together[:, :_N_TOGETHER], columns, together[:, _N_TOGETHER:]]).astype(np.float32)
 
 
 def empty_together() -> Together:

@@ -61,7 +61,7 @@ def forget_oldest_pairs(users: UserTables) -> UserTables:
     return with_pairs(users, len(users.pair), after=float(times[len(times) // 4]))
 
 
-def without_items(table: NeighbourTable, nums: Nums) -> NeighbourTable:
+def without_neighbours(table: NeighbourTable, nums: Nums) -> NeighbourTable:
     """Return a published table that says nothing of some items; a copy, unless it never did."""
     nums = nums[nums < table.n_items]
     if not len(nums):

@@ -9,7 +9,7 @@ ranker, the user and the item tables learn. Five models race on the same tables:
 - ``cooccurrence``, ``transitions``, ``trails``: one table alone, its list filled up by popularity.
 
 Arrays go in and out; what they mean is said where they are made (``tables``, ``users``, ``ranker``,
-``candidates``).
+``candidates``, ``published``).
 """
 
 from __future__ import annotations

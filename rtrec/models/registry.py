@@ -11,26 +11,26 @@ from rtrec.models.base import Testable
 from rtrec.settings import Settings
 
 if TYPE_CHECKING:
-    from rtrec.models.nearline.tables import NeighbourTable
+    from rtrec.models.published import Published
 
 #: Published tables by slot (:data:`rtrec.declared.SLOTS`).
-Published = Mapping[str, "NeighbourTable"]
+Tables = Mapping[str, "Published"]
 
 
 class Entry(NamedTuple):
     """A model that can be made from settings."""
 
-    make: Callable[[str, Settings, Published], Testable]
+    make: Callable[[str, Settings, Tables], Testable]
     sentence: str
 
 
-def _built_in(name: str, settings: Settings, published: Published) -> Testable:
+def _built_in(name: str, settings: Settings, published: Tables) -> Testable:
     from rtrec.models.single import BuiltIn  # numba takes a second to import
 
     return BuiltIn(name, settings, published=published if name == "default" else None)
 
 
-def _fitted(name: str, settings: Settings, published: Published) -> Testable:
+def _fitted(name: str, settings: Settings, published: Tables) -> Testable:
     """Make a model that is fitted again every 5,000 events."""
     from rtrec.models.nearline.recipe import make_nearline
     from rtrec.models.nearline.refitted import Refitted
@@ -39,8 +39,8 @@ def _fitted(name: str, settings: Settings, published: Published) -> Testable:
     return tested
 
 
-def _streaming(home: str) -> Callable[[str, Settings, Published], Testable]:
-    def make(name: str, settings: Settings, published: Published) -> Testable:
+def _streaming(home: str) -> Callable[[str, Settings, Tables], Testable]:
+    def make(name: str, settings: Settings, published: Tables) -> Testable:
         module, model = home.split(":")
         streaming: Testable = getattr(import_module(f"rtrec.models.streaming.{module}"), model)()
         return streaming
@@ -73,7 +73,7 @@ MODELS: dict[str, Entry] = {
 BUILT_IN = ("default", "popularity", "cooccurrence", "transitions", "trails")
 
 
-def make_model(name: str, settings: Settings, published: Published | None = None) -> Testable:
+def make_model(name: str, settings: Settings, published: Tables | None = None) -> Testable:
     """Return a new model; only ``default`` looks at tables that are ``published``.
 
     Raises

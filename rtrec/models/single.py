@@ -12,7 +12,8 @@ from rtrec.models.kernel import RACERS
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.nearest import Nearest, find_nearest
-from rtrec.models.nearline.tables import NeighbourTable, VectorTable
+from rtrec.models.nearline.tables import VectorTable
+from rtrec.models.published import Published
 from rtrec.settings import Settings
 from rtrec.types import Forgetting, NumberedEvents
 
@@ -41,7 +42,7 @@ class BuiltIn:
         name: str,
         settings: Settings,
         *,
-        published: Mapping[str, NeighbourTable] | None = None,
+        published: Mapping[str, Published] | None = None,
         nearline: Mapping[str, NearlineModel] | None = None,
         refit_every: int = 5000,
     ) -> None:

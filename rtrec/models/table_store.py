@@ -22,8 +22,7 @@ import numpy as np
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.files import blake2b, make_folder
 from rtrec.models.nearline.base import Arrays
-from rtrec.models.nearline.stored import stored_table, table_arrays
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.published import Published, from_arrays, to_arrays
 from rtrec.models.snapshot import (
     latest_snapshot,
     list_snapshots,
@@ -35,6 +34,8 @@ from rtrec.models.snapshot import (
 
 #: A version that nobody published by then was left by a crash.
 _FORGOTTEN_S = 86_400.0
+#: What the names of a version's arrays begin with.
+_TABLE = "table/"
 
 
 class StoredVersion(NamedTuple):
@@ -87,9 +88,7 @@ class TableStore:
             return None
         return StoredVersion(read_snapshot(path).manifest, _seal(path))
 
-    def write(
-        self, slot: str, version: str, table: NeighbourTable, about: Mapping[str, Any]
-    ) -> StoredVersion:
+    def write(self, slot: str, version: str, table: Published, about: Mapping[str, Any]) -> StoredVersion:
         """Write a version that appears complete and durable, or not at all.
 
         Raises
@@ -99,10 +98,10 @@ class TableStore:
         """
         if self.path(slot, version).exists():
             raise ValueError(f"{self.path(slot, version)}: is there already, and a version never changes")
-        path = write_snapshot(self.tables / slot, version, table_arrays(table), about)
+        path = write_snapshot(self.tables / slot, version, to_arrays(table, _TABLE), about)
         return StoredVersion(read_snapshot(path, verify=False).manifest, _seal(path))
 
-    def read(self, slot: str, version: str, seal: str) -> NeighbourTable:
+    def read(self, slot: str, version: str, seal: str) -> Published:
         """Return the table that was published under this seal, in memory.
 
         Raises
@@ -114,7 +113,7 @@ class TableStore:
         try:
             if not path.is_dir():
                 raise CorruptionError("the folder is missing")
-            table = stored_table(read_snapshot(path).arrays(), slot)
+            table = from_arrays(read_snapshot(path).arrays(), _TABLE, slot)
             if _seal(path) != seal:
                 raise CorruptionError(f"expected the seal {seal}, got {_seal(path)}: it is another one")
         except CorruptionError as error:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rtrec.declared import FEATURE_NAMES
+from rtrec.errors import CorruptionError
+from rtrec.models import published
 from rtrec.models.blend import Blend
 from rtrec.models.explain import explain
 from rtrec.models.nearline.ials import IALS
@@ -129,6 +131,35 @@ def test_rows_made_from_vectors_say_how_they_were_found() -> None:
     model.test_then_learn(EVENTS, k=10)
     assert model.nearest["history"].about() == {"search": "exact", "recall": 1.0, "recall_sample": 0}
     assert model.blend.nearline["history"].n_items == 8
+
+
+def test_what_is_stored_tells_its_kind_by_the_names_of_its_arrays() -> None:
+    arrays = published.to_arrays(TABLE, "table/")
+    assert sorted(arrays) == ["table/item", "table/size", "table/weight"]
+    again = published.from_arrays(arrays | {"other": np.zeros(1)}, "table/", "slot 'own'")
+    assert isinstance(again, NeighbourTable)
+    assert all(one is other for one, other in zip(again, TABLE, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"table/rank": np.zeros(2)}, "slot 'own': expected arrays table/item, table/weight, table/size"),
+        ({"table/size": np.zeros((2, 1))}, r"expected 1 axes in 'table/size'; got shape \(2, 1\)"),
+        ({"table/size": np.zeros(3)}, r"a size a row; got \(2, 3\), \(2, 3\), \(3,\)"),
+    ],
+    ids=["of no kind", "axes", "rows"],
+)
+def test_arrays_that_make_nothing_are_refused_by_name(changes: dict[str, np.ndarray], words: str) -> None:
+    with pytest.raises(CorruptionError, match=words):
+        published.from_arrays(published.to_arrays(TABLE, "table/") | changes, "table/", "slot 'own'")
+
+
+def test_nothing_clears_a_slot() -> None:
+    blend = taught(Settings())
+    blend.publish("content", published.nothing_for("content"))
+    assert blend.nearline == {}
+    assert not [name for name in blend.to_arrays() if name.startswith("items/nearline/")]
 
 
 def test_an_unknown_slot_is_refused() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from rtrec.evaluation.metrics import RankCounts
 from rtrec.models import kernel
 from rtrec.models.blend import Blend
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.published import Published
 from rtrec.settings import Settings
 from rtrec.types import Ints, NumberedEvents
 
@@ -31,7 +31,7 @@ class SearchPart(NamedTuple):
 
     events: NumberedEvents
     n_warm: int
-    published: Mapping[str, NeighbourTable]
+    published: Mapping[str, Published]
 
 
 class Rung(NamedTuple):
