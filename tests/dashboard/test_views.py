@@ -37,6 +37,12 @@ def test_header_says_how_fast_how_far_behind_and_how_old(session):
         assert part in text
 
 
+def test_the_page_says_that_somebody_was_forgotten(session):
+    assert "forgotten" not in live_markup.quality(session.reading)
+    status = replace(session.reading.status, forgotten=1200)
+    assert "1,200 forgotten" in live_markup.quality(replace(session.reading, status=status))
+
+
 def test_header_says_which_models_were_fitted_and_how_far(session):
     assert "Fitted" not in header_markup(session.reading)
     table = PublishedTable(

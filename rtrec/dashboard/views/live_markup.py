@@ -9,7 +9,7 @@ from rtrec.dashboard import style, words
 from rtrec.dashboard.markup import Html, empty_state, interval_bar, join, message, tag
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.views.pieces import heading
-from rtrec.engine.status import ModelScore, Notice, Phase
+from rtrec.engine.status import ModelScore, Notice, Phase, Status
 from rtrec.settings import declarations
 
 #: Lists on the Live page show this many of the newest entries.
@@ -52,7 +52,7 @@ def quality(reading: Reading) -> Html:
         _figure(title, words.score(own.hit_rate), compared or ""),
         _note(interval),
         _note(f"{words.count(reading.status.tested)} events tested, then learned"),
-        _note(f"{words.count(reading.status.users)} users, {words.count(reading.status.items)} items"),
+        _note(_known(reading.status)),
         _note(f"From {reading.status.source}") if reading.status.source else None,
     )
 
@@ -188,6 +188,11 @@ def _figure(title: str, value: str, unit: str) -> Html:
             css="figure",
         ),
     )
+
+
+def _known(status: Status) -> str:
+    known = f"{words.count(status.users)} users, {words.count(status.items)} items"
+    return f"{known}, {words.count(status.forgotten)} forgotten" if status.forgotten else known
 
 
 def _note(sentence: str) -> Html:
