@@ -110,7 +110,9 @@ class Numbering:
             user_num, users_gone = users.number(
                 table[Columns.USER_ID].to_pylist(), timestamps, unit=together, n_before=n_before
             )
-            item_num, more = self.items.number(ids, timestamps, unit=together, n_before=n_before)
+            item_num, more = self.items.number(
+                ids, timestamps, unit=together, n_before=n_before, forget=n_shards == 1
+            )
             items_gone += more
             parts.append(_numbered(table, kind, user_num, item_num))
             gone.append(users_gone)

@@ -107,7 +107,13 @@ class Roster:
         return len(self._ids)
 
     def number(
-        self, ids: Sequence[str], timestamps: Floats, *, unit: int = 1, n_before: int = 0
+        self,
+        ids: Sequence[str],
+        timestamps: Floats,
+        *,
+        unit: int = 1,
+        n_before: int = 0,
+        forget: bool = True,
     ) -> tuple[Nums, list[Forgotten]]:
         """Return the number of the id of each event, -1 for one that is not admitted, and what was forgotten.
 
@@ -119,6 +125,8 @@ class Roster:
             Events that are learned together: nothing is forgotten between them, and no id among them is.
         n_before
             How many events were numbered before these (see :meth:`stale`).
+        forget
+            Without it an id that finds no number goes without: whoever made room before knows for whom.
 
         Raises
         ------
@@ -132,7 +140,7 @@ class Roster:
         known, heat, ages = self._nums.get, self._heat, (timestamps / HALF_LIFE_S).tolist()
         for start in range(0, len(ids), unit):
             stop = min(start + unit, len(ids))
-            if self.most - len(self._nums) < stop - start:
+            if forget and self.most - len(self._nums) < stop - start:
                 gone = self.make_room(ids[start:stop], n_before + start)
                 if len(gone):
                     forgotten.append(Forgotten(start, gone))
