@@ -20,7 +20,7 @@ _AT_ONCE = 200_000
 
 
 class LearnedEvents(NamedTuple):
-    """Events in the order in which they were learned, without those of users and items forgotten since.
+    """Events in the order in which they were learned, without those of users and items that are unknown now.
 
     ``n_read`` counts those too; ``forgotten_at`` is how many had been read when somebody was last forgotten,
     -1 if nobody ever was.
@@ -63,9 +63,8 @@ def learned_events(
     if not parts:
         parts = [_in_order(numbering.number([log.read(0, 0, 0)] * n_shards, 0)[0])]
     events = NumberedEvents(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    if numbering.n_forgotten:
-        kept = _still_known(events, numbering, np.concatenate(n_before))
-        events = NumberedEvents(*(column[kept] for column in events))  # type: ignore[arg-type]
+    kept = _still_known(events, numbering, np.concatenate([*n_before, np.zeros(0, np.int64)]))
+    events = NumberedEvents(*(column[kept] for column in events))  # type: ignore[arg-type]
     return LearnedEvents(events, n_read, numbering.forgotten_at)
 
 

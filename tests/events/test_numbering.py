@@ -46,12 +46,12 @@ def test_what_shards_number_together_forgets_nobody_of_the_batch() -> None:
     numbering = Numbering(2, Settings(most_items=100))
     old = [f"old {n}" for n in range(90)]
     numbering.number([table(old), table([])], 0)
-    first, second = [f"new {n}" for n in range(10)], ["late", "late", "late"]
-    parts, forgetting = numbering.number([table(first, start=90), table(second, start=100)], 90)
-    assert parts[0].item_num.tolist() == list(range(90, 100))
+    first, second = [f"new {n}" for n in range(11)], ["late", "late", "late"]
+    parts, forgetting = numbering.number([table(first, start=90), table(second, start=101)], 90)
+    assert parts[0].item_num.tolist() == [*range(90, 100), -1]
     assert parts[1].item_num.tolist() == [-1, -1, -1]  # no number is left, and it is too late to free one
     assert forgetting == [(), ()]
-    parts, forgetting = numbering.number([table(["late"], start=103), table(old[50:], start=104)], 103)
+    parts, forgetting = numbering.number([table(["late"], start=104), table(old[50:], start=105)], 104)
     assert [each.items.tolist() for each in forgetting[0]] == [[0, 1, 2, 3, 4, 5]]
     assert [each.position for each in forgetting[1]] == [0]
     assert parts[0].item_num.tolist() == [5]
