@@ -21,6 +21,7 @@ from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin, origin_of
 from rtrec.engine.publications import prune_tables, read_publications
 from rtrec.engine.shard import Shard
+from rtrec.engine.status import Phase
 from rtrec.errors import ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
@@ -62,6 +63,8 @@ class Driver:
         Events between two snapshots.
     keep
         How many snapshots are kept; a what-if starts from the newest one old enough.
+    say
+        Is told what a way back to state is at.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Driver:
         batch_events: int = 1000,
         snapshot_every: int = 20_000,
         keep: int = 4,
+        say: Callable[[Phase, str], None] = lambda phase, message: None,
     ) -> None:
         self.deployment = deployment
         self.log = log
@@ -87,6 +91,7 @@ class Driver:
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
         self._keep = keep
+        self._say = say
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
@@ -103,6 +108,7 @@ class Driver:
     async def _restore(self) -> None:
         """Load the newest good snapshot and apply all cuts behind it."""
         await self.written()
+        self._say(Phase.RECOVERING, "loading the last snapshot")
         snapshot = await asyncio.to_thread(latest_snapshot, self.deployment.snapshots)
         if snapshot is None:
             self.ledger = self._empty_ledger(await asyncio.to_thread(self.origin))
@@ -117,6 +123,12 @@ class Driver:
         self._shards = list(
             await asyncio.gather(*(self._place(i, snapshot) for i in range(self.log.partitions)))
         )
+        self._say(
+            Phase.STARTING,
+            "loading kernels: a second, or half a minute where they are compiled for the first time",
+        )
+        await asyncio.gather(*(self._call(i, "compile") for i in range(len(self._shards))))
+        self._say(Phase.RECOVERING, "replaying the log behind the last snapshot")
         for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
             await self._apply(cut)
 

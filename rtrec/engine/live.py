@@ -47,7 +47,7 @@ class LiveRun:
         self.deployment = deployment
         self._held = held
         self.error: BaseException | None = None
-        self._status = Status(Phase.STARTING, "starting workers and loading kernels")
+        self._status = Status(Phase.STARTING, "starting workers")
         self._cube: xr.Dataset | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: Session | None = None

@@ -81,6 +81,7 @@ class Session:
             texts=run.deployment.texts(),
             batch_events=batch_events,
             snapshot_every=snapshot_every,
+            say=self._tell,
         )
         # A worker has a folder of its own to start in, so a path from here on would lead elsewhere.
         home = run.deployment.home.resolve()
@@ -90,7 +91,7 @@ class Session:
         self._moved = asyncio.Event()
         self._lock = asyncio.Lock()  # the driver is used by one task at a time
         self._failure: BaseException | None = None
-        self._phase, self._message = Phase.STARTING, "starting workers and loading kernels"
+        self._phase, self._message = Phase.STARTING, "starting workers"
         self._began, self._seconds = time.monotonic(), 0.0
         self._at_start = self._n_logged = 0
         self._source_name = feed.name if feed is not None else ""
@@ -117,12 +118,13 @@ class Session:
         self._stop.set()
         self._refits.give_up()
 
+    def _tell(self, phase: Phase, message: str) -> None:
+        """Say what the way to state is at; where a worker is brought back in the midst of a run, nothing."""
+        if self._phase in (Phase.STARTING, Phase.RECOVERING):
+            self._phase, self._message = phase, message
+
     async def _live(self, ready: threading.Event) -> None:
         await self._workers.start()
-        self._phase, self._message = (
-            Phase.RECOVERING,
-            "loading the last snapshot and replaying the log behind it",
-        )
         async with self._lock:
             await self._driver.start()
             self._refits.resume(self._driver.ledger)

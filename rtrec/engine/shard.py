@@ -51,6 +51,10 @@ class Shard:
         self._agreed = seq
         self._last: Outcome | None = None
 
+    def compile(self) -> None:
+        """Compile all that a batch may call on, so that none waits for it."""
+        self._blend.compile()
+
     def step(self, batch: Batch) -> Outcome:
         """Test, then learn a batch.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.models.blend import Blend
 from rtrec.models.snapshot import latest_snapshot, list_snapshots
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -86,6 +88,16 @@ def test_run_finds_what_evaluate_finds(undisturbed: LiveRun) -> None:
     assert summary["models"]["transitions"]["hr@10"] == evaluation["transitions"].hit_rate
     assert summary["items"] == evaluation.data["items"] > 200
     assert evaluate(table, models="default", warmup=warmup)["default"].hit_rate != summary["hr@10"]
+
+
+def test_while_kernels_are_compiled_a_run_says_so_and_is_not_stuck(tmp_path: Path, monkeypatch) -> None:
+    compiled = threading.Event()
+    monkeypatch.setattr(Blend, "compile", lambda _: compiled.wait(60))
+    with start(tmp_path, limit=10) as run:
+        until(lambda: "kernels" in run.status().message)
+        assert run.status().phase is Phase.STARTING
+        compiled.set()
+        assert finished(run).status().phase is Phase.FINISHED
 
 
 def test_titles_that_come_later_are_for_people_only(tmp_path: Path, undisturbed: LiveRun) -> None:
