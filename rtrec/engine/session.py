@@ -124,12 +124,12 @@ class Session:
             self._phase, self._message = phase, message
 
     async def _live(self, ready: threading.Event) -> None:
+        self._n_logged = sum(self._log.ends())
         await self._workers.start()
         async with self._lock:
             await self._driver.start()
             self._refits.resume(self._driver.ledger)
         await self._advance(lambda _: None)
-        self._n_logged = sum(self._log.ends())
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
         self._gauges.see(await asyncio.to_thread(_recent_users, self._log))
