@@ -16,7 +16,7 @@ from tests.dashboard.scripted_run import ScriptedRun
 def until() -> Callable[..., None]:
     """Return a function that waits until a condition holds, and fails after a deadline."""
 
-    def wait(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    def wait(condition: Callable[[], object], timeout: float = 30.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, "the condition did not hold in time"
