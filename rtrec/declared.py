@@ -3,9 +3,10 @@
 The order is the order of the ranker's weights. The table sums come twice, as they are and as square
 roots: the root keeps one strong neighbour from drowning many weak ones. A *support* takes the root of each
 neighbour's opinion before they are summed, so that it says how many of the user's items speak for the
-candidate; of published tables the strongest opinion counts beside the sum. The ranker decides which of them
-it believes. Logarithms that would be taken for every candidate
-are replaced by roots, which processors take eight at a time.
+candidate; of published tables the strongest opinion counts beside the sum, and of published vectors their
+product. The ranker decides which of them it believes. Logarithms that would be taken for every candidate
+are replaced by roots, which processors take eight at a time. A new feature joins at the end
+(:func:`rtrec.models.crosses.new_crosses` says why).
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ BEST: dict[str, str] = {
     "history": "goes well with one of the items this user had last, over all history",
     "own": "goes well with one of the items this user had last, says a table of your own",
 }
+
+#: What the vectors of such a model say of any candidate, whether among the nearest items or not.
+PRODUCT: dict[str, str] = {
+    "content": "is what this user's last items come to, taken together",
+    "history": "suits the taste in this user's last items, over all history",
+    "own": "suits the taste in this user's last items, says a model of your own",
+}
+
+
+def vector_source(slot: str) -> str:
+    """Return the source of what the vectors in a slot say; the slot itself is that of what its rows say."""
+    return f"{slot} vectors"
+
 
 FEATURES: tuple[Feature, ...] = (
     Feature("near_ring", "cooccurrence", "goes with the items this user had last", 0.1),
@@ -70,6 +84,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("daypart", "daypart", "is taken at this time of the day and week more than at others"),
     Feature("had", "user", "is something this user had before"),
     Feature("had_idle", "user", "was had by this user long ago"),
+    *(Feature(f"{slot}_product", vector_source(slot), sentence) for slot, sentence in PRODUCT.items()),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -104,6 +119,7 @@ VALUE_GAP = _NUMBERS["value_gap"]
 DAYPART = _NUMBERS["daypart"]
 HAD = _NUMBERS["had"]
 HAD_IDLE = _NUMBERS["had_idle"]
+FIRST_PRODUCT = _NUMBERS[f"{next(iter(SLOTS))}_product"]
 
 
 class Context(NamedTuple):

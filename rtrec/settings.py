@@ -77,6 +77,9 @@ class Settings(BaseModel):
     use_content: bool = _live(True, "Let a published table of what items are (content) have an opinion.")
     use_history: bool = _live(True, "Let a published table fitted on all history have an opinion.")
     use_own: bool = _live(True, "Let a published table of your own have an opinion.")
+    use_vectors: bool = _live(
+        True, "Let published vectors have an opinion on every candidate, not only on the nearest items."
+    )
     cold_items: bool = _live(False, "Recommend items of the catalogue that have had no event yet.")
     repeat: bool = _live(False, "Recommend items the user has had before.")
     weight_view: float = _live(1.0, "Weight of a view in every count.", ge=-1.0, le=10.0)

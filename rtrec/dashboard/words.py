@@ -130,6 +130,7 @@ def setting_name(name: str) -> str:
         "use_content": "Content table",
         "use_history": "History table",
         "use_own": "Table of your own",
+        "use_vectors": "Published vectors",
         "cold_items": "Items without an event",
         "repeat": "Repeat items",
     }

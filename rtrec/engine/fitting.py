@@ -21,9 +21,9 @@ from rtrec.engine.learned import learned_events
 from rtrec.errors import InputError
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.nearest import find_nearest
+from rtrec.models.nearline.publishing import publishable
 from rtrec.models.nearline.recipe import Recipe
-from rtrec.models.nearline.tables import NeighbourTable, VectorTable
+from rtrec.models.published import Published
 from rtrec.models.table_store import StoredVersion, TableStore, check_finite
 from rtrec.settings import Settings
 
@@ -129,7 +129,7 @@ def fit(request: FitRequest) -> Fit:
         began = time.perf_counter()
         history, forgotten_at = _history(deployment, request)
         how = _learn(model, history, store, request, forgotten_at)
-        table, search = _rows(model, request)
+        value, search = _published(model, request)
         seconds = time.perf_counter() - began
         about = {
             "slot": request.slot,
@@ -140,13 +140,13 @@ def fit(request: FitRequest) -> Fit:
             "seq": request.seq,
             "n_events": request.n_events,
             "n_learned": history.n_events,
-            "n_items": table.n_items,
+            "n_items": value.n_items,
             "n_users": history.n_users,
             "seconds": round(seconds, 3),
             **search,
         }
         store.write_model(request.slot, request.version, model.to_arrays(), about)
-        stored = store.write(request.slot, request.version, table, about)
+        stored = store.write(request.slot, request.version, value, about)
     return Fit(request.slot, request.version, stored)
 
 
@@ -190,13 +190,11 @@ def _learn(
     return how
 
 
-def _rows(model: NearlineModel, request: FitRequest) -> tuple[NeighbourTable, dict[str, Any]]:
-    """Return the table as rows, and how they were looked for where it has vectors."""
+def _published(model: NearlineModel, request: FitRequest) -> tuple[Published, dict[str, Any]]:
+    """Return what to publish, and how its rows were looked for where there are vectors."""
     table = model.table()
-    if isinstance(table, VectorTable):
-        items = {"found": table.found, "given": table.given}  # a user's row may say that there is none
-        check_finite(f"{request.recipe.model}: its vectors", items)
-        nearest = find_nearest(table, Settings(**request.settings).row_length)
-        return nearest.rows, nearest.about()
-    check_finite(f"{request.recipe.model}: its table", {"weight": table.weight})
-    return table, {}
+    # A row of NaN says that there is no vector of a user.
+    checked = {name: array for name, array in table._asdict().items() if name != "user"}
+    check_finite(f"{request.recipe.model}: its table", checked)
+    value, nearest = publishable(table, Settings(**request.settings).row_length)
+    return value, {} if nearest is None else nearest.about()

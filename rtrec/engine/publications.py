@@ -11,8 +11,8 @@ from rtrec.declared import SLOTS
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
-from rtrec.events.roster import Roster
-from rtrec.models.published import Published, nothing_for, without_items
+from rtrec.events.numbering import Numbering
+from rtrec.models.published import Published, nothing_for, without
 from rtrec.models.table_store import TableStore
 
 PUBLISH, WITHDRAW = "publish", "withdraw"
@@ -49,11 +49,13 @@ def take_publication(
     return left | {table.slot: table}
 
 
-def read_publications(store: TableStore, controls: Iterable[Control], items: Roster) -> dict[str, Published]:
+def read_publications(
+    store: TableStore, controls: Iterable[Control], numbering: Numbering
+) -> dict[str, Published]:
     """Return what controls put in place, by slot; a slot that is cleared gets an empty one.
 
     Where several name a slot the last one counts, and only its version must be there. A table says nothing
-    of an item that was forgotten since the fit: another one may have its number by now.
+    of an item or a user forgotten since the fit: another one may have that number by now.
 
     Raises
     ------
@@ -68,7 +70,11 @@ def read_publications(store: TableStore, controls: Iterable[Control], items: Ros
     return {
         slot: nothing_for(slot)
         if body["control"] == WITHDRAW
-        else without_items(store.read(slot, body["version"], body["seal"]), items.stale(body["n_events"]))
+        else without(
+            store.read(slot, body["version"], body["seal"]),
+            numbering.items.stale(body["n_events"]),
+            numbering.stale_walkers(body["n_events"]),
+        )
         for slot, body in last.items()
     }
 

@@ -73,6 +73,17 @@ class Numbering:
         """Return how many events had been numbered when one last was; -1: never."""
         return max(each.forgotten_at for each in (*self.users, self.items))
 
+    def stale_walkers(self, n_events: int) -> Nums:
+        """Return which users' numbers over all shards meant somebody else when ``n_events`` were numbered.
+
+        See :meth:`rtrec.events.roster.Roster.stale`.
+        """
+        n_shards = len(self.users)
+        stale = [users.stale(n_events) for users in self.users]
+        return np.concatenate(
+            [nums * np.int32(n_shards) + np.int32(shard) for shard, nums in enumerate(stale)]
+        )
+
     def number(
         self, tables: Sequence[pa.Table], n_before: int, *, unit: int = 1
     ) -> tuple[list[NumberedEvents], list[tuple[Forgetting, ...]]]:

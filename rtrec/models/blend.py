@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtrec.declared import FEATURE_NAMES
+from rtrec.declared import FEATURE_NAMES, SLOTS, vector_source
 from rtrec.errors import CorruptionError
 from rtrec.models import kernel, published
 from rtrec.models.arrays import BY_WALKER, copied, copy_into, fill_from, leaves, used
@@ -21,7 +21,7 @@ from rtrec.models.forgetting import (
     forget_walkers,
     marked,
 )
-from rtrec.models.nearline.tables import NeighbourTable
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.models.params import Params, to_params
 from rtrec.models.published import Published
 from rtrec.models.ranker import empty_lessons, fill_scale, moment_of, new_ranker, ranker_of, weights_at
@@ -193,7 +193,7 @@ class Blend:
                 trend = self._items.trend_item[half_life, : self._items.trend_size[half_life]]
                 if gone[trend].any():
                     self._find_hottest(half_life)
-            self._nearline = published.forgotten(self._nearline, items)
+        self._nearline = published.forgotten(self._nearline, items, forgetting.walkers)
         self._users = forget_pairs(self._users, users, items)
 
     def change(self, settings: Settings) -> None:
@@ -264,6 +264,7 @@ class Blend:
         if k < 1:
             raise ValueError(f"a list has at least one place; got k={k}")
         user = self.row_of(user_num)
+        walker = user_num * self.n_shards + self.shard if user < self.n_users else -1
         scale = np.empty(len(self.ranker.weight))
         fill_scale(self.ranker, scale)
         weights = self.weights_for(user, now)
@@ -282,6 +283,7 @@ class Blend:
             # As a step has them: for other types the kernels would be compiled a second time, in the midst of
             # a live run.
             np.int32(user),
+            walker,
             float(now),
             racing,
             lists,
@@ -304,8 +306,13 @@ class Blend:
             return NeighbourTable(items.near_item, items.near_weight, items.near_size), items.total
         if source == "transitions":
             return NeighbourTable(items.next_item, items.next_weight, items.next_size), items.next_total
-        table = self.nearline.get(source)
-        return None if table is None else (table, None)
+        table = dict(zip(SLOTS, self._nearline.rows, strict=True)).get(source)
+        return None if table is None or not table.n_items else (table, None)
+
+    def vectors(self, source: str) -> VectorTable | None:
+        """Return the vectors behind a feature's source; None for another source, or where there are none."""
+        table = dict(zip(map(vector_source, SLOTS), self._nearline.vectors, strict=True)).get(source)
+        return None if table is None or not table.n_items else table
 
     def weights_for(self, user: int, now: float) -> Floats:
         """Return the ranker's weights as they hold for a row of users at time ``now``, ``(feature,)``."""

@@ -30,6 +30,7 @@ from rtrec.declared import (
     SLOTS,
     TRAIL_RING,
     TRAIL_SUPPORT,
+    vector_source,
 )
 from rtrec.models.crosses import Together, empty_together
 from rtrec.models.jit import kernel
@@ -38,7 +39,7 @@ from rtrec.models.published import Nearline
 from rtrec.models.tables import N_HALF_LIVES, SMOOTHING, SOURCE_POWER
 from rtrec.models.trails import AFTER, VISITS, add_votes
 from rtrec.models.users import RING_CAPACITY, may_get
-from rtrec.types import Ints, Nums
+from rtrec.types import Ints, Nums, Singles
 
 N_SLOTS = len(SLOTS)
 
@@ -55,6 +56,7 @@ class Workspace(NamedTuple):
     features: np.ndarray  # (feature, candidate) float32
     score: np.ndarray  # (candidate,) float32
     chance: np.ndarray  # (candidate,) float32, softmax of the scores
+    vector: Singles  # (axis,) of the user, in the table at hand
     together: Together
 
 
@@ -70,8 +72,9 @@ def active_features(params: Params, nearline: Nearline) -> np.ndarray:
         "daypart": params.use_daypart,
         "catalogue": params.use_catalogue,
     }
-    for slot, is_on, table in zip(SLOTS, params.use_slot, nearline.rows, strict=True):
-        speaks[slot] = is_on and table.n_items > 0
+    for place, (slot, is_on) in enumerate(zip(SLOTS, params.use_slot, strict=True)):
+        speaks[slot] = is_on and nearline.rows[place].n_items > 0
+        speaks[vector_source(slot)] = is_on and params.use_vectors and nearline.vectors[place].n_items > 0
     return np.array([speaks[feature.source] for feature in FEATURES])
 
 
@@ -90,6 +93,7 @@ def empty_workspace(item_capacity: int, params: Params, row_length: int, nearlin
         features=np.zeros((N_FEATURES, n_candidates), np.float32),
         score=np.zeros(n_candidates, np.float32),
         chance=np.zeros(n_candidates, np.float32),
+        vector=np.zeros(max(table.found.shape[1] for table in nearline.vectors), np.float32),
         together=empty_together(),
     )
 

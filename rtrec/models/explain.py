@@ -3,8 +3,8 @@
 Each feature brings its weight x value, and what the crosses make of it at this very place
 (:func:`rtrec.models.crosses.contributions`); what they add by the moment alone is a part of its own. All are
 relative to the average candidate (a softmax does not see what all candidates share), and sum to the item's
-score above the average exactly. For the neighbour tables the evidence is which of the user's own items
-brought the opinion.
+score above the average exactly. For tables the evidence is which of the user's own items brought the
+opinion: by their rows, or by their part of the product of vectors.
 """
 
 from __future__ import annotations
@@ -110,19 +110,31 @@ def _largest_first(parts):
 
 
 def _evidence(source, blend, history, item):
-    """Return the user's items whose rows in a neighbour table speak most for ``item``, strongest first."""
-    rows = blend.neighbours(source)
-    if rows is None:
+    """Return the user's items that speak most for ``item`` in a table, strongest first."""
+    opinion_of = _opinions(source, blend, item)
+    if opinion_of is None:
         return ()
-    table, totals = rows
     opinions: dict[int, float] = {}
     for age, last in enumerate(history[: blend.settings.ring_length]):
+        opinions[last] = opinions.get(last, 0.0) + blend.settings.ring_decay**age * opinion_of(last)
+    speaking = [last for last, opinion in opinions.items() if opinion > 0.0]
+    return tuple(sorted(speaking, key=lambda last: -opinions[last])[:_MOST_EVIDENCE])
+
+
+def _opinions(source, blend, item):
+    """Return what tells how much an item of the user speaks for ``item``; None for no table."""
+    vectors, rows = blend.vectors(source), blend.neighbours(source)
+
+    def by_vectors(last):
+        known = max(last, item) < vectors.n_items
+        return float(vectors.given[last] @ vectors.found[item]) if known else 0.0
+
+    def by_rows(last):
+        table, totals = rows
         if last >= table.n_items:  # not yet published
-            continue
+            return 0.0
         place = np.flatnonzero(table.item[last, : table.size[last]] == item)
-        if len(place):
-            norm = blend.settings.ring_decay**age
-            if totals is not None:
-                norm *= (totals[last] + SMOOTHING) ** -SOURCE_POWER
-            opinions[last] = opinions.get(last, 0.0) + norm * float(table.weight[last, place[0]])
-    return tuple(sorted(opinions, key=lambda last: -opinions[last])[:_MOST_EVIDENCE])
+        norm = 1.0 if totals is None else (totals[last] + SMOOTHING) ** -SOURCE_POWER
+        return norm * float(table.weight[last, place[0]]) if len(place) else 0.0
+
+    return by_vectors if vectors is not None else by_rows if rows is not None else None

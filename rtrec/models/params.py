@@ -27,6 +27,7 @@ class Params(NamedTuple):
     use_catalogue: bool
     use_crosses: bool
     use_slot: tuple[bool, ...]  # in the order of rtrec.declared.SLOTS
+    use_vectors: bool
     cold_items: bool
     repeat: bool
     kind_weight: tuple[float, ...]
@@ -55,6 +56,7 @@ def to_params(settings: Settings) -> Params:
         use_catalogue=settings.use_catalogue,
         use_crosses=settings.use_crosses,
         use_slot=tuple(getattr(settings, f"use_{slot}") for slot in SLOTS),
+        use_vectors=settings.use_vectors,
         cold_items=settings.cold_items,
         repeat=settings.repeat,
         kind_weight=settings.kind_weights(),

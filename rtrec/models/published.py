@@ -16,29 +16,45 @@ from rtrec.declared import SLOTS
 from rtrec.errors import CorruptionError
 from rtrec.models.arrays import leaves, made_of
 from rtrec.models.forgetting import without_neighbours
-from rtrec.models.nearline.tables import NeighbourTable, empty_table
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable, empty_table
 from rtrec.types import Nums
 
-Published: TypeAlias = NeighbourTable
 
+class VectorRows(NamedTuple):
+    """A vector table: its nearest items as rows, which bring candidates, and what it says of any."""
+
+    rows: NeighbourTable
+    vectors: VectorTable
+
+    @property
+    def n_items(self) -> int:
+        """Return how many items have a row."""
+        return self.rows.n_items
+
+
+Published: TypeAlias = NeighbourTable | VectorRows
+
+_NO_ROWS = empty_table(0, 1)
+_NO_VECTORS = VectorTable(*(np.zeros((0, 1), np.float32) for _ in VectorTable._fields))
 #: An empty one of every kind: the names of its arrays, and their axes, tell it from the others.
-KINDS: tuple[Published, ...] = (empty_table(0, 1),)
+KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS))
 
 
 class Nearline(NamedTuple):
     """All that is published, empty where nothing is: one argument of the kernel."""
 
     rows: tuple[NeighbourTable, ...]  # in the order of rtrec.declared.SLOTS
+    vectors: tuple[VectorTable, ...]  # likewise; without items where only rows are published
 
 
 def empty_nearline() -> Nearline:
     """Return a bundle in which nothing is published."""
-    return Nearline(rows=(empty_table(0, 1),) * len(SLOTS))
+    return Nearline(rows=(_NO_ROWS,) * len(SLOTS), vectors=(_NO_VECTORS,) * len(SLOTS))
 
 
 def nothing_for(slot: str) -> Published:
     """Return what clears a slot when it is published there."""
-    return empty_table(0, 1)  # which any slot takes so far
+    return _NO_ROWS  # which any slot takes so far
 
 
 def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
@@ -53,27 +69,46 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
     place = tuple(SLOTS).index(slot)
     match value:
         case NeighbourTable():
-            # Stored, weights may be float16.
-            table = value._replace(weight=value.weight.astype(np.float32, copy=False))
-            return nearline._replace(rows=_with(nearline.rows, place, table))
+            return _placed(nearline, place, value, _NO_VECTORS)
+        case VectorRows(rows, vectors):
+            return _placed(nearline, place, rows, vectors)
 
 
 def by_slot(nearline: Nearline) -> dict[str, Published]:
     """Return what is published by slot, without the empty slots."""
-    return {slot: table for slot, table in zip(SLOTS, nearline.rows, strict=True) if table.n_items > 0}
+    found: dict[str, Published] = {}
+    for slot, rows, vectors in zip(SLOTS, nearline.rows, nearline.vectors, strict=True):
+        if vectors.n_items > 0:
+            found[slot] = VectorRows(rows, vectors)
+        elif rows.n_items > 0:
+            found[slot] = rows
+    return found
 
 
-def without_items(value: Published, nums: Nums) -> Published:
-    """Return a published thing that says nothing of some items; a copy, unless it never did."""
+def without(value: Published, items: Nums, walkers: Nums) -> Published:
+    """Return a published thing that says nothing of some items and users; a copy, unless it never did.
+
+    Parameters
+    ----------
+    walkers
+        Numbers of users among those of all shards.
+    """
     match value:
         case NeighbourTable():
-            return without_neighbours(value, nums)
+            return without_neighbours(value, items)
+        case VectorRows(rows, (found, given, user)):
+            return VectorRows(
+                without_neighbours(rows, items),
+                VectorTable(
+                    _cleared(found, items, 0.0), _cleared(given, items, 0.0), _cleared(user, walkers, np.nan)
+                ),
+            )
 
 
-def forgotten(nearline: Nearline, nums: Nums) -> Nearline:
-    """Return the bundle in which nothing speaks of some items."""
+def forgotten(nearline: Nearline, items: Nums, walkers: Nums) -> Nearline:
+    """Return the bundle in which nothing speaks of some items and users."""
     for slot, value in by_slot(nearline).items():
-        nearline = placed(nearline, slot, without_items(value, nums))
+        nearline = placed(nearline, slot, without(value, items, walkers))
     return nearline
 
 
@@ -82,6 +117,8 @@ def n_items_of(value: Published) -> int:
     match value:
         case NeighbourTable():
             return max(value.n_items, int(value.item.max(initial=-1)) + 1)
+        case VectorRows(rows, vectors):
+            return max(n_items_of(rows), vectors.n_items)
 
 
 def to_arrays(value: Published, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
@@ -128,9 +165,41 @@ def _misfit(value: Published) -> str:
     """Say what in a published thing does not fit together; empty if all does."""
     match value:
         case NeighbourTable(item, weight, size):
-            fits = item.shape == weight.shape and len(item) == len(size)
-            said = f"got {item.shape}, {weight.shape}, {size.shape}"
-            return "" if fits else f"expected a table's item and weight of one shape and a size a row; {said}"
+            if item.shape == weight.shape and len(item) == len(size):
+                return ""
+            said = f"{item.shape}, {weight.shape}, {size.shape}"
+            return f"expected a table's item and weight of one shape and a size a row; got {said}"
+        case VectorRows(rows, (found, given, user)):
+            if found.shape == given.shape and found.shape[1] == user.shape[1]:
+                return _misfit(rows)
+            said = f"{found.shape}, {given.shape}, {user.shape}"
+            return f"expected vectors found and given of one shape, and users of the same length; got {said}"
+
+
+def _placed(nearline: Nearline, place: int, rows: NeighbourTable, vectors: VectorTable) -> Nearline:
+    """Return the bundle with a table in its place, in the types that kernels were compiled for.
+
+    Stored, numbers may be float16, or arrays that cannot be written.
+    """
+    rows = NeighbourTable(*map(_plain, rows, (np.int32, np.float32, np.int32)))
+    vectors = VectorTable(*(_plain(array, np.float32) for array in vectors))
+    return nearline._replace(
+        rows=_with(nearline.rows, place, rows), vectors=_with(nearline.vectors, place, vectors)
+    )
+
+
+def _plain(array: np.ndarray[Any, Any], dtype: type[np.generic]) -> np.ndarray[Any, Any]:
+    return np.require(array, dtype, ["C_CONTIGUOUS", "WRITEABLE", "ENSUREARRAY"])
+
+
+def _cleared(rows: np.ndarray[Any, Any], nums: Nums, blank: float) -> np.ndarray[Any, Any]:
+    """Return the rows with some of them blank; a copy, unless they are not there."""
+    nums = nums[nums < len(rows)]
+    if not len(nums):
+        return rows
+    rows = np.array(rows)
+    rows[nums] = blank
+    return rows
 
 
 def _with(slots: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:

@@ -11,8 +11,8 @@ from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.nearest import Nearest, find_nearest
-from rtrec.models.nearline.tables import VectorTable
+from rtrec.models.nearline.nearest import Nearest
+from rtrec.models.nearline.publishing import publishable
 from rtrec.models.published import Published
 from rtrec.settings import Settings
 from rtrec.types import Forgetting, NumberedEvents
@@ -112,11 +112,10 @@ class BuiltIn:
                 model.fit(history)
             else:
                 model.update(history, self._n_fitted)
-            table = model.table()
-            if isinstance(table, VectorTable):
-                self.nearest[slot] = find_nearest(table, self.blend.settings.row_length)
-                table = self.nearest[slot].rows
-            self.blend.publish(slot, table)
+            value, nearest = publishable(model.table(), self.blend.settings.row_length)
+            if nearest is not None:
+                self.nearest[slot] = nearest
+            self.blend.publish(slot, value)
         self._n_fitted = history.n_events
 
     def start_testing(self) -> None:

@@ -21,6 +21,7 @@ from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.nearline.ease import EASE
+from rtrec.models.nearline.ials import IALS
 from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.single import BuiltIn
 from rtrec.models.snapshot import list_snapshots, read_snapshot
@@ -30,6 +31,8 @@ from tests.engine.test_live import N_TESTED, N_WARM, assert_same, feed, finished
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 EASE_HISTORY = {"history": Recipe("ease", {"ridge": 20.0})}
+#: Publishes vectors beside rows.
+IALS_HISTORY = {"history": Recipe("ials", {"n_factors": 8, "sweeps": 2})}
 WAITING = RefitPlan(EASE_HISTORY, every=1300, wait=True)
 
 
@@ -60,6 +63,23 @@ def test_a_run_that_waits_finds_what_the_same_refits_give_outside(undisturbed: L
     plain.test_then_learn(events.part(0, N_WARM), k=10)
     without = plain.test_then_learn(events.part(N_WARM, N_WARM + N_TESTED), k=10)
     assert not np.array_equal(without, ranks)
+
+
+def test_a_run_hears_the_vectors_of_a_model_as_well_as_its_rows(tmp_path: Path) -> None:
+    with live(tmp_path, refits=RefitPlan(IALS_HISTORY, every=1300, wait=True)) as run:
+        summary = finished(run).summary()
+        rows_alone = run.preview({"use_vectors": False}, n_events=4000).result(60)
+    events = number_events(feed().stream.events(N_WARM + N_TESTED), Vocabulary(), Vocabulary())
+    model = IALS(n_factors=8, sweeps=2)
+    outside = BuiltIn("default", Settings(), nearline={"history": model}, refit_every=1300)
+    outside.test_then_learn(events.part(0, N_WARM), k=10)
+    ranks = outside.test_then_learn(events.part(N_WARM, N_WARM + N_TESTED), k=10)
+    assert summary["hr@10"] == np.mean(ranks[ranks != UNTESTED] > 0)
+    changed, as_it_is = rows_alone.totals.hit_rate().tolist()
+    assert as_it_is == summary["hr@10"] != changed
+    arrays = state(tmp_path)
+    for name, array in model.table()._asdict().items():
+        np.testing.assert_array_equal(arrays[f"items/nearline/history/vectors/{name}"], array)
 
 
 def test_an_update_goes_on_from_the_last_fit(undisturbed: LiveRun) -> None:
@@ -109,18 +129,22 @@ def fail(*_: Any, **__: Any) -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize(
+    ("recipes", "size", "wait"),
+    [(EASE_HISTORY, "size", True), (EASE_HISTORY, "size", False), (IALS_HISTORY, "rows/size", True)],
+    ids=["rows", "rows, not waiting", "vectors"],
+)
 def test_replays_from_before_and_after_a_publication_come_to_the_same_state(
-    tmp_path: Path, shards: int, wait: bool
+    tmp_path: Path, shards: int, recipes: dict[str, Recipe], size: str, wait: bool
 ) -> None:
-    plan = RefitPlan(EASE_HISTORY, every=700, wait=wait)
+    plan = RefitPlan(recipes, every=700, wait=wait)
     with live(tmp_path, refits=plan, shards=shards, batch_events=130, snapshot_every=1500) as run:
         expected = finished(run).summary()
     with closing(Deployment(tmp_path).open_log(mode="read")) as log:
         # How many are done in time depends on the machine where nobody waits; one at least is.
         assert len(log.controls()) in ([5] if wait else range(1, 6))
     before = state(tmp_path)
-    assert before["items/nearline/history/size"].any()
+    assert before[f"items/nearline/history/{size}"].any()
     for n_left in (2, 1, 0):  # of three: those after 1,500 and 3,000 events, and where it all began
         for newer in list_snapshots(tmp_path / "snapshots")[n_left:]:
             shutil.rmtree(newer)

@@ -92,7 +92,7 @@ def test_a_running_run_takes_the_table_though_no_event_comes_by(client, tmp_path
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-def test_vectors_become_rows_and_the_next_fit_goes_on(client, tmp_path: Path, shards: int) -> None:
+def test_vectors_come_with_rows_and_the_next_fit_goes_on(client, tmp_path: Path, shards: int) -> None:
     with run_on(tmp_path, N_FIRST, shards=shards):
         pass
     refit(tmp_path, client, "ials:n_factors=8")
@@ -107,13 +107,13 @@ def test_vectors_become_rows_and_the_next_fit_goes_on(client, tmp_path: Path, sh
     assert anew.about["how"] == "fitted"
     if shards == 1:
         history = Interactions.of(numbered(), Settings().kind_weights())
-        table = store.read("history", folder.name, found.seal)
+        rows, vectors = store.read("history", folder.name, found.seal)
         model = make_nearline("ials", n_factors=8)
         first = Interactions.of(numbered().part(0, N_FIRST), Settings().kind_weights())
         model.fit(first)
         model.update(history, first.n_events)
         expected = nearest_rows(model.table(), Settings().row_length)
-        for one, other in zip(table, expected, strict=True):
+        for one, other in zip((*rows, *vectors), (*expected, *model.table()), strict=True):
             np.testing.assert_array_equal(one, other)
 
 

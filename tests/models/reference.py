@@ -12,6 +12,8 @@ import numpy as np
 
 from rtrec.declared import CONTEXT, FEATURES
 from rtrec.models.crosses import MOST, new_crosses
+from rtrec.models.nearline.tables import VectorTable
+from rtrec.models.published import VectorRows
 from rtrec.models.ranker import FIRST_SQUARES
 from rtrec.models.tables import (
     CANDIDATE_POWER,
@@ -122,6 +124,8 @@ class Reference:
         self.moment_squares: dict[tuple[str, bool], dict[str, float]] = {}
         self.variance = dict.fromkeys(NAMES, 0.0)
         self.n_seen = 0
+        self.published: dict[str, VectorRows] = {}
+        self.gone: dict[str, tuple[set[int], set[int]]] = {}  # users and items forgotten since
         start = new_crosses()
         self.cross = start.weight.astype(float)  # (hidden, input)
         self.cross_squares = start.squared_gradient.astype(float)
@@ -176,6 +180,16 @@ class Reference:
                     sums(item)[f"{name}_support"] += decay * math.sqrt(norm * weight)
                     if age == 0:
                         sums(item)[f"{name}_last"] += norm * weight
+            for slot, (rows, _) in self.published.items():
+                _, gone = self.gone[slot]
+                if not getattr(self.settings, f"use_{slot}") or last >= rows.n_items or last in gone:
+                    continue
+                for place in range(int(rows.size[last])):
+                    item, opinion = int(rows.item[last, place]), decay * float(rows.weight[last, place])
+                    if item in self.events and item not in gone:
+                        values = sums(item)
+                        values[f"{slot}_ring"] += opinion
+                        values[f"{slot}_best"] = max(values[f"{slot}_best"], opinion)
         allowed = [item for item in self.events if self.may_get(user, item)]
         for half_life in self.half_lives if self.settings.use_trending else ():
             hottest = sorted(self.events, key=lambda item: (-self.decayed(item, now, half_life), item))
@@ -194,6 +208,10 @@ class Reference:
             values[f"{name}_root"] = math.sqrt(values[name])
         for name in ("near_support", "next_support"):
             values[name] *= (self.total(item) + SMOOTHING) ** (-CANDIDATE_POWER / 2.0)
+        for slot, (_, vectors) in self.published.items():
+            values[f"{slot}_ring_root"] = math.sqrt(values[f"{slot}_ring"])
+            if self.settings.use_vectors and getattr(self.settings, f"use_{slot}"):
+                values[f"{slot}_product"] = self.product(slot, vectors, user, item)
         values["trail_ring_root"] = math.sqrt(values["trail_ring"])
         if self.settings.use_trending:
             for name, half_life in zip(("heat_now", "heat_short", "heat_long"), self.half_lives, strict=True):
@@ -238,6 +256,27 @@ class Reference:
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
             values["had_idle"] = (1.0 + max(now - max(own), 0.0) / 3600.0) ** 0.25
+
+    def publish(self, slot: str, value: VectorRows) -> None:
+        self.published[slot], self.gone[slot] = value, (set(), set())
+
+    def product(self, slot: str, vectors: VectorTable, user: int, item: int) -> float:
+        gone_users, gone_items = self.gone[slot]
+        if item >= vectors.n_items or item in gone_items:
+            return 0.0
+        ring = self.ring.get(user, [])[: self.settings.ring_length]
+        known = [
+            (self.settings.ring_decay**age, last) for age, last in enumerate(ring) if last < vectors.n_items
+        ]
+        if known:
+            given = {last: vectors.given[last] * float(last not in gone_items) for _, last in known}
+            of_user = sum(decay * given[last].astype(float) for decay, last in known)
+            of_user /= sum(decay for decay, _ in known)
+        elif user < len(vectors.user) and user not in gone_users and not np.isnan(vectors.user[user, 0]):
+            of_user = vectors.user[user].astype(float)
+        else:
+            return 0.0
+        return float(of_user @ vectors.found[item])
 
     def root_age(self, item: int, now: float) -> float:
         first = min(then for then, weight in self.events[item] if weight > 0.0)
@@ -398,6 +437,9 @@ class Reference:
         ring.insert(0, item)
 
     def forget(self, users: set[int], items: set[int]) -> None:
+        for gone_users, gone_items in self.gone.values():
+            gone_users |= users
+            gone_items |= items
         for by_item in (
             self.events,
             self.near,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,9 @@ import pytest
 
 from rtrec.declared import FEATURES
 from rtrec.models.blend import Blend
+from rtrec.models.nearline.nearest import nearest_rows
+from rtrec.models.nearline.tables import VectorTable
+from rtrec.models.published import VectorRows
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Forgetting, NumberedEvents
 
@@ -42,6 +47,15 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
     )
 
 
+def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
+    """Return vectors with the three nearest items of each; every other user has a learned one."""
+    rng = np.random.default_rng(seed)
+    found, given, user = (rng.normal(size=(n, d)).astype(np.float32) for n in (n_items, n_items, 12))
+    user[::2] = np.nan
+    vectors = VectorTable(found, given, user)
+    return VectorRows(nearest_rows(vectors, 3), vectors)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -70,18 +84,48 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
-    check(settings, stream(500, n_items=60, seed=4), forget_every=0)
+    check(settings, stream(500, n_items=60, seed=4))
+
+
+#: One table knows most items, the other so few that many users are known by their learned vector.
+PUBLISHED = {
+    0: ("history", vector_rows(50, d=20, seed=1)),
+    100: ("own", vector_rows(2, d=3, seed=2)),
+    300: ("history", vector_rows(60, d=9, seed=3)),
+}
 
 
 @pytest.mark.parametrize(
-    "settings", [Settings(), Settings(row_length=10, repeat=True)], ids=["default", "short rows, repeats"]
+    "settings",
+    [
+        Settings(),
+        Settings(ring_length=3, ring_decay=0.5, repeat=True),
+        Settings(use_vectors=False),
+        Settings(use_own=False, use_crosses=False),
+    ],
+    ids=["default", "short rings", "rows alone", "one of two"],
 )
-def test_they_forget_alike(settings: Settings) -> None:
+def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) -> None:
+    check(settings, stream(500, n_items=60, seed=4), publish=PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("settings", "publish"),
+    [(Settings(), {}), (Settings(row_length=10, repeat=True), {}), (Settings(), PUBLISHED)],
+    ids=["default", "short rows, repeats", "published"],
+)
+def test_they_forget_alike(settings: Settings, publish: dict[int, tuple[str, VectorRows]]) -> None:
     """Numbers of users and items that were forgotten come again, as somebody else's."""
-    check(settings, stream(500, n_items=60, seed=5), forget_every=20)
+    check(settings, stream(500, n_items=60, seed=5), forget_every=20, publish=publish)
 
 
-def check(settings: Settings, events: NumberedEvents, *, forget_every: int) -> None:
+def check(
+    settings: Settings,
+    events: NumberedEvents,
+    *,
+    forget_every: int = 0,
+    publish: Mapping[int, tuple[str, VectorRows]] = MappingProxyType({}),
+) -> None:
     """Take both through the events, and compare all scores on the way."""
     blend, reference, rng = Blend(settings), _reference()(settings), np.random.default_rng(8)
     differ = 0
@@ -91,6 +135,10 @@ def check(settings: Settings, events: NumberedEvents, *, forget_every: int) -> N
             items = rng.choice(60, 4, replace=False).astype(np.int32)
             blend.forget(Forgetting(0, users, users, items))
             reference.forget(set(users.tolist()), set(items.tolist()))
+        if number in publish:
+            slot, value = publish[number]
+            blend.publish(slot, value)
+            reference.publish(slot, value)
         one = events.part(number, number + 1)
         user, item, now = int(one.user_num[0]), int(one.item_num[0]), float(one.timestamp[0])
         blend.make_room(user + 1, item + 1)
