@@ -1,9 +1,10 @@
 """What each table and group of features of the default recommender is worth, and what it costs.
 
-    python benchmarks/ablation.py --from DIR [--dataset NAME]... [--limit N] [--json]
+    python benchmarks/ablation.py --from DIR [--dataset NAME]... [--variant PART]... [--limit N] [--json]
 
 The protocol is that of ``rtrec evaluate``. The first row is the default as it is; each row after it has one
-thing less, or a nearline model more, fitted again every ``--refit-every`` events. The difference to the
+thing less, or a nearline model more, fitted again every ``--refit-every`` events. Vector models come twice:
+as the rows of their nearest items alone, and with the products of their vectors. The difference to the
 default is paired event by event. Speed is events a second, refits included; all variants run in turn in this
 one process, so the ratio of two of them is what counts.
 """
@@ -15,7 +16,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,7 @@ from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.ease import EASE
 from rtrec.models.nearline.ials import IALS
 from rtrec.models.nearline.item_knn import ItemKNN
+from rtrec.models.nearline.recipe import make_nearline
 from rtrec.models.nearline.texts import table_of_texts
 from rtrec.models.single import BuiltIn
 from rtrec.settings import Settings
@@ -43,6 +46,7 @@ class Variant(NamedTuple):
     history: Callable[[], NearlineModel] | None = None
 
 
+TWO_TOWER = partial(make_nearline, "two-tower")  # torch is imported when it is made
 VARIANTS = (
     Variant("default", {}),
     Variant("without co-occurrence", {"use_cooccurrence": False}),
@@ -56,7 +60,10 @@ VARIANTS = (
     Variant("without crosses (linear)", {"use_crosses": False}),
     Variant("with item-kNN of all history", {}, ItemKNN),
     Variant("with EASE of all history", {}, EASE),
+    Variant("with iALS of all history, rows alone", {"use_vectors": False}, IALS),
     Variant("with iALS of all history", {}, IALS),
+    Variant("with two towers of all history, rows alone", {"use_vectors": False}, TWO_TOWER),
+    Variant("with two towers of all history", {}, TWO_TOWER),
 )
 
 
@@ -77,12 +84,14 @@ def measure(
     ]
 
 
-def ablate(name: str, folder: Path, *, refit_every: int, limit: int | None) -> list[dict[str, Any]]:
-    """Return a row of figures for each variant on a data set."""
+def ablate(
+    name: str, folder: Path, variants: Sequence[Variant], *, refit_every: int, limit: int | None
+) -> list[dict[str, Any]]:
+    """Return a row of figures for each variant on a data set; the first is the default."""
     dataset = get_dataset(name)
     loaded, texts = load_events(load_source(dataset, folder / name)), item_texts(dataset, folder / name)
     rows, whole = [], None
-    for variant in VARIANTS:
+    for variant in variants:
         print(f"{name}: {variant.name}", file=sys.stderr)
         began = time.perf_counter()
         result = measure(variant, loaded, texts, refit_every=refit_every, limit=limit)
@@ -131,16 +140,21 @@ def main() -> None:
     parser.add_argument(
         "--dataset", action="append", help=f"may be repeated (default: {', '.join(DATASETS)})"
     )
+    parser.add_argument(
+        "--variant", action="append", help="only those with this in their name, and the default"
+    )
     parser.add_argument("--refit-every", type=int, default=5000, help="events between two nearline fits")
     parser.add_argument("--limit", type=int, help="test only so many events")
     parser.add_argument("--json", action="store_true", help="print one JSON line a variant")
     options = parser.parse_args()
+    wanted = [each for each in VARIANTS[1:] if any(part in each.name for part in options.variant or [""])]
+    variants = [VARIANTS[0], *wanted]
     if not options.json:
         print(about())
     with tempfile.TemporaryDirectory() as folder:
         for name in options.dataset or DATASETS:
             prepare(name, options.source, Path(folder))
-            rows = ablate(name, Path(folder), refit_every=options.refit_every, limit=options.limit)
+            rows = ablate(name, Path(folder), variants, refit_every=options.refit_every, limit=options.limit)
             print("\n".join(map(json.dumps, rows)) if options.json else f"\n{as_markdown(rows)}", flush=True)
 
 

@@ -1,7 +1,8 @@
 """The nearest items of a vector table as neighbour rows: exact, or by an index whose recall is measured.
 
-This is how a vector table becomes candidates and opinions of the kernel: a user who is the mean of what their
-items give scores an item as the mean of those items' rows does, as far as the rows reach.
+This is how a vector table brings candidates to the kernel: a user who is the mean of what their items give
+scores an item as the mean of those items' rows does, as far as the rows reach. What the vectors say exactly,
+of those and of all other candidates, is in :mod:`rtrec.models.products`.
 
 Exact rows take all products, so time grows with the square of the items. Above :data:`APPROXIMATE_ABOVE`
 items usearch walks a graph of near items instead (HNSW: Malkov, Yashunin 2018, over inner products as they
