@@ -6,6 +6,9 @@ neighbour's opinion before they are summed, so that it says how many of the user
 candidate; of published tables the strongest opinion counts beside the sum. The ranker decides which of them
 it believes. Logarithms that would be taken for every candidate
 are replaced by roots, which processors take eight at a time.
+
+Any of them can be switched off by its name (the setting ``without``). One that others are ``made_of`` is
+then still filled where one of those is on; it only has no opinion itself.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ class Feature(NamedTuple):
     source: str
     sentence: str
     start: float = 0.0  # the weight a new ranker gives it
+    made_of: str = ""  # the feature whose value this one is computed from
 
 
 #: Places for tables that are published from outside the stream, and what such a table says.
@@ -47,12 +51,19 @@ FEATURES: tuple[Feature, ...] = (
     Feature("next_support", "transitions", "comes next after many of the items this user had last"),
     Feature("trail_support", "trails", "was taken next by many who came the same way"),
     *(Feature(f"{slot}_best", slot, sentence) for slot, sentence in BEST.items()),
-    Feature("near_ring_root", "cooccurrence", "goes with the items this user had last"),
-    Feature("near_last_root", "cooccurrence", "goes with the very last item"),
-    Feature("next_ring_root", "transitions", "comes next after the items this user had last"),
-    Feature("next_last_root", "transitions", "comes next after the very last item"),
-    Feature("trail_ring_root", "trails", "was taken next by those who came the same way"),
-    *(Feature(f"{slot}_ring_root", slot, sentence) for slot, sentence in SLOTS.items()),
+    Feature("near_ring_root", "cooccurrence", "goes with the items this user had last", made_of="near_ring"),
+    Feature("near_last_root", "cooccurrence", "goes with the very last item", made_of="near_last"),
+    Feature(
+        "next_ring_root", "transitions", "comes next after the items this user had last", made_of="next_ring"
+    ),
+    Feature("next_last_root", "transitions", "comes next after the very last item", made_of="next_last"),
+    Feature(
+        "trail_ring_root", "trails", "was taken next by those who came the same way", made_of="trail_ring"
+    ),
+    *(
+        Feature(f"{slot}_ring_root", slot, sentence, made_of=f"{slot}_ring")
+        for slot, sentence in SLOTS.items()
+    ),
     Feature("heat_now", "popularity", "is popular this very hour"),
     Feature("heat_short", "popularity", "is popular these days"),
     Feature("heat_long", "popularity", "has been popular for a while", 0.1),
@@ -61,12 +72,22 @@ FEATURES: tuple[Feature, ...] = (
     Feature("idle", "catalogue", "has not been touched for long"),
     Feature("count_gap_last", "popularity", "is about as popular as the very last item"),
     Feature("count_gap_ring", "popularity", "is about as popular as the items this user had last"),
-    Feature("age_gap_last", "catalogue", "came into the catalogue about when the very last item did"),
     Feature(
-        "age_gap_ring", "catalogue", "came into the catalogue about when the items this user had last did"
+        "age_gap_last",
+        "catalogue",
+        "came into the catalogue about when the very last item did",
+        made_of="age",
+    ),
+    Feature(
+        "age_gap_ring",
+        "catalogue",
+        "came into the catalogue about when the items this user had last did",
+        made_of="age",
     ),
     Feature("value", "value", "usually comes with such a value (a price, a rating)"),
-    Feature("value_gap", "value", "usually comes with a value such as this user's events have"),
+    Feature(
+        "value_gap", "value", "usually comes with a value such as this user's events have", made_of="value"
+    ),
     Feature("daypart", "daypart", "is taken at this time of the day and week more than at others"),
     Feature("had", "user", "is something this user had before"),
     Feature("had_idle", "user", "was had by this user long ago"),

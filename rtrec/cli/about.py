@@ -34,18 +34,24 @@ def settings(chosen: SettingsOptions, json: Json = False) -> None:
 
     Example, to see what they add up to: `rtrec settings --settings mine.yaml --set ring_length=20`
     """
-    from rtrec.settings import ENVIRONMENT_PREFIX, declarations
+    from rtrec.settings import ENVIRONMENT_PREFIX, as_text, declarations
 
     in_force = read_settings(chosen).model_dump()
     if json:
         for each in declarations():
-            declared = each._asdict() | {"type": each.type.__name__, "value": in_force[each.name]}
+            declared = each._asdict() | {
+                "type": "names" if each.choices else each.type.__name__,
+                "value": in_force[each.name],
+            }
             print_json(declared | {"environment": ENVIRONMENT_PREFIX + each.name.upper()})
         return
     rows = []
     for each in declarations():
         value, bounds = in_force[each.name], "" if each.low is None else f"{each.low:g} to {each.high:g}"
-        shown = f"{value}" if value == each.default else f"{value} (default {each.default})"
+        if each.choices:
+            bounds = "names of features"
+        default = as_text(each.default) or "none"
+        shown = default if value == each.default else f"{as_text(value) or 'none'} (default {default})"
         rows.append([each.name, shown, bounds, each.unit, "yes" if each.live else "no", each.sentence])
     print_table(["setting", "value", "bounds", "unit", "live", "what it does"], rows, right=["value"])
 

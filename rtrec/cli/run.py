@@ -214,9 +214,13 @@ def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
     deployment = Deployment(home)
     if not deployment.exists:
         return
+    from rtrec.settings import as_text
+
     made_with = deployment.manifest["settings"]
-    asked = wanted.model_dump(exclude_unset=True)
-    ignored = [f"{name}={value}" for name, value in asked.items() if made_with.get(name, value) != value]
+    asked = wanted.model_dump(mode="json", exclude_unset=True)
+    ignored = [
+        f"{name}={as_text(value)}" for name, value in asked.items() if made_with.get(name, value) != value
+    ]
     if ignored:
         say(
             f"{home} goes on with its own settings, not with {', '.join(ignored)}: "

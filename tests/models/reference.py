@@ -185,6 +185,7 @@ class Reference:
         found = {item: values for item, values in found.items() if item in allowed}
         for item, values in found.items():
             self.fill(values, user, item, now)
+            values |= dict.fromkeys(self.settings.without, 0.0)  # what all have alike decides nothing
         return found
 
     def fill(self, values: dict[str, float], user: int, item: int, now: float) -> None:
