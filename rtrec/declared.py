@@ -40,6 +40,23 @@ BEST: dict[str, str] = {
     "own": "goes well with one of the items this user had last, says a table of your own",
 }
 
+#: The place for historical features (:mod:`rtrec.features.historical`), and the source of what they say.
+HISTORICAL = "historical"
+#: All places that something made outside the stream can take.
+PLACES: tuple[str, ...] = (*SLOTS, HISTORICAL)
+#: Historical features of an item, by their names there: in the order of the columns that are published.
+PAST: dict[str, str] = {
+    "events_7d": "had many events in the last week, as of when history was last read",
+    "events_30d": "had many events in the last month, as of when history was last read",
+    "events_90d": "had many events in the last three months, as of when history was last read",
+    "trend": "had more events in its last week than in its last three months",
+    "degree": "is had together with many other items",
+    "reach": "is had together with many items rather than with a few of them",
+    "pagerank": "lies where those end up who go from item to item",
+    "repeats": "is had again by those who had it",
+    "value_mean": "comes with a higher value (a price, a rating) than most items",
+}
+
 FEATURES: tuple[Feature, ...] = (
     Feature("near_ring", "cooccurrence", "goes with the items this user had last", 0.1),
     Feature("near_last", "cooccurrence", "goes with the very last item"),
@@ -91,6 +108,11 @@ FEATURES: tuple[Feature, ...] = (
     Feature("daypart", "daypart", "is taken at this time of the day and week more than at others"),
     Feature("had", "user", "is something this user had before"),
     Feature("had_idle", "user", "was had by this user long ago"),
+    *(Feature(f"past_{name}", HISTORICAL, sentence) for name, sentence in PAST.items()),
+    Feature(
+        "past_value_gap", HISTORICAL, "comes with such a value as this user's items have, in all history"
+    ),
+    Feature("cohort_lift", HISTORICAL, "is had more by users who use the catalogue as this one does"),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -125,6 +147,11 @@ VALUE_GAP = _NUMBERS["value_gap"]
 DAYPART = _NUMBERS["daypart"]
 HAD = _NUMBERS["had"]
 HAD_IDLE = _NUMBERS["had_idle"]
+FIRST_PAST = _NUMBERS[f"past_{next(iter(PAST))}"]
+N_PAST = len(PAST)
+PAST_VALUE = tuple(PAST).index("value_mean")  # the column that a user's own level is compared with
+PAST_VALUE_GAP = _NUMBERS["past_value_gap"]
+COHORT_LIFT = _NUMBERS["cohort_lift"]
 
 
 class Context(NamedTuple):

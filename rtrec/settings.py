@@ -81,6 +81,7 @@ class Settings(BaseModel):
     use_content: bool = _live(True, "Let a published table of what items are (content) have an opinion.")
     use_history: bool = _live(True, "Let a published table fitted on all history have an opinion.")
     use_own: bool = _live(True, "Let a published table of your own have an opinion.")
+    use_historical: bool = _live(False, "Let published historical features have an opinion.")
     without: tuple[str, ...] = _live(
         (),
         "Features that have no opinion, by name; what their tables bring stays among the candidates.",

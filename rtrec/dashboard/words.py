@@ -132,6 +132,7 @@ def setting_name(name: str) -> str:
         "use_content": "Content table",
         "use_history": "History table",
         "use_own": "Table of your own",
+        "use_historical": "Historical features",
         "without": "Features left out",
         "cold_items": "Items without an event",
         "repeat": "Repeat items",

@@ -235,7 +235,9 @@ class Driver:
         controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
         published = {}
         if controls:
-            published = await asyncio.to_thread(read_publications, self._tables, controls, self.ledger.items)
+            published = await asyncio.to_thread(
+                read_publications, self._tables, controls, self.ledger.numbering
+            )
         settings = self.ledger.change(controls)
         parts, forgetting = self.ledger.number(tables)
         n_warm = max(self.ledger.n_warm - self.ledger.n_events, 0)

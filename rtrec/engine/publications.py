@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rtrec.declared import SLOTS
+from rtrec.declared import PLACES
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
-from rtrec.events.roster import Roster
-from rtrec.models.published import Published, nothing_for, without_items
+from rtrec.events.numbering import Numbering
+from rtrec.models.published import Published, nothing_for, without
 from rtrec.models.table_store import TableStore
 
 PUBLISH, WITHDRAW = "publish", "withdraw"
@@ -31,9 +31,9 @@ def take_publication(
         If the control names no slot of this version of rtrec, or lacks what it should say.
     """
     body = control.body
-    if body.get("slot") not in SLOTS:
+    if body.get("slot") not in PLACES:
         raise CorruptionError(
-            f"control {control.offset}: slot {body.get('slot')!r}: expected one of {', '.join(SLOTS)}: "
+            f"control {control.offset}: slot {body.get('slot')!r}: expected one of {', '.join(PLACES)}: "
             "written by another version of rtrec"
         )
     left = {slot: table for slot, table in tables.items() if slot != body["slot"]}
@@ -49,11 +49,13 @@ def take_publication(
     return left | {table.slot: table}
 
 
-def read_publications(store: TableStore, controls: Iterable[Control], items: Roster) -> dict[str, Published]:
+def read_publications(
+    store: TableStore, controls: Iterable[Control], numbering: Numbering
+) -> dict[str, Published]:
     """Return what controls put in place, by slot; a slot that is cleared gets an empty one.
 
     Where several name a slot the last one counts, and only its version must be there. A table says nothing
-    of an item that was forgotten since the fit: another one may have its number by now.
+    of an item, or a user, that was forgotten since the fit: another one may have its number by now.
 
     Raises
     ------
@@ -65,12 +67,14 @@ def read_publications(store: TableStore, controls: Iterable[Control], items: Ros
         for control in controls
         if control.body.get("control") in (PUBLISH, WITHDRAW)
     }
-    return {
-        slot: nothing_for(slot)
-        if body["control"] == WITHDRAW
-        else without_items(store.read(slot, body["version"], body["seal"]), items.stale(body["n_events"]))
-        for slot, body in last.items()
-    }
+    found = {}
+    for slot, body in last.items():
+        if body["control"] == WITHDRAW:
+            found[slot] = nothing_for(slot)
+        else:
+            value = store.read(slot, body["version"], body["seal"])
+            found[slot] = without(value, *numbering.stale(body["n_events"]))
+    return found
 
 
 class Publication(NamedTuple):
@@ -114,7 +118,7 @@ def prune_tables(store: TableStore, controls: Sequence[Control], applied: int) -
         How many of them the oldest kept snapshot has taken.
     """
     deleted = []
-    for slot in SLOTS:
+    for slot in PLACES:
         records = [
             each for each in controls if each.body.get("control") == PUBLISH and each.body.get("slot") == slot
         ]

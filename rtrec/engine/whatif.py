@@ -26,7 +26,7 @@ from rtrec.engine.shard import Shard
 from rtrec.errors import InputError
 from rtrec.evaluation.comparison import Comparison, compare
 from rtrec.events.log import Control, EventLog
-from rtrec.events.roster import Roster
+from rtrec.events.numbering import Numbering
 from rtrec.models.base import Ranks
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.published import Published
@@ -107,7 +107,7 @@ def recent_past(
         if cut.seq > ledger.seq:
             break
         controls = log.controls(n_controls, cut.controls)
-        published.append(_tables_of(store, controls, old.items, ledger, n_events))
+        published.append(_tables_of(store, controls, old.numbering, ledger, n_events))
         parts, gone = old.numbering.number(read_cut(log, ends, cut), at)
         cuts.append(parts)
         forgetting.append(gone)
@@ -128,7 +128,7 @@ def recent_past(
 
 
 def _tables_of(
-    store: TableStore, controls: Sequence[Control], items: Roster, ledger: Ledger, n_events: int
+    store: TableStore, controls: Sequence[Control], numbering: Numbering, ledger: Ledger, n_events: int
 ) -> dict[str, Published]:
     """Return the tables that a cut put in place.
 
@@ -145,7 +145,7 @@ def _tables_of(
                 f"{body['slot']!r}, which is deleted: it was replaced before the oldest snapshot; "
                 f"replay fewer of the {ledger.n_events:,} events"
             )
-    return read_publications(store, controls, items)
+    return read_publications(store, controls, numbering)
 
 
 async def compare_settings(workers: Workers, past: RecentPast, changed: Settings) -> Comparison:

@@ -118,6 +118,18 @@ class Numbering:
             gone.append(users_gone)
         return parts, [_together(shard, gone, items_gone) for shard in range(n_shards)]
 
+    def stale(self, n_events: int) -> tuple[Nums, Nums]:
+        """Return the numbers of items, and of users over all shards, that meant others at so many events.
+
+        Or nobody yet, where they were given for the first time since.
+        """
+        n_shards = len(self.users)
+        walkers = [
+            users.stale(n_events) * np.int32(n_shards) + np.int32(shard)
+            for shard, users in enumerate(self.users)
+        ]
+        return self.items.stale(n_events), np.concatenate(walkers)
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all of it as arrays, for a snapshot."""
         arrays = {f"items/{name}": array for name, array in self.items.to_arrays().items()}

@@ -149,7 +149,7 @@ class Blend:
         Raises
         ------
         ValueError
-            If there is no such slot (:data:`rtrec.declared.SLOTS`).
+            If there is no such slot (:data:`rtrec.declared.PLACES`), or it takes another kind of thing.
         """
         self._nearline = published.placed(self._nearline, slot, value)
         self.make_room(0, published.n_items_of(value))
@@ -193,7 +193,7 @@ class Blend:
                 trend = self._items.trend_item[half_life, : self._items.trend_size[half_life]]
                 if gone[trend].any():
                     self._find_hottest(half_life)
-            self._nearline = published.forgotten(self._nearline, items)
+        self._nearline = published.forgotten(self._nearline, items, forgetting.walkers)
         self._users = forget_pairs(self._users, users, items)
 
     def change(self, settings: Settings) -> None:
@@ -285,6 +285,7 @@ class Blend:
             # As a step has them: for other types the kernels would be compiled a second time, in the midst of
             # a live run.
             np.int32(user),
+            user * self.n_shards + self.shard if user < self.n_users else -1,
             float(now),
             racing,
             lists,
@@ -308,7 +309,7 @@ class Blend:
         if source == "transitions":
             return NeighbourTable(items.next_item, items.next_weight, items.next_size), items.next_total
         table = self.nearline.get(source)
-        return None if table is None else (table, None)
+        return (table, None) if isinstance(table, NeighbourTable) else None
 
     def weights_for(self, user: int, now: float) -> Floats:
         """Return the ranker's weights as they hold for a row of users at time ``now``, ``(feature,)``."""

@@ -21,6 +21,7 @@ from rtrec.declared import (
     FEATURES,
     FIRST_BEST,
     FIRST_SLOT,
+    HISTORICAL,
     N_FEATURES,
     N_SUMS,
     NEAR_LAST,
@@ -81,6 +82,7 @@ def active_features(params: Params, without: Sequence[str], nearline: Nearline) 
     }
     for slot, is_on, table in zip(SLOTS, params.use_slot, nearline.rows, strict=True):
         speaks[slot] = is_on and table.n_items > 0
+    speaks[HISTORICAL] = params.use_historical and nearline.past.n_items > 0
     return np.array([speaks[feature.source] and feature.name not in without for feature in FEATURES])
 
 

@@ -22,6 +22,7 @@ from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_c
 from rtrec.models.filling import fill_context, fill_features
 from rtrec.models.jit import kernel
 from rtrec.models.lowering import lower_item
+from rtrec.models.past import fill_past
 from rtrec.models.ranker import (
     fill_scale,
     learn_ranker,
@@ -85,8 +86,21 @@ def step(
                 moment = moment_of(users.n_events[user], users.last_time[user], now)
                 weights_at(ranker, moment, weights)
                 crosses = ranker.crosses
+                walker = user * shard[1] + shard[0]
                 n = answer(
-                    work, tables, nearline, users, weights, crosses, params, scale, user, now, racing, lists
+                    work,
+                    tables,
+                    nearline,
+                    users,
+                    weights,
+                    crosses,
+                    params,
+                    scale,
+                    user,
+                    walker,
+                    now,
+                    racing,
+                    lists,
                 )
                 lessons.moment[event - start] = moment
                 for racer in range(len(racing)):
@@ -143,8 +157,11 @@ def teach_item(tables, params, now, item, weight, value, walker, before):
 
 
 @kernel
-def answer(work, tables, nearline, users, weights, crosses, params, scale, user, now, racing, lists):
-    """Write each racer's list for ``user``, -1 past its end; return the number of candidates."""
+def answer(work, tables, nearline, users, weights, crosses, params, scale, user, walker, now, racing, lists):
+    """Write each racer's list for ``user``, -1 past its end; return the number of candidates.
+
+    ``walker`` is the user's number among those of all shards, -1 for a stranger.
+    """
     n = 0
     if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS] or racing[TRAILS]:
         n = gather(work, tables, nearline, users, params, user)
@@ -152,6 +169,10 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
     pair, count, repeat = users.pair, users.pair_count, params.repeat
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
+        past = nearline.past
+        if params.use_historical and len(past.item_value) > 1:
+            value, lift, cohort, level = past.item_value, past.cohort_lift, past.user_cohort, past.user_level
+            fill_past(work.features, work.active, work.item, value, lift, cohort, level, walker, n)
         score(weights, scale, work.features, work.active, work.score, n)
         if params.use_crosses:
             fill_context(work.together.context, tables, users, params, user, now)

@@ -12,33 +12,35 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from rtrec.declared import SLOTS
+from rtrec.declared import HISTORICAL, PLACES, SLOTS
 from rtrec.errors import CorruptionError
 from rtrec.models.arrays import leaves, made_of
 from rtrec.models.forgetting import without_neighbours
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
+from rtrec.models.past import Past, misfit_of, no_past, without_known
 from rtrec.types import Nums
 
-Published: TypeAlias = NeighbourTable
+Published: TypeAlias = NeighbourTable | Past
 
 #: An empty one of every kind: the names of its arrays, and their axes, tell it from the others.
-KINDS: tuple[Published, ...] = (empty_table(0, 1),)
+KINDS: tuple[Published, ...] = (empty_table(0, 1), no_past())
 
 
 class Nearline(NamedTuple):
     """All that is published, empty where nothing is: one argument of the kernel."""
 
     rows: tuple[NeighbourTable, ...]  # in the order of rtrec.declared.SLOTS
+    past: Past
 
 
 def empty_nearline() -> Nearline:
     """Return a bundle in which nothing is published."""
-    return Nearline(rows=(empty_table(0, 1),) * len(SLOTS))
+    return Nearline(rows=(empty_table(0, 1),) * len(SLOTS), past=no_past())
 
 
 def nothing_for(slot: str) -> Published:
     """Return what clears a slot when it is published there."""
-    return empty_table(0, 1)  # which any slot takes so far
+    return no_past() if slot == HISTORICAL else empty_table(0, 1)
 
 
 def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
@@ -47,12 +49,14 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
     Raises
     ------
     ValueError
-        If there is no such slot (:data:`rtrec.declared.SLOTS`).
+        If there is no such slot (:data:`rtrec.declared.PLACES`), or it takes another kind of thing.
     """
-    _check_slot(slot)
-    place = tuple(SLOTS).index(slot)
+    _check_slot(slot, value)
     match value:
+        case Past():
+            return nearline._replace(past=value)
         case NeighbourTable():
+            place = tuple(SLOTS).index(slot)
             # Stored, weights may be float16.
             table = value._replace(weight=value.weight.astype(np.float32, copy=False))
             return nearline._replace(rows=_with(nearline.rows, place, table))
@@ -60,20 +64,27 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
 
 def by_slot(nearline: Nearline) -> dict[str, Published]:
     """Return what is published by slot, without the empty slots."""
-    return {slot: table for slot, table in zip(SLOTS, nearline.rows, strict=True) if table.n_items > 0}
+    every: dict[str, Published] = dict(zip(SLOTS, nearline.rows, strict=True))
+    every[HISTORICAL] = nearline.past
+    return {slot: value for slot, value in every.items() if value.n_items > 0}
 
 
-def without_items(value: Published, nums: Nums) -> Published:
-    """Return a published thing that says nothing of some items; a copy, unless it never did."""
+def without(value: Published, items: Nums, walkers: Nums) -> Published:
+    """Return a published thing that says nothing of some items and users; a copy, unless it never did.
+
+    Users are named by their numbers over all shards.
+    """
     match value:
         case NeighbourTable():
-            return without_neighbours(value, nums)
+            return without_neighbours(value, items)
+        case Past():
+            return without_known(value, items, walkers)
 
 
-def forgotten(nearline: Nearline, nums: Nums) -> Nearline:
-    """Return the bundle in which nothing speaks of some items."""
+def forgotten(nearline: Nearline, items: Nums, walkers: Nums) -> Nearline:
+    """Return the bundle in which nothing speaks of some items and users."""
     for slot, value in by_slot(nearline).items():
-        nearline = placed(nearline, slot, without_items(value, nums))
+        nearline = placed(nearline, slot, without(value, items, walkers))
     return nearline
 
 
@@ -82,6 +93,8 @@ def n_items_of(value: Published) -> int:
     match value:
         case NeighbourTable():
             return max(value.n_items, int(value.item.max(initial=-1)) + 1)
+        case Past():
+            return value.n_items
 
 
 def to_arrays(value: Published, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
@@ -131,12 +144,17 @@ def _misfit(value: Published) -> str:
             fits = item.shape == weight.shape and len(item) == len(size)
             said = f"got {item.shape}, {weight.shape}, {size.shape}"
             return "" if fits else f"expected a table's item and weight of one shape and a size a row; {said}"
+        case Past():
+            return misfit_of(value)
 
 
 def _with(slots: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
     return (*slots[:place], value, *slots[place + 1 :])
 
 
-def _check_slot(slot: str) -> None:
-    if slot not in SLOTS:
-        raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")
+def _check_slot(slot: str, value: Published) -> None:
+    if slot not in PLACES:
+        raise ValueError(f"slot {slot!r}: expected one of {', '.join(PLACES)}")
+    if isinstance(value, Past) != (slot == HISTORICAL):
+        taken = "historical features" if slot == HISTORICAL else "a table"
+        raise ValueError(f"slot {slot!r}: expected {taken}; got {type(value).__name__}")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtrec.declared import FEATURE_NAMES, FEATURES
+from rtrec.declared import FEATURE_NAMES, FEATURES, PAST
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import DEFAULT, RACERS
+from rtrec.models.past import Past
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Forgetting, NumberedEvents
 
@@ -100,6 +101,30 @@ def test_features_go_and_come_back_while_the_stream_runs() -> None:
         compare(blend, reference, events.part(150 * number, 150 * (number + 1)))
         assert blend.ranker.weight[off].tolist() == before.tolist()  # what has no opinion learns nothing
     assert blend.ranker.weight[FEATURE_NAMES.index("near_ring")] != before[0]
+
+
+@pytest.mark.parametrize("without", [(), ("past_value_mean", "past_trend", "cohort_lift")])
+def test_what_history_says_equals_the_reference(without: tuple[str, ...]) -> None:
+    """Half of the items and users are in history; a new version comes while the stream runs."""
+    rng = np.random.default_rng(8)
+    settings = Settings(use_historical=True, without=without)
+    events = stream(400, n_items=60, seed=7)
+    blend, reference = Blend(settings), _reference()(settings)
+    compare(blend, reference, events.part(0, 100))
+    for start in (100, 250):
+        item = rng.normal(0.0, 1.0, (31, len(PAST))).astype(np.float32)
+        lift = rng.normal(0.0, 1.0, (3, 31)).astype(np.float32)
+        lift[:, -1] = 0.0
+        cohort = np.append(rng.integers(0, 3, 6), -1).astype(np.int32)
+        level = np.append(rng.random(6), 0.5).astype(np.float32)
+        blend.publish("historical", Past(item, lift, cohort, level))
+        *known, missing = [dict(zip(PAST, map(float, row), strict=True)) for row in item]
+        reference.past_of_item, reference.past_missing = dict(enumerate(known)), missing
+        reference.past_of_user = {user: (int(cohort[user]), float(level[user])) for user in range(6)}
+        reference.lift = {(one, each): float(lift[one, each]) for one in range(3) for each in range(30)}
+        compare(blend, reference, events.part(start, start + 150), forget_every=40)
+    learned = [blend.ranker.weight[FEATURE_NAMES.index(name)] for name in ("past_degree", "past_value_gap")]
+    assert np.abs(learned).min() > 1e-3
 
 
 @pytest.mark.parametrize("racer", ["cooccurrence", "transitions", "trails"])
