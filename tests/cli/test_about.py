@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rtrec.declared import FEATURE_NAMES
 from rtrec.models.registry import MODELS
 from rtrec.settings import declarations
 from tests.cli.samples import json_lines
@@ -41,6 +42,15 @@ def test_flag_beats_environment_beats_file_beats_default(rtrec, tmp_path, monkey
 
 def test_a_changed_value_is_shown_beside_its_default(rtrec):
     assert "20 (default 10)" in rtrec("settings", "--set", "ring_length=20").stdout
+
+
+def test_features_are_listed_by_the_names_that_leave_them_out(rtrec):
+    lines = json_lines(rtrec("settings", "--features", "--set", "without=count", "--json").stdout)
+    assert [line["name"] for line in lines] == list(FEATURE_NAMES)
+    assert [line["name"] for line in lines if line["left_out"]] == ["count"]
+    table = rtrec("settings", "--features", "--set", "without=count").stdout
+    assert "is popular this very hour" in table
+    assert table.count("left out") == 1
 
 
 def test_features_left_out_are_shown_as_they_are_typed(rtrec, monkeypatch):
