@@ -7,6 +7,9 @@ candidate; of published tables the strongest opinion counts beside the sum, and 
 product. The ranker decides which of them it believes. Logarithms that would be taken for every candidate
 are replaced by roots, which processors take eight at a time. A new feature joins at the end
 (:func:`rtrec.models.crosses.new_crosses` says why).
+
+Any of them can be switched off by its name (the setting ``without``). One that others are ``made_of`` is
+then still filled where one of those is on; it only has no opinion itself.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ class Feature(NamedTuple):
     source: str
     sentence: str
     start: float = 0.0  # the weight a new ranker gives it
+    made_of: str = ""  # the feature whose value this one is computed from
 
 
 #: Places for tables that are published from outside the stream, and what such a table says.
@@ -50,6 +54,23 @@ def vector_source(slot: str) -> str:
     return f"{slot} vectors"
 
 
+#: The place for historical features (:mod:`rtrec.features.historical`), and the source of what they say.
+HISTORICAL = "historical"
+#: All places that something made outside the stream can take.
+PLACES: tuple[str, ...] = (*SLOTS, HISTORICAL)
+#: Historical features of an item, by their names there: in the order of the columns that are published.
+PAST: dict[str, str] = {
+    "events_7d": "had many events in the last week, as of when history was last read",
+    "events_30d": "had many events in the last month, as of when history was last read",
+    "events_90d": "had many events in the last three months, as of when history was last read",
+    "trend": "had more events in its last week than in its last three months",
+    "degree": "is had together with many other items",
+    "reach": "is had together with many items rather than with a few of them",
+    "pagerank": "lies where those end up who go from item to item",
+    "repeats": "is had again by those who had it",
+    "value_mean": "comes with a higher value (a price, a rating) than most items",
+}
+
 FEATURES: tuple[Feature, ...] = (
     Feature("near_ring", "cooccurrence", "goes with the items this user had last", 0.1),
     Feature("near_last", "cooccurrence", "goes with the very last item"),
@@ -61,12 +82,19 @@ FEATURES: tuple[Feature, ...] = (
     Feature("next_support", "transitions", "comes next after many of the items this user had last"),
     Feature("trail_support", "trails", "was taken next by many who came the same way"),
     *(Feature(f"{slot}_best", slot, sentence) for slot, sentence in BEST.items()),
-    Feature("near_ring_root", "cooccurrence", "goes with the items this user had last"),
-    Feature("near_last_root", "cooccurrence", "goes with the very last item"),
-    Feature("next_ring_root", "transitions", "comes next after the items this user had last"),
-    Feature("next_last_root", "transitions", "comes next after the very last item"),
-    Feature("trail_ring_root", "trails", "was taken next by those who came the same way"),
-    *(Feature(f"{slot}_ring_root", slot, sentence) for slot, sentence in SLOTS.items()),
+    Feature("near_ring_root", "cooccurrence", "goes with the items this user had last", made_of="near_ring"),
+    Feature("near_last_root", "cooccurrence", "goes with the very last item", made_of="near_last"),
+    Feature(
+        "next_ring_root", "transitions", "comes next after the items this user had last", made_of="next_ring"
+    ),
+    Feature("next_last_root", "transitions", "comes next after the very last item", made_of="next_last"),
+    Feature(
+        "trail_ring_root", "trails", "was taken next by those who came the same way", made_of="trail_ring"
+    ),
+    *(
+        Feature(f"{slot}_ring_root", slot, sentence, made_of=f"{slot}_ring")
+        for slot, sentence in SLOTS.items()
+    ),
     Feature("heat_now", "popularity", "is popular this very hour"),
     Feature("heat_short", "popularity", "is popular these days"),
     Feature("heat_long", "popularity", "has been popular for a while", 0.1),
@@ -75,16 +103,31 @@ FEATURES: tuple[Feature, ...] = (
     Feature("idle", "catalogue", "has not been touched for long"),
     Feature("count_gap_last", "popularity", "is about as popular as the very last item"),
     Feature("count_gap_ring", "popularity", "is about as popular as the items this user had last"),
-    Feature("age_gap_last", "catalogue", "came into the catalogue about when the very last item did"),
     Feature(
-        "age_gap_ring", "catalogue", "came into the catalogue about when the items this user had last did"
+        "age_gap_last",
+        "catalogue",
+        "came into the catalogue about when the very last item did",
+        made_of="age",
+    ),
+    Feature(
+        "age_gap_ring",
+        "catalogue",
+        "came into the catalogue about when the items this user had last did",
+        made_of="age",
     ),
     Feature("value", "value", "usually comes with such a value (a price, a rating)"),
-    Feature("value_gap", "value", "usually comes with a value such as this user's events have"),
+    Feature(
+        "value_gap", "value", "usually comes with a value such as this user's events have", made_of="value"
+    ),
     Feature("daypart", "daypart", "is taken at this time of the day and week more than at others"),
     Feature("had", "user", "is something this user had before"),
     Feature("had_idle", "user", "was had by this user long ago"),
     *(Feature(f"{slot}_product", vector_source(slot), sentence) for slot, sentence in PRODUCT.items()),
+    *(Feature(f"past_{name}", HISTORICAL, sentence) for name, sentence in PAST.items()),
+    Feature(
+        "past_value_gap", HISTORICAL, "comes with such a value as this user's items have, in all history"
+    ),
+    Feature("cohort_lift", HISTORICAL, "is had more by users who use the catalogue as this one does"),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -120,6 +163,11 @@ DAYPART = _NUMBERS["daypart"]
 HAD = _NUMBERS["had"]
 HAD_IDLE = _NUMBERS["had_idle"]
 FIRST_PRODUCT = _NUMBERS[f"{next(iter(SLOTS))}_product"]
+FIRST_PAST = _NUMBERS[f"past_{next(iter(PAST))}"]
+N_PAST = len(PAST)
+PAST_VALUE = tuple(PAST).index("value_mean")  # the column that a user's own level is compared with
+PAST_VALUE_GAP = _NUMBERS["past_value_gap"]
+COHORT_LIFT = _NUMBERS["cohort_lift"]
 
 
 class Context(NamedTuple):

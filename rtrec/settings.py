@@ -8,21 +8,25 @@ and takes effect at its offset); the others shape arrays and are fixed for the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from rtrec.declared import FEATURE_NAMES
 from rtrec.errors import InputError, nearest
 from rtrec.types import KINDS
 
 ENVIRONMENT_PREFIX = "RTREC_"
 
 
-def _live(default: Any, sentence: str, *, unit: str = "", **bounds: Any) -> Any:
-    return Field(default, description=sentence, json_schema_extra={"unit": unit, "live": True}, **bounds)
+def _live(
+    default: Any, sentence: str, *, unit: str = "", choices: tuple[str, ...] = (), **bounds: Any
+) -> Any:
+    extra: dict[str, Any] = {"unit": unit, "live": True, "choices": list(choices)}
+    return Field(default, description=sentence, json_schema_extra=extra, **bounds)
 
 
 def _fixed(default: Any, sentence: str, *, unit: str = "", **bounds: Any) -> Any:
@@ -80,6 +84,12 @@ class Settings(BaseModel):
     use_vectors: bool = _live(
         True, "Let published vectors have an opinion on every candidate, not only on the nearest items."
     )
+    use_historical: bool = _live(False, "Let published historical features have an opinion.")
+    without: tuple[str, ...] = _live(
+        (),
+        "Features that have no opinion, by name; what their tables bring stays among the candidates.",
+        choices=FEATURE_NAMES,
+    )
     cold_items: bool = _live(False, "Recommend items of the catalogue that have had no event yet.")
     repeat: bool = _live(False, "Recommend items the user has had before.")
     weight_view: float = _live(1.0, "Weight of a view in every count.", ge=-1.0, le=10.0)
@@ -134,6 +144,22 @@ class Settings(BaseModel):
         """
         return make_settings(self.model_dump() | changes)
 
+    @field_validator("without", mode="before")
+    @classmethod
+    def _read_without(cls, value: Any) -> tuple[str, ...]:
+        """Take names in any order, also as one text with commas; the same ones are equal settings."""
+        if value is None:  # a YAML key with nothing behind it
+            return ()
+        if isinstance(value, str):
+            value = [name for name in map(str.strip, value.split(",")) if name]
+        if not isinstance(value, Iterable):
+            raise ValueError("expected names of features, such as near_ring,heat_now")
+        names = list(value)
+        for name in names:
+            if name not in FEATURE_NAMES:
+                raise ValueError(f"there is no feature {name!r}{nearest(str(name), FEATURE_NAMES)}")
+        return tuple(name for name in FEATURE_NAMES if name in names)
+
     def kind_weights(self) -> tuple[float, ...]:
         """Return the weight of each kind, in the order of :data:`rtrec.types.KINDS`."""
         return tuple(getattr(self, f"weight_{kind}") for kind in KINDS)
@@ -149,6 +175,7 @@ class Declaration(NamedTuple):
     high: float | None
     unit: str
     live: bool
+    choices: tuple[str, ...]  # what it names any number of; empty for a number or a truth value
     sentence: str
 
 
@@ -158,6 +185,7 @@ def declarations() -> list[Declaration]:
     for name, field in Settings.model_fields.items():
         extra = field.json_schema_extra
         assert isinstance(extra, dict) and field.annotation is not None
+        choices = extra.get("choices")
         bounds = {type(rule).__name__: rule for rule in field.metadata}
         declared.append(
             Declaration(
@@ -168,6 +196,7 @@ def declarations() -> list[Declaration]:
                 high=getattr(bounds.get("Le"), "le", None),
                 unit=str(extra["unit"]),
                 live=bool(extra["live"]),
+                choices=tuple(str(each) for each in choices) if isinstance(choices, list) else (),
                 sentence=field.description or "",
             )
         )
@@ -184,7 +213,7 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     if unknown:
         raise InputError(f"unknown setting {unknown[0]!r}{nearest(unknown[0], Settings.model_fields)}")
     for name, value in values.items():
-        if isinstance(value, bool) and Settings.model_fields[name].annotation is not bool:
+        if isinstance(value, bool) and Settings.model_fields[name].annotation in (int, float):
             raise InputError(
                 f"setting {name!r}: expected a number; got the truth value {value} (YAML reads on, off, yes "
                 "and no as truth values)"
@@ -194,7 +223,17 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise InputError(f"setting {name!r}: {first['msg']}; got {first['input']!r}") from error
+        said = first["msg"].removeprefix("Value error, ")  # pydantic's words before those of a validator
+        raise InputError(f"setting {name!r}: {said}; got {first['input']!r}") from error
+
+
+def as_text(value: Any) -> str:
+    """Return a setting's value as one types it behind ``--set name=``.
+
+    >>> as_text(("near_ring", "count")), as_text(20)
+    ('near_ring,count', '20')
+    """
+    return ",".join(value) if isinstance(value, (tuple, list)) else f"{value}"
 
 
 def load_settings(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from rtrec.declared import FEATURE_NAMES
 from rtrec.errors import InputError
-from rtrec.settings import Settings, load_settings
+from rtrec.settings import Settings, declarations, load_settings, make_settings
 
 
 def write(folder: Path, content: str) -> Path:
@@ -45,6 +47,67 @@ def test_an_empty_file_changes_nothing(tmp_path, content):
 def test_a_file_that_names_no_settings_is_refused_by_what_it_says(tmp_path, content, words):
     with pytest.raises(InputError, match=words):
         load_settings(write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "count,near_ring",
+        " near_ring , count, ",
+        ("near_ring", "count"),
+        ["count", "near_ring", "count"],
+        {"near_ring", "count"},
+    ],
+)
+def test_features_are_left_out_by_names_in_any_form_and_order(written):
+    assert make_settings({"without": written}) == Settings(without=("near_ring", "count"))
+
+
+@pytest.mark.parametrize("nothing", ["", " , ", (), [], None])
+def test_nothing_left_out_is_the_default(nothing):
+    assert make_settings({"without": nothing}) == Settings()
+
+
+def test_what_is_left_out_survives_json():
+    settings = Settings(without=("near_ring", "heat_now"))
+    again = Settings(**json.loads(json.dumps(settings.model_dump())))
+    assert again == settings
+    assert again.without == ("near_ring", "heat_now")
+    assert settings.changed(ring_length=5).without == ("near_ring", "heat_now")
+
+
+@pytest.mark.parametrize("content", ["without: [heat_now, near_ring]", "without: near_ring,heat_now"])
+def test_a_file_leaves_out_features_by_a_list_or_a_text(tmp_path, content):
+    assert load_settings(write(tmp_path, content)).without == ("near_ring", "heat_now")
+
+
+def test_the_environment_leaves_out_features_and_a_flag_beats_it():
+    environ = {"RTREC_WITHOUT": "near_ring,heat_now"}
+    assert load_settings(environ=environ).without == ("near_ring", "heat_now")
+    assert load_settings(environ=environ, overrides={"without": ""}).without == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (
+            "near_rng",
+            r"'without': there is no feature 'near_rng'; did you mean 'near_ring'\?; got 'near_rng'",
+        ),
+        (["near_ring", "hot"], "there is no feature 'hot'"),
+        (True, "setting 'without': expected names of features, such as near_ring,heat_now; got True"),
+        (3, "expected names of features"),
+        ([3], "there is no feature 3"),
+    ],
+)
+def test_what_is_no_feature_cannot_be_left_out(value, words):
+    with pytest.raises(InputError, match=words):
+        make_settings({"without": value})
+
+
+def test_a_setting_that_names_things_declares_what_can_be_named():
+    choices = {each.name: each.choices for each in declarations() if each.choices}
+    assert choices == {"without": FEATURE_NAMES}
 
 
 def test_a_truth_value_is_one_where_it_is_meant(tmp_path):

@@ -47,6 +47,12 @@ def run(
         str, typer.Option(metavar="SLOT", help="refit: for which table of the blend.")
     ] = "history",
     anew: Annotated[bool, typer.Option("--anew", help="refit: forget what the last fit learned.")] = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish", help="features: also let the blend look at them, where use_historical is on."
+        ),
+    ] = False,
     scheduler: Scheduler = None,
     every: Annotated[
         str | None,
@@ -56,6 +62,8 @@ def run(
     """Run a job and print the file, or folder, it wrote.
 
     Example: `rtrec jobs run evaluate --home .rtrec/demo --every 1h`
+
+    To let the blend look at historical features: `rtrec jobs run features --publish --every 1h`
 
     To fit a model on all history, also while a run goes on: `rtrec jobs run refit --model ease --every 1h`
     """
@@ -80,6 +88,7 @@ def run(
                 progress=progress,
                 slot=slot,
                 anew=anew,
+                publish=publish,
             )
             report = job.run(request)
         typer.echo(report)

@@ -85,6 +85,17 @@ def run(
         int,
         typer.Option(min=1, max=MOST_EVENTS, rich_help_panel=_REFITS, help="Events between two refits."),
     ] = 5000,
+    historical: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_EVENTS,
+            metavar="EVERY",
+            rich_help_panel=_REFITS,
+            help="Recompute historical features every so many events; the blend looks at them with "
+            "--set use_historical=true.",
+        ),
+    ] = None,
     refit_wait: Annotated[
         bool,
         typer.Option(
@@ -143,6 +154,9 @@ def run(
 
     With a model of all history: `rtrec run clicks.csv --nearline history=ease --refit-every 20000`
 
+    With what all of history says of items and users: `rtrec run clicks.csv --historical 50000 --set
+    use_historical=true`
+
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
     from rtrec.cli.about import read_settings
@@ -151,7 +165,7 @@ def run(
     from rtrec.cli.inputs import find_input
     from rtrec.cli.watch import Page, conduct
 
-    recipes = parse_nearline(nearline or [])
+    recipes, paces = read_plan(nearline or [], historical)
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
@@ -186,7 +200,7 @@ def run(
             texts=texts,
             snapshot_every=snapshot_every,
             fresh=fresh,
-            refits=RefitPlan(recipes, every=refit_every, wait=refit_wait),
+            refits=RefitPlan(recipes, every=refit_every, wait=refit_wait, every_of=paces),
         )
 
     conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
@@ -214,15 +228,38 @@ def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
     deployment = Deployment(home)
     if not deployment.exists:
         return
+    from rtrec.settings import as_text
+
     made_with = deployment.manifest["settings"]
-    asked = wanted.model_dump(exclude_unset=True)
-    ignored = [f"{name}={value}" for name, value in asked.items() if made_with.get(name, value) != value]
+    asked = wanted.model_dump(mode="json", exclude_unset=True)
+    ignored = [
+        f"{name}={as_text(value)}" for name, value in asked.items() if made_with.get(name, value) != value
+    ]
     if ignored:
         say(
             f"{home} goes on with its own settings, not with {', '.join(ignored)}: "
             "change them in the dashboard, or start anew with --fresh",
             style="yellow",
         )
+
+
+def read_plan(nearline: Sequence[str], historical: int | None) -> tuple[dict[str, Recipe], dict[str, int]]:
+    """Return what to make beside the stream by slot, and every how many events where that is said for one.
+
+    Raises
+    ------
+    InputError
+        As :func:`parse_nearline`, or if historical features are asked for twice.
+    """
+    recipes = parse_nearline(nearline)
+    if historical is None:
+        return recipes, {}
+    from rtrec.declared import HISTORICAL
+    from rtrec.engine.fitting import FEATURES
+
+    if HISTORICAL in recipes:
+        raise InputError(f"--historical: --nearline {HISTORICAL}={FEATURES.model} asks for it too; keep one")
+    return recipes | {HISTORICAL: FEATURES}, {HISTORICAL: historical}
 
 
 def parse_nearline(texts: Sequence[str]) -> dict[str, Recipe]:

@@ -132,6 +132,7 @@ def tune(
 def _print(tuning: Tuning) -> None:
     from rtrec.jobs.tuning.result import row_of
     from rtrec.jobs.tuning.trials import in_order
+    from rtrec.settings import as_text
 
     names = [each.name for each in tuning.space]
     head = ["trial", tuning.label, "gain", "replayed", "", *names]
@@ -150,5 +151,6 @@ def _print(tuning: Tuning) -> None:
         shares = [[name, f"{share:.0%}"] for name, share in tuning.importances.items()]
         print_table(["setting", "explains"], shares, title="What mattered between trials", right=["explains"])
     if tuning.changes:
-        typer.echo("Best: " + " ".join(f"--set {name}={value}" for name, value in tuning.changes.items()))
+        best = " ".join(f"--set {name}={as_text(value)}" for name, value in tuning.changes.items())
+        typer.echo(f"Best: {best}")
     typer.echo(tuning.sentence())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rtrec.declared import FEATURES
+
 MISSING = "\u2013"
 TIMES = "\u00d7"
 MINUS = "\u2212"
@@ -131,11 +133,22 @@ def setting_name(name: str) -> str:
         "use_history": "History table",
         "use_own": "Table of your own",
         "use_vectors": "Published vectors",
+        "use_historical": "Historical features",
+        "without": "Features left out",
         "cold_items": "Items without an event",
         "repeat": "Repeat items",
     }
     plain = name.removeprefix("weight_").replace("_", " ")
     return known.get(name, sentence(plain))
+
+
+def feature_choices() -> dict[str, str]:
+    """Return the features by what a list of them shows: several say the same, so the name comes first.
+
+    >>> next(iter(feature_choices().items()))
+    ('near_ring: goes with the items this user had last', 'near_ring')
+    """
+    return {f"{each.name}: {each.sentence}": each.name for each in FEATURES}
 
 
 def setting_label(name: str) -> str:
@@ -153,9 +166,13 @@ def setting_value(value: Any, unit: str = "") -> str:
 
     >>> setting_value(True), setting_value(24.0, "hours"), setting_value(0.05)
     ('on', '24 hours', '0.05')
+    >>> setting_value(("near_ring", "count")), setting_value(())
+    ('near_ring, count', 'none')
     """
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
     text = _short(value).replace("-", MINUS)
     return f"{text} {unit}".rstrip()
 

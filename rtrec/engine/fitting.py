@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 
+from rtrec.declared import HISTORICAL
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_events
 from rtrec.errors import InputError
@@ -27,6 +28,13 @@ from rtrec.models.published import Published
 from rtrec.models.table_store import StoredVersion, TableStore, check_finite
 from rtrec.settings import Settings
 
+if TYPE_CHECKING:
+    from rtrec.features.historical.features import HistoricalFeatures
+    from rtrec.models.past import Past
+
+#: What fills the place of the historical features; it has no options.
+FEATURES = Recipe("features")
+
 
 @dataclass(frozen=True)
 class FitRequest:
@@ -37,7 +45,7 @@ class FitRequest:
     home
         The deployment; a worker on another machine must see it under the same path.
     slot
-        See :data:`rtrec.declared.SLOTS`.
+        See :data:`rtrec.declared.PLACES`.
     recipe
         The model and its options.
     seq, n_events
@@ -120,34 +128,101 @@ def fit(request: FitRequest) -> Fit:
     ValueError
         If the model learned something that is not finite; nothing is written then.
     """
+    check_recipe(request.slot, request.recipe)
     deployment, store = Deployment(request.home), TableStore(request.home)
-    model = request.recipe.make()
     with store.fitting(request.slot):
         found = store.find(request.slot, request.version)
         if found is not None:  # a run was killed before it could publish it
             return Fit(request.slot, request.version, found)
+        if request.slot == HISTORICAL:
+            return _recomputed(deployment, store, request)
+        model = request.recipe.make()
         began = time.perf_counter()
         history, forgotten_at = _history(deployment, request)
         how = _learn(model, history, store, request, forgotten_at)
         value, search = _published(model, request)
-        seconds = time.perf_counter() - began
-        about = {
-            "slot": request.slot,
-            "model": request.recipe.model,
-            "options": dict(request.recipe.options),
-            "made_by": request.made_by,
-            "how": how,
-            "seq": request.seq,
-            "n_events": request.n_events,
-            "n_learned": history.n_events,
-            "n_items": value.n_items,
-            "n_users": history.n_users,
-            "seconds": round(seconds, 3),
-            **search,
-        }
-        store.write_model(request.slot, request.version, model.to_arrays(), about)
-        stored = store.write(request.slot, request.version, value, about)
+        about = about_fit(
+            request,
+            how=how,
+            n_learned=history.n_events,
+            n_items=value.n_items,
+            n_users=history.n_users,
+            seconds=time.perf_counter() - began,
+        )
+        store.write_model(request.slot, request.version, model.to_arrays(), about | search)
+        stored = store.write(request.slot, request.version, value, about | search)
     return Fit(request.slot, request.version, stored)
+
+
+def about_fit(
+    request: FitRequest, *, how: str, n_learned: int, n_items: int, n_users: int, seconds: float
+) -> dict[str, Any]:
+    """Return what a version says of itself: what it was made for, by what, from how much."""
+    return {
+        "slot": request.slot,
+        "model": request.recipe.model,
+        "options": dict(request.recipe.options),
+        "made_by": request.made_by,
+        "how": how,
+        "seq": request.seq,
+        "n_events": request.n_events,
+        "n_learned": n_learned,
+        "n_items": n_items,
+        "n_users": n_users,
+        "seconds": round(seconds, 3),
+    }
+
+
+def check_recipe(slot: str, recipe: Recipe) -> None:
+    """Raise if there is no such model or option, or it makes nothing that the slot takes.
+
+    Raises
+    ------
+    InputError
+        Naming the slot, the model or the option that there is not.
+    """
+    if (slot == HISTORICAL) != (recipe.model == FEATURES.model):
+        raise InputError(
+            f"slot {slot!r} does not take {recipe.model!r}: slot {HISTORICAL!r} takes {FEATURES.model!r}, "
+            "and nothing else does"
+        )
+    if slot != HISTORICAL:
+        recipe.make()
+    elif recipe.options:
+        raise InputError(f"{recipe.model}: has no options; got {', '.join(recipe.options)}")
+
+
+def _recomputed(deployment: Deployment, store: TableStore, request: FitRequest) -> Fit:
+    """Compute the historical features up to the cut, and write what of them is published."""
+    from rtrec.engine.history import frame_up_to, part_to_publish, recompute  # takes a second to import
+
+    began, settings = time.perf_counter(), Settings(**request.settings)
+    with closing(deployment.open_log(mode="read")) as log:
+        ends = log.cuts()[: request.seq][-1].ends
+    if sum(ends) != request.n_events:
+        raise ValueError(f"expected {request.n_events:,} events up to cut {request.seq}, got {sum(ends):,}")
+    # Its Dask tasks come as one here: a task that waits for others holds its thread.
+    with dask.config.set({"scheduler": "synchronous", "dataframe.shuffle.method": "tasks"}):
+        frame = frame_up_to(deployment, ends, settings)
+        features = recompute(deployment, frame, ends, about={"seq": request.seq}).features
+    past = part_to_publish(deployment, features, request.seq, settings)
+    return keep_features(store, request, features, past, seconds=time.perf_counter() - began)
+
+
+def keep_features(
+    store: TableStore, request: FitRequest, features: HistoricalFeatures, past: Past, *, seconds: float
+) -> Fit:
+    """Write what is published of a version of the historical features."""
+    about = about_fit(
+        request,
+        how="computed",
+        n_learned=features.n_events,
+        n_items=past.n_items,
+        n_users=len(features.users),
+        seconds=seconds,
+    )
+    about |= {"features": features.version}
+    return Fit(request.slot, request.version, store.write(request.slot, request.version, past, about))
 
 
 def _history(deployment: Deployment, request: FitRequest) -> tuple[Interactions, int]:

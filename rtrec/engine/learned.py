@@ -80,6 +80,17 @@ def _still_known(
     return kept
 
 
+def learned_numbers(
+    log: EventLog, seq: int, settings: Settings, first_items: Iterable[str] = ()
+) -> Numbering:
+    """Return who had which number when all up to cut ``seq`` was learned; see :func:`learned_events`."""
+    numbering, n_read = Numbering(log.partitions, settings, first_items), 0
+    for tables in _steps(log, log.cuts()[:seq]):
+        numbering.number(tables, n_read)
+        n_read += sum(table.num_rows for table in tables)
+    return numbering
+
+
 def _steps(log: EventLog, cuts: Sequence[Cut]) -> Iterator[list[pa.Table]]:
     """Yield pieces of the log, a table a partition, that can be numbered one after the other."""
     if not cuts:

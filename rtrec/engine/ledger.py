@@ -102,9 +102,12 @@ class Ledger:
                     f"control {control.offset}: expected 'settings', 'publish' or 'withdraw', got "
                     f"{control.body.get('control')!r}: written by another version of rtrec"
                 )
-            before, changes = self.settings.model_dump(), control.body["changes"]
-            self.settings = self.settings.changed(**changes)
-            previous = {name: before[name] for name in changes}
+            before, self.settings = self.settings, self.settings.changed(**control.body["changes"])
+            # As settings have them: a record in the log knows no tuples, and may hold numbers as texts.
+            changes, previous = (
+                {name: getattr(each, name) for name in control.body["changes"]}
+                for each in (self.settings, before)
+            )
             self.changes.append(AppliedChange(control.offset, control.time, changes, previous, self.n_events))
         return self.settings if len(self.changes) > n_changes else None
 
@@ -150,10 +153,7 @@ class Ledger:
         ledger._count_items(snapshot.arrays("ledger/")["had_event"])
         ledger.history = MetricHistory.from_arrays(snapshot.arrays("history/"))
         ledger.drift = HitDrift.from_arrays(snapshot.arrays("drift/"))
-        ledger.changes = [
-            AppliedChange(**each | {"time": datetime.fromisoformat(each["time"])})
-            for each in manifest["changes"]
-        ]
+        ledger.changes = [_read_change(each) for each in manifest["changes"]]
         for each in manifest.get("tables", ()):
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
             ledger.tables[table.slot] = table
@@ -162,3 +162,13 @@ class Ledger:
         if manifest["last_time"] is not None:
             ledger.last_time = manifest["last_time"]
         return ledger
+
+
+def _read_change(written: Mapping[str, Any]) -> AppliedChange:
+    """Return a change from a manifest, in which tuples have become lists."""
+    values = {
+        field: {name: tuple(value) if isinstance(value, list) else value for name, value in each.items()}
+        for field, each in written.items()
+        if field in ("changes", "previous")
+    }
+    return AppliedChange(**{**written, **values, "time": datetime.fromisoformat(written["time"])})

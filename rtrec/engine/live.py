@@ -216,13 +216,13 @@ class LiveRun:
         """
         if n_events < 1:
             raise InputError(f"a replay needs at least one event; got n_events={n_events}")
-        self._check_changes(changes)
-        return self._ask(lambda session: session.preview(dict(changes), n_events))
+        checked = self._checked(changes)
+        return self._ask(lambda session: session.preview(checked, n_events))
 
     def apply(self, changes: Mapping[str, Any]) -> AppliedChange:
         """Change settings: a control record in the log, live from the next micro-batch on."""
-        self._check_changes(changes)
-        return self._ask(lambda session: session.apply(dict(changes))).result(timeout=60)
+        checked = self._checked(changes)
+        return self._ask(lambda session: session.apply(checked)).result(timeout=60)
 
     def undo(self, offset: int) -> AppliedChange:
         """Take back the change at ``offset`` of the control log, by another change.
@@ -317,11 +317,13 @@ class LiveRun:
         if status.phase in (Phase.FINISHED, Phase.STOPPED, Phase.FAILED):
             self._quiet.set()
 
-    def _check_changes(self, changes: Mapping[str, Any]) -> None:
+    def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changes as settings have them, in values that a record of the log can hold."""
         for name in changes:
             if name in FIXED:
                 raise InputError(f"setting {name!r} is fixed for the life of a deployment")
-        self.status().settings.changed(**changes)
+        changed = self.status().settings.changed(**changes)
+        return {name: getattr(changed, name) for name in changes}
 
     def _ask(self, question: Callable[[Session], Coroutine[Any, Any, _Result]]) -> Future[_Result]:
         if not self._ready.wait(60) or self._loop is None or self._session is None or self._ended.is_set():

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rtrec.declared import SLOTS
+from rtrec.declared import PLACES
 from rtrec.engine.status import PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
@@ -31,9 +31,9 @@ def take_publication(
         If the control names no slot of this version of rtrec, or lacks what it should say.
     """
     body = control.body
-    if body.get("slot") not in SLOTS:
+    if body.get("slot") not in PLACES:
         raise CorruptionError(
-            f"control {control.offset}: slot {body.get('slot')!r}: expected one of {', '.join(SLOTS)}: "
+            f"control {control.offset}: slot {body.get('slot')!r}: expected one of {', '.join(PLACES)}: "
             "written by another version of rtrec"
         )
     left = {slot: table for slot, table in tables.items() if slot != body["slot"]}
@@ -67,16 +67,14 @@ def read_publications(
         for control in controls
         if control.body.get("control") in (PUBLISH, WITHDRAW)
     }
-    return {
-        slot: nothing_for(slot)
-        if body["control"] == WITHDRAW
-        else without(
-            store.read(slot, body["version"], body["seal"]),
-            numbering.items.stale(body["n_events"]),
-            numbering.stale_walkers(body["n_events"]),
-        )
-        for slot, body in last.items()
-    }
+    found = {}
+    for slot, body in last.items():
+        if body["control"] == WITHDRAW:
+            found[slot] = nothing_for(slot)
+        else:
+            value = store.read(slot, body["version"], body["seal"])
+            found[slot] = without(value, *numbering.stale(body["n_events"]))
+    return found
 
 
 class Publication(NamedTuple):
@@ -120,7 +118,7 @@ def prune_tables(store: TableStore, controls: Sequence[Control], applied: int) -
         How many of them the oldest kept snapshot has taken.
     """
     deleted = []
-    for slot in SLOTS:
+    for slot in PLACES:
         records = [
             each for each in controls if each.body.get("control") == PUBLISH and each.body.get("slot") == slot
         ]

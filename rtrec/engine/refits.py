@@ -19,8 +19,8 @@ from typing import Any
 import structlog
 
 from rtrec.clock import utc_now
-from rtrec.declared import SLOTS
-from rtrec.engine.fitting import Fit, FitFailed, FitRequest, try_to_fit
+from rtrec.declared import PLACES
+from rtrec.engine.fitting import Fit, FitFailed, FitRequest, check_recipe, try_to_fit
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.status import Notice
 from rtrec.errors import InputError, WorkerLost, nearest
@@ -38,9 +38,11 @@ class RefitPlan:
     Attributes
     ----------
     recipes
-        By slot (:data:`rtrec.declared.SLOTS`).
+        By slot (:data:`rtrec.declared.PLACES`).
     every
         Events between two refits.
+    every_of
+        The same for slots that have a pace of their own.
     wait
         Hold the stream until a refit is published.
     """
@@ -48,6 +50,17 @@ class RefitPlan:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     every: int = 5000
     wait: bool = False
+    every_of: Mapping[str, int] = field(default_factory=dict)
+
+    def reached(self, slot: str, n_events: int) -> int:
+        """Return the number of events at which a refit of the slot fell due last; 0: at none yet."""
+        every = self.every_of.get(slot, self.every)
+        return n_events // every * every
+
+    def next_after(self, n_events: int) -> int:
+        """Return the number of events at which something falls due next."""
+        paces = [self.every_of.get(slot, self.every) for slot in self.recipes]
+        return min((n_events // every + 1) * every for every in paces)
 
     def check(self) -> None:
         """Raise if the plan cannot be carried out.
@@ -57,11 +70,12 @@ class RefitPlan:
         InputError
             Naming the slot, the model or the option that there is not.
         """
-        if not isinstance(self.every, int) or self.every < 1:
-            raise InputError(f"refits come every so many events, at least 1; got {self.every!r}")
+        for every in (self.every, *self.every_of.values()):
+            if not isinstance(every, int) or every < 1:
+                raise InputError(f"refits come every so many events, at least 1; got {every!r}")
         for slot, recipe in self.recipes.items():
             check_slot(slot)
-            recipe.make()
+            check_recipe(slot, recipe)
 
 
 def check_slot(slot: str) -> None:
@@ -72,8 +86,8 @@ def check_slot(slot: str) -> None:
     InputError
         Naming the nearest one.
     """
-    if slot not in SLOTS:
-        raise InputError(f"no slot {slot!r}{nearest(slot, SLOTS)}; there are {', '.join(SLOTS)}")
+    if slot not in PLACES:
+        raise InputError(f"no slot {slot!r}{nearest(slot, PLACES)}; there are {', '.join(PLACES)}")
 
 
 class Refits:
@@ -119,6 +133,7 @@ class Refits:
         self._clock = clock
         self._given_up = False
         self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._began_at: dict[str, int] = {}  # by slot, the events of the last refit
         self._one_at_a_time = asyncio.Lock()  # a bulk worker has room for what-if replays beside a fit
 
     @property
@@ -130,9 +145,8 @@ class Refits:
         """Take up the plan where the log stands: what a killed run left undone is due at once."""
         if not self._plan.recipes:
             return
-        self.due_at = self._next(ledger.n_events)
-        reached = self.due_at - self._plan.every
-        if reached and any(not self._has(ledger, slot, reached) for slot in self._plan.recipes):
+        self.due_at = self._plan.next_after(ledger.n_events)
+        if any(self._is_due(ledger, slot) for slot in self._plan.recipes):
             self.due_at = ledger.n_events
 
     async def begin(self, ledger: Ledger) -> None:
@@ -140,15 +154,18 @@ class Refits:
         if self._given_up:
             self.due_at, self.holds_the_stream = None, self._plan.wait
             return
-        self.due_at = self._next(ledger.n_events)
-        reached = self.due_at - self._plan.every
+        self.due_at = self._plan.next_after(ledger.n_events)
         for slot, recipe in self._plan.recipes.items():
             if slot in self._at_work:
-                _log.warning(
-                    "the last refit is still at work; this one is left out", slot=slot, events=ledger.n_events
-                )
-            elif not self._has(ledger, slot, reached):
+                if self._began_at[slot] < self._plan.reached(slot, ledger.n_events):
+                    _log.warning(
+                        "the last refit is still at work; this one is left out",
+                        slot=slot,
+                        events=ledger.n_events,
+                    )
+            elif self._is_due(ledger, slot):
                 request = self._request(ledger, slot, recipe)
+                self._began_at[slot] = request.n_events
                 task = self._at_work[slot] = asyncio.create_task(self._refit(request))
                 # Not by the task itself: cancelled before its first step it would never come to it.
                 task.add_done_callback(lambda _, slot=slot: self._at_work.pop(slot))  # type: ignore[misc]
@@ -172,18 +189,16 @@ class Refits:
         self.give_up()
         await self.settled()
 
-    def _next(self, n_events: int) -> int:
-        return (n_events // self._plan.every + 1) * self._plan.every
-
     def _request(self, ledger: Ledger, slot: str, recipe: Recipe) -> FitRequest:
         settings = ledger.settings.model_dump()
         return FitRequest(self._home, slot, recipe, ledger.seq, ledger.n_events, settings)
 
-    def _has(self, ledger: Ledger, slot: str, n_events: int) -> bool:
-        """Say whether the slot has a table made as the plan says, of at least so many events."""
-        table = ledger.tables.get(slot)
+    def _is_due(self, ledger: Ledger, slot: str) -> bool:
+        """Say whether a refit fell due for which the slot has no table yet, made as the plan says."""
+        reached, table = self._plan.reached(slot, ledger.n_events), ledger.tables.get(slot)
         made_by = self._request(ledger, slot, self._plan.recipes[slot]).made_by
-        return table is not None and table.made_by == made_by and table.n_events >= n_events
+        has = table is not None and table.made_by == made_by and table.n_events >= reached
+        return reached > 0 and not has
 
     async def _refit(self, request: FitRequest) -> None:
         try:

@@ -73,17 +73,6 @@ class Numbering:
         """Return how many events had been numbered when one last was; -1: never."""
         return max(each.forgotten_at for each in (*self.users, self.items))
 
-    def stale_walkers(self, n_events: int) -> Nums:
-        """Return which users' numbers over all shards meant somebody else when ``n_events`` were numbered.
-
-        See :meth:`rtrec.events.roster.Roster.stale`.
-        """
-        n_shards = len(self.users)
-        stale = [users.stale(n_events) for users in self.users]
-        return np.concatenate(
-            [nums * np.int32(n_shards) + np.int32(shard) for shard, nums in enumerate(stale)]
-        )
-
     def number(
         self, tables: Sequence[pa.Table], n_before: int, *, unit: int = 1
     ) -> tuple[list[NumberedEvents], list[tuple[Forgetting, ...]]]:
@@ -128,6 +117,18 @@ class Numbering:
             parts.append(_numbered(table, kind, user_num, item_num))
             gone.append(users_gone)
         return parts, [_together(shard, gone, items_gone) for shard in range(n_shards)]
+
+    def stale(self, n_events: int) -> tuple[Nums, Nums]:
+        """Return the numbers of items, and of users over all shards, that meant others at so many events.
+
+        Or nobody yet, where they were given for the first time since.
+        """
+        n_shards = len(self.users)
+        walkers = [
+            users.stale(n_events) * np.int32(n_shards) + np.int32(shard)
+            for shard, users in enumerate(self.users)
+        ]
+        return self.items.stale(n_events), np.concatenate(walkers)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all of it as arrays, for a snapshot."""

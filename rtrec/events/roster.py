@@ -215,6 +215,10 @@ class Roster:
             raise IndexError(f"number {num}: none of the {len(self):,} {self.what} has it")
         return each
 
+    def ids(self) -> list[str | None]:
+        """Return the id behind each number, None where nobody has it."""
+        return [each if self._nums.get(each) == num else None for num, each in enumerate(self._ids)]
+
     def free_numbers(self) -> Nums:
         """Return the numbers that were taken away and not given again."""
         return np.array(self._free, np.int32)

@@ -32,6 +32,8 @@ class JobRequest:
         Which place a table is published for.
     anew
         Fit from nothing, whatever the last fit learned.
+    publish
+        The job ``features``: also let the blend look at them.
     """
 
     home: Path
@@ -40,6 +42,7 @@ class JobRequest:
     progress: Progress | None = None
     slot: str = "history"
     anew: bool = False
+    publish: bool = False
 
 
 class Job(NamedTuple):

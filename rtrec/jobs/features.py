@@ -3,33 +3,41 @@
 Tasks read the Parquet history of the log, and what is not compacted yet from the log itself, up to where the
 log ended when the job began; a run may go on writing meanwhile. Features are as of a microsecond after the
 latest event among those, by event time: a log that is replayed from last year has features of last year.
+
+Asked to, it also publishes them as a table is published: what kernels read of them lies beside the tables,
+and a control record in the log says that it counts from there on.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import structlog
 
 from rtrec.clock import utc_now
+from rtrec.declared import HISTORICAL
+from rtrec.engine.deployment import Deployment
+from rtrec.engine.fitting import FEATURES, Fit, FitRequest, keep_features
+from rtrec.engine.history import frame_up_to, part_to_publish, recompute
 from rtrec.errors import InputError
 from rtrec.evaluation.markup import table
-from rtrec.features.historical.build import compute_features
 from rtrec.features.historical.cohorts import size_drift
 from rtrec.features.historical.declared import ITEM_FEATURES, USER_FEATURES
 from rtrec.features.historical.features import HistoricalFeatures
-from rtrec.features.historical.frame import frame_of_log, moment_after
 from rtrec.files import publish_text
 from rtrec.jobs.catalogue import JobRequest
 from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.findings import settings_now
 from rtrec.jobs.report_page import page
-from rtrec.models.historical import next_version, usable_features, write_features
+from rtrec.models.table_store import TableStore
+from rtrec.settings import Settings
 
 _DASH = "\u2013"
 _log = structlog.get_logger(__name__)
@@ -45,43 +53,69 @@ def recompute_features(request: JobRequest, *, clock: Callable[[], datetime] = u
     InputError
         If its log has no events yet.
     """
-    from rtrec.engine.deployment import Deployment
-
-    deployment = Deployment(request.home)
-    manifest, time = deployment.manifest, clock()
-    log = deployment.open_log(mode="read")
-    try:
-        ends, settings = log.ends(), settings_now(log, manifest["settings"])
+    deployment, store = Deployment(request.home), TableStore(request.home)
+    manifest, time, began = deployment.manifest, clock(), perf_counter()
+    with closing(deployment.open_log(mode="read")) as log:
+        ends, cuts = log.ends(), log.cuts()
+        settings = settings_now(log, manifest["settings"])
+    if not any(ends):
+        raise InputError("the log has no events yet: start `rtrec run` on this home first")
+    if request.publish:  # what no run has learned yet has no number that the blend could know it by
+        ends = cuts[-1].ends if cuts else ()
         if not any(ends):
-            raise InputError("the log has no events yet: start `rtrec run` on this home first")
-        frame = frame_of_log(log, ends, settings.kind_weights())
-    finally:
-        log.close()
-    before = usable_features(deployment.features)
-    with dask_client(request.scheduler, n_tasks=frame.npartitions):
-        features = compute_features(
-            frame,
-            as_of=moment_after(frame),
-            ends=ends,
-            version=next_version(deployment.features),
-            earlier=None if before is None else before.earlier,
-            progress=request.progress,
-        )
-    drift = None if before is None else size_drift(_sizes(before), _sizes(features))
-    about = {"computed": time.isoformat(), "cohort_size_drift": drift}
-    path = write_features(deployment.features, features, about)
+            raise InputError(
+                f"{request.home}: no event has been learned yet: start `rtrec run` on this home first"
+            )
+    frame = frame_up_to(deployment, ends, settings)
+    with store.fitting(HISTORICAL):  # versions count up, so one is made at a time
+        with dask_client(request.scheduler, n_tasks=frame.npartitions):
+            made = recompute(
+                deployment, frame, ends, about={"computed": time.isoformat()}, progress=request.progress
+            )
+        if request.publish:
+            order = FitRequest(
+                home=deployment.home,
+                slot=HISTORICAL,
+                recipe=FEATURES,
+                seq=cuts[-1].seq,
+                n_events=sum(ends),
+                settings=settings.model_dump(),
+            )
+            _publish(deployment, store, order, settings, made.features, began)
+    features = made.features
     report = deployment.reports / f"features-{time:%Y%m%dT%H%M%SZ}.html"
-    publish_text(report, render(features, before, path, _command(request)))
+    publish_text(report, render(features, made.before, made.path, _command(request)))
     _log.info(
         "historical features recomputed",
         version=features.version,
-        where=str(path),
+        where=str(made.path),
         events=features.n_events,
         items=len(features.items),
         users=len(features.users),
-        cohort_size_drift=drift,
+        cohort_size_drift=made.cohort_size_drift,
     )
     return report
+
+
+def _publish(
+    deployment: Deployment,
+    store: TableStore,
+    order: FitRequest,
+    settings: Settings,
+    features: HistoricalFeatures,
+    began: float,
+) -> None:
+    """Publish what kernels read of the features, unless that of the same cut is live already."""
+    found = store.find(order.slot, order.version)
+    if found is None:
+        past = part_to_publish(deployment, features, order.seq, settings)
+        made = keep_features(store, order, features, past, seconds=perf_counter() - began)
+    else:
+        made = Fit(order.slot, order.version, found)
+    with closing(deployment.open_log(mode="read")) as log:
+        last = [each.body for each in log.controls() if each.body.get("slot") == order.slot]
+    if not last or last[-1].get("version") != order.version:
+        deployment.append_control(made.control())
 
 
 def render(features: HistoricalFeatures, before: HistoricalFeatures | None, path: Path, command: str) -> str:
@@ -159,6 +193,8 @@ def _sizes(features: HistoricalFeatures) -> list[int]:
 
 def _command(request: JobRequest) -> str:
     words = ["rtrec", "jobs", "run", "features", "--home", str(request.home)]
+    if request.publish:
+        words.append("--publish")
     if request.scheduler is not None:
         words += ["--scheduler", request.scheduler]
     return shlex.join(words)

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from rtrec.engine.deployment import Deployment
-from rtrec.engine.fitting import FitFailed, FitRequest, try_to_fit
+from rtrec.engine.fitting import FitFailed, FitRequest, check_recipe, try_to_fit
 from rtrec.engine.refits import check_slot
 from rtrec.errors import DeploymentError, InputError
 from rtrec.jobs.catalogue import JobRequest
@@ -37,7 +37,7 @@ def refit_and_publish(request: JobRequest) -> Path:
         raise InputError(f"refit: name one model to fit with --model; there are {', '.join(NEARLINE)}")
     recipe = Recipe.parse(request.models[0])
     check_slot(request.slot)
-    recipe.make()  # what is wrong with it is said now, not by a worker
+    check_recipe(request.slot, recipe)  # what is wrong with it is said now, not by a worker
     deployment = Deployment(request.home)
     manifest = deployment.manifest
     with closing(deployment.open_log(mode="read")) as log:

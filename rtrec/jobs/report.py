@@ -22,7 +22,7 @@ from rtrec.jobs.findings import Findings
 from rtrec.jobs.report_figures import SMOOTH, cohort_figure, curve_figure
 from rtrec.jobs.report_page import inline_scripts, page
 from rtrec.models.registry import MODELS
-from rtrec.settings import declarations
+from rtrec.settings import as_text, declarations
 from rtrec.types import Columns, Floats
 
 _PACKAGES = ("numpy", "numba", "pyarrow", "dask", "distributed", "dask-ml", "bokeh")
@@ -199,8 +199,8 @@ def _settings(findings: Findings) -> str:
     rows = []
     for each in declarations():
         value = getattr(settings, each.name)
-        changed = "" if value == each.default else f"default {each.default}"
-        rows.append([each.name, f"{value} {each.unit}".strip(), changed, each.sentence])
+        changed = "" if value == each.default else f"default {as_text(each.default) or 'none'}"
+        rows.append([each.name, f"{as_text(value) or 'none'} {each.unit}".strip(), changed, each.sentence])
     caption = "Live at the end of the log, and used for all of it here"
     return table(caption, ["setting", "value", "", "what it does"], rows)
 

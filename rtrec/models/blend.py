@@ -106,7 +106,7 @@ class Blend:
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
         self.ranker = new_ranker()
-        self._work = empty_workspace(_FIRST_ITEMS, self._params, settings.row_length, self._nearline)
+        self._work = self._empty_workspace()
 
     def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
         """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables alone.
@@ -149,7 +149,7 @@ class Blend:
         Raises
         ------
         ValueError
-            If there is no such slot (:data:`rtrec.declared.SLOTS`).
+            If there is no such slot (:data:`rtrec.declared.PLACES`), or it takes another kind of thing.
         """
         self._nearline = published.placed(self._nearline, slot, value)
         self.make_room(0, published.n_items_of(value))
@@ -212,8 +212,11 @@ class Blend:
         self._clear_workspace()
 
     def _clear_workspace(self) -> None:
-        capacity = len(self._items.total)
-        self._work = empty_workspace(capacity, self._params, self.settings.row_length, self._nearline)
+        self._work = self._empty_workspace()
+
+    def _empty_workspace(self) -> Workspace:
+        capacity, settings = len(self._items.total), self.settings
+        return empty_workspace(capacity, self._params, settings.row_length, self._nearline, settings.without)
 
     def make_room(self, n_users: int, n_items: int) -> None:
         """Grow the arrays for so many users and items; one more user row stays empty, for strangers."""

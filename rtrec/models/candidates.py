@@ -11,14 +11,17 @@ call that it does not inline, which cost ten times the work itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rtrec.declared import (
+    FEATURE_NAMES,
     FEATURES,
     FIRST_BEST,
     FIRST_SLOT,
+    HISTORICAL,
     N_FEATURES,
     N_SUMS,
     NEAR_LAST,
@@ -47,7 +50,8 @@ N_SLOTS = len(SLOTS)
 class Workspace(NamedTuple):
     """Room for one request at a time; nothing in it outlives the request."""
 
-    active: np.ndarray  # (feature,) bool; the rows of all other features hold nothing
+    active: np.ndarray  # (feature,) bool: which have an opinion
+    gathered: np.ndarray  # (feature,) bool: which are filled; the rows of all others mean nothing
     request: Ints  # (2,) number of the request, and how many candidates it met
     stamp: Ints  # (item,) the last request that met the item
     is_recent: Ints  # (item,) the last request of a user who had just had the item
@@ -60,8 +64,14 @@ class Workspace(NamedTuple):
     together: Together
 
 
-def active_features(params: Params, nearline: Nearline) -> np.ndarray:
-    """Return which features can say anything at all, ``(feature,)``; the others cost no time."""
+def active_features(params: Params, without: Sequence[str], nearline: Nearline) -> np.ndarray:
+    """Return which features have an opinion, ``(feature,)``; the others cost no time.
+
+    Parameters
+    ----------
+    without
+        Names of features that have none whatever their source says.
+    """
     speaks = {
         "cooccurrence": params.use_cooccurrence,
         "transitions": params.use_transitions,
@@ -75,16 +85,40 @@ def active_features(params: Params, nearline: Nearline) -> np.ndarray:
     for place, (slot, is_on) in enumerate(zip(SLOTS, params.use_slot, strict=True)):
         speaks[slot] = is_on and nearline.rows[place].n_items > 0
         speaks[vector_source(slot)] = is_on and params.use_vectors and nearline.vectors[place].n_items > 0
-    return np.array([speaks[feature.source] for feature in FEATURES])
+    speaks[HISTORICAL] = params.use_historical and nearline.past.n_items > 0
+    return np.array([speaks[feature.source] and feature.name not in without for feature in FEATURES])
 
 
-def empty_workspace(item_capacity: int, params: Params, row_length: int, nearline: Nearline) -> Workspace:
+def gathered_features(params: Params, active: np.ndarray) -> np.ndarray:
+    """Return which features are filled, ``(feature,)``: those active, and what these are made of.
+
+    The sums that racing models order by are filled wherever their table is on.
+    """
+    gathered = active.copy()
+    for is_on, feature in zip(active, FEATURES, strict=True):
+        if is_on and feature.made_of:
+            gathered[FEATURE_NAMES.index(feature.made_of)] = True
+    gathered[NEAR_RING] = params.use_cooccurrence
+    gathered[NEXT_RING] = params.use_transitions
+    gathered[TRAIL_RING] = params.use_trails
+    return gathered
+
+
+def empty_workspace(
+    item_capacity: int,
+    params: Params,
+    row_length: int,
+    nearline: Nearline,
+    without: Sequence[str] = (),
+) -> Workspace:
     """Return room for every candidate that ``params`` can bring."""
     in_rows = 2 * row_length + sum(table.item.shape[1] for table in nearline.rows)
     n_candidates = params.ring_length * (in_rows + VISITS * AFTER + 1)
     n_candidates += N_HALF_LIVES * params.trending_candidates
+    active = active_features(params, without, nearline)
     return Workspace(
-        active=active_features(params, nearline),
+        active=active,
+        gathered=gathered_features(params, active),
         request=np.zeros(2, np.int64),
         stamp=np.zeros(item_capacity, np.int64),
         is_recent=np.zeros(item_capacity, np.int64),
@@ -100,7 +134,21 @@ def empty_workspace(item_capacity: int, params: Params, row_length: int, nearlin
 
 @kernel
 def add_row(
-    row_item, row_weight, size, total, decay, is_new, whole, support, newest, request, stamp, slot, item, n
+    row_item,
+    row_weight,
+    size,
+    total,
+    decay,
+    is_new,
+    counts,
+    whole,
+    support,
+    newest,
+    request,
+    stamp,
+    slot,
+    item,
+    n,
 ):
     """Add a neighbour row to the sums of its items; return the number of candidates.
 
@@ -108,6 +156,8 @@ def add_row(
     ----------
     total
         What the source of the row is divided by, before it is raised to :data:`SOURCE_POWER`.
+    is_new, counts
+        Whether to add to ``newest``, and to ``support``.
     whole, support, newest
         The sums over the ring, of weights and of their roots, and over its newest item alone.
     """
@@ -122,7 +172,8 @@ def add_row(
             n += 1
         candidate = slot[neighbour]
         whole[candidate] += opinion
-        support[candidate] += fresh * np.sqrt(opinion)
+        if counts:
+            support[candidate] += fresh * np.sqrt(opinion)
         if is_new:
             newest[candidate] += opinion
     return n
@@ -130,9 +181,13 @@ def add_row(
 
 @kernel
 def add_nearline(
-    row_item, row_weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, best, n
+    row_item, row_weight, size, norm, total, cold, request, stamp, slot, item, counts, ring_sum, best, n
 ):
-    """Add a published row as :func:`add_row` does; without ``cold`` only items that had an event."""
+    """Add a published row as :func:`add_row` does; without ``cold`` only items that had an event.
+
+    ``counts`` says whether to add to ``ring_sum``, and to ``best``.
+    """
+    in_sum, in_best = counts
     for place in range(size):
         neighbour = row_item[place]
         if total[neighbour] == 0.0 and not cold:
@@ -143,8 +198,10 @@ def add_nearline(
             item[n] = neighbour
             n += 1
         candidate, opinion = slot[neighbour], norm * row_weight[place]
-        ring_sum[candidate] += opinion
-        best[candidate] = max(best[candidate], opinion)
+        if in_sum:
+            ring_sum[candidate] += opinion
+        if in_best:
+            best[candidate] = max(best[candidate], opinion)
     return n
 
 
@@ -160,7 +217,7 @@ def add_item(item_num, request, stamp, slot, item, n):
 
 
 @kernel
-def drop_barred(pair, pair_count, repeat, user, slot, item, features, active, n):
+def drop_barred(pair, pair_count, repeat, user, slot, item, features, gathered, n):
     """Take out what the user may not get, closing the gaps; return how many candidates are left."""
     kept = 0
     for candidate in range(n):
@@ -171,18 +228,18 @@ def drop_barred(pair, pair_count, repeat, user, slot, item, features, active, n)
         slot[item_num] = kept
         item[kept] = item_num
         for feature in range(N_SUMS):
-            if active[feature]:
+            if gathered[feature]:
                 features[feature, kept] = features[feature, candidate]
         kept += 1
-    clear_sums(features, active, kept, n)
+    clear_sums(features, gathered, kept, n)
     return kept
 
 
 @kernel
-def clear_sums(features, active, start, stop):
+def clear_sums(features, gathered, start, stop):
     """Set the sums of candidates ``start`` to ``stop - 1`` to zero."""
     for feature in range(N_SUMS):
-        if active[feature]:
+        if gathered[feature]:
             features[feature, start:stop] = 0.0
 
 
@@ -212,8 +269,8 @@ def gather(work, tables, nearline, users, params, user):
     """Gather the user's candidates with their table sums; return how many they are."""
     work.request[0] += 1
     request, stamp, slot, item = work.request[0], work.stamp, work.slot, work.item
-    sums, active = work.features, work.active
-    clear_sums(sums, active, 0, work.request[1])
+    sums, gathered = work.features, work.gathered
+    clear_sums(sums, gathered, 0, work.request[1])
     ring = users.ring[user]
     length = 0
     while length < min(params.ring_length, RING_CAPACITY) and ring[length] >= 0:
@@ -228,36 +285,85 @@ def gather(work, tables, nearline, users, params, user):
         if params.use_cooccurrence:
             row, weight, size = tables.near_item[last], tables.near_weight[last], tables.near_size[last]
             whole, support, newest = sums[NEAR_RING], sums[NEAR_SUPPORT], sums[NEAR_LAST]
-            total, is_new = tables.total[last], age == 0
+            total, is_new = tables.total[last], age == 0 and gathered[NEAR_LAST]
+            counts = gathered[NEAR_SUPPORT]
             n = add_row(
-                row, weight, size, total, decay, is_new, whole, support, newest, request, stamp, slot, item, n
+                row,
+                weight,
+                size,
+                total,
+                decay,
+                is_new,
+                counts,
+                whole,
+                support,
+                newest,
+                request,
+                stamp,
+                slot,
+                item,
+                n,
             )
         if params.use_transitions:
             row, weight, size = tables.next_item[last], tables.next_weight[last], tables.next_size[last]
             whole, support, newest = sums[NEXT_RING], sums[NEXT_SUPPORT], sums[NEXT_LAST]
-            total, is_new = tables.next_total[last], age == 0
+            total, is_new = tables.next_total[last], age == 0 and gathered[NEXT_LAST]
+            counts = gathered[NEXT_SUPPORT]
             n = add_row(
-                row, weight, size, total, decay, is_new, whole, support, newest, request, stamp, slot, item, n
+                row,
+                weight,
+                size,
+                total,
+                decay,
+                is_new,
+                counts,
+                whole,
+                support,
+                newest,
+                request,
+                stamp,
+                slot,
+                item,
+                n,
             )
         if params.use_trails:
             norm, trails = np.float32(decay), tables.trails
             votes, support = sums[TRAIL_RING], sums[TRAIL_SUPPORT]
             before, after, visits = trails.before[last], trails.after[last], trails.n_visits[last]
             recent = work.is_recent
-            n = add_votes(before, after, visits, norm, request, recent, stamp, slot, item, votes, support, n)
+            counts = gathered[TRAIL_SUPPORT]
+            n = add_votes(
+                before, after, visits, norm, request, recent, stamp, slot, item, votes, support, counts, n
+            )
         for number in range(N_SLOTS):
             table = nearline.rows[number]
-            if active[FIRST_SLOT + number] and last < len(table.size):
+            if params.use_slot[number] and last < len(table.size):
                 row, weight, size = table.item[last], table.weight[last], table.size[last]
                 total, cold = tables.total, params.cold_items
                 ring_sum, best = sums[FIRST_SLOT + number], sums[FIRST_BEST + number]
-                norm = np.float32(decay)
+                norm, counts = (
+                    np.float32(decay),
+                    (gathered[FIRST_SLOT + number], gathered[FIRST_BEST + number]),
+                )
                 n = add_nearline(
-                    row, weight, size, norm, total, cold, request, stamp, slot, item, ring_sum, best, n
+                    row,
+                    weight,
+                    size,
+                    norm,
+                    total,
+                    cold,
+                    request,
+                    stamp,
+                    slot,
+                    item,
+                    counts,
+                    ring_sum,
+                    best,
+                    n,
                 )
         decay *= params.ring_decay
     pair, count, repeat = users.pair, users.pair_count, params.repeat
-    n = drop_barred(pair, count, repeat, user, slot, item, sums, active, n)
+    n = drop_barred(pair, count, repeat, user, slot, item, sums, gathered, n)
     if params.use_trending:
         for half_life in range(N_HALF_LIVES):
             trend, size = tables.trend_item[half_life], tables.trend_size[half_life]

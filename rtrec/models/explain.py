@@ -79,7 +79,7 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
         if slot < 0:  # only filled up by popularity: no candidate, so the ranker has no opinion
             places.append(Place(int(item), float("nan"), ()))
             continue
-        parts = _parts(values[:, slot], blend, history, int(item))
+        parts = _parts(values[:, slot], work.active, blend, history, int(item))
         own_moment = float(moments[slot])
         if own_moment != 0.0:
             parts = _largest_first([*parts, Part("moment", MOMENT, own_moment)])
@@ -87,9 +87,11 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     return Answer(tuple(places), history)
 
 
-def _parts(values, blend, history, item):
+def _parts(values, active, blend, history, item):
     by_sentence: dict[str, tuple[str, str, float]] = {}
-    for feature, value in zip(FEATURES, values.tolist(), strict=True):
+    for feature, value, is_on in zip(FEATURES, values.tolist(), active, strict=True):
+        if not is_on:
+            continue
         name, source, total = by_sentence.get(feature.sentence, (feature.name, feature.source, 0.0))
         by_sentence[feature.sentence] = (name, source, total + value)
     parts = [

@@ -57,12 +57,8 @@ CONTEXT_UNIT = 4.0
 def fill_features(work, tables, users, params, user, now, n):
     """Turn the sums of ``n`` gathered candidates into all their features at time ``now``."""
     features, item = work.features, work.item
-    age_now = now / params.half_life_s[NOW]
-    age_short = now / params.half_life_s[SHORT]
-    age_long = now / params.half_life_s[LONG]
-    heat_now, heat_short, heat_long = tables.heat[NOW], tables.heat[SHORT], tables.heat[LONG]
-    discount, log_count = tables.discount, tables.log_count
-    first_time, last_time = tables.first_time, tables.last_time
+    active, gathered = work.active, work.gathered
+    discount, log_count, total = tables.discount, tables.log_count, tables.total
     for candidate in range(n):
         item_num = item[candidate]
         for feature in range(N_DISCOUNTED):
@@ -70,43 +66,63 @@ def fill_features(work, tables, users, params, user, now, n):
         root = np.sqrt(discount[item_num])
         features[NEAR_SUPPORT, candidate] *= root
         features[NEXT_SUPPORT, candidate] *= root
-        if params.use_trending:
-            features[HEAT_NOW, candidate] = max(np.float32(heat_now[item_num] - age_now), COLDEST)
-            features[HEAT_SHORT, candidate] = max(np.float32(heat_short[item_num] - age_short), COLDEST)
-            features[HEAT_LONG, candidate] = max(np.float32(heat_long[item_num] - age_long), COLDEST)
-            features[COUNT, candidate] = log_count[item_num]
-        if tables.total[item_num] > 0.0:
-            features[AGE, candidate] = now - first_time[item_num]
-            features[IDLE, candidate] = now - last_time[item_num]
-        else:  # a cold item: as new as can be
-            features[AGE, candidate] = 0.0
-            features[IDLE, candidate] = 0.0
     for feature in range(N_ROOTED):
-        if not work.active[feature]:
-            continue
+        if active[FIRST_ROOT + feature]:
+            for candidate in range(n):
+                features[FIRST_ROOT + feature, candidate] = np.sqrt(features[feature, candidate])
+    for half_life, feature in ((NOW, HEAT_NOW), (SHORT, HEAT_SHORT), (LONG, HEAT_LONG)):
+        if active[feature]:
+            age = now / params.half_life_s[half_life]
+            fill_heat(features[feature], item, tables.heat[half_life], age, n)
+    if active[COUNT]:
         for candidate in range(n):
-            features[FIRST_ROOT + feature, candidate] = np.sqrt(features[feature, candidate])
-    for feature in (AGE, IDLE):
-        for candidate in range(n):
-            hours = max(features[feature, candidate], np.float32(0.0)) * TO_HOURS
-            features[feature, candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))
-    fill_gaps(features, item, users.ring[user], params.ring_length, log_count, first_time, now, n)
-    if params.use_value:
+            features[COUNT, candidate] = log_count[item[candidate]]
+    if gathered[AGE]:
+        fill_root_hours(features[AGE], item, total, tables.first_time, now, n)
+    if active[IDLE]:
+        fill_root_hours(features[IDLE], item, total, tables.last_time, now, n)
+    fill_gaps(
+        features, active, item, users.ring[user], params.ring_length, log_count, tables.first_time, now, n
+    )
+    if gathered[VALUE]:
         own = users.value_sum[user], users.n_values[user]
         fill_values(features[VALUE], features[VALUE_GAP], item, tables.value_sum, tables.n_values, own, n)
-    if params.use_daypart:
+    if active[DAYPART]:
         part = daypart_of(now)
-        fill_daypart(features[DAYPART], item, tables.daypart, tables.daypart_total, part, tables.total, n)
-    fill_had(features, item, users.pair, users.pair_count, users.pair_time, params.repeat, user, now, n)
+        fill_daypart(features[DAYPART], item, tables.daypart, tables.daypart_total, part, total, n)
+    if active[HAD] or active[HAD_IDLE]:
+        fill_had(features, item, users.pair, users.pair_count, users.pair_time, user, now, n)
 
 
 @kernel
-def fill_gaps(features, item, ring, ring_length, log_count, first_time, now, n):
+def fill_heat(row, item, heat, age, n):
+    """Fill the logarithm of each candidate's decayed count; ``age`` is the present in half-lives."""
+    for candidate in range(n):
+        row[candidate] = max(np.float32(heat[item[candidate]] - age), COLDEST)
+
+
+@kernel
+def fill_root_hours(row, item, total, since, now, n):
+    """Fill the fourth root of the hours ``since`` a time of each candidate; a cold item is as new as any."""
+    for candidate in range(n):
+        item_num = item[candidate]
+        row[candidate] = now - since[item_num] if total[item_num] > 0.0 else 0.0
+    for candidate in range(n):
+        hours = max(row[candidate], np.float32(0.0)) * TO_HOURS
+        row[candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))
+
+
+@kernel
+def fill_gaps(features, active, item, ring, ring_length, log_count, first_time, now, n):
     """Fill how far each candidate is from the user's last items in popularity and in age."""
-    features[COUNT_GAP_LAST, :n] = 0.0
-    features[COUNT_GAP_RING, :n] = 0.0
-    features[AGE_GAP_LAST, :n] = 0.0
-    features[AGE_GAP_RING, :n] = 0.0
+    by_count = active[COUNT_GAP_LAST] or active[COUNT_GAP_RING]
+    by_age = active[AGE_GAP_LAST] or active[AGE_GAP_RING]
+    if by_count:
+        features[COUNT_GAP_LAST, :n] = 0.0
+        features[COUNT_GAP_RING, :n] = 0.0
+    if by_age:
+        features[AGE_GAP_LAST, :n] = 0.0
+        features[AGE_GAP_RING, :n] = 0.0
     length = 0
     mean_count, mean_age = np.float32(0.0), np.float32(0.0)
     while length < min(ring_length, RING_CAPACITY) and ring[length] >= 0:
@@ -118,14 +134,16 @@ def fill_gaps(features, item, ring, ring_length, log_count, first_time, now, n):
     mean_count /= np.float32(length)
     mean_age /= np.float32(length)
     last_count, last_age = log_count[ring[0]], root_age(now, first_time[ring[0]])
-    for candidate in range(n):
-        count = log_count[item[candidate]]
-        features[COUNT_GAP_LAST, candidate] = abs(count - last_count)
-        features[COUNT_GAP_RING, candidate] = abs(count - mean_count)
-    for candidate in range(n):
-        age = features[AGE, candidate]
-        features[AGE_GAP_LAST, candidate] = np.sqrt(abs(age - last_age))
-        features[AGE_GAP_RING, candidate] = np.sqrt(abs(age - mean_age))
+    if by_count:
+        for candidate in range(n):
+            count = log_count[item[candidate]]
+            features[COUNT_GAP_LAST, candidate] = abs(count - last_count)
+            features[COUNT_GAP_RING, candidate] = abs(count - mean_count)
+    if by_age:
+        for candidate in range(n):
+            age = features[AGE, candidate]
+            features[AGE_GAP_LAST, candidate] = np.sqrt(abs(age - last_age))
+            features[AGE_GAP_RING, candidate] = np.sqrt(abs(age - mean_age))
 
 
 @kernel
@@ -193,10 +211,8 @@ def fill_context(context, tables, users, params, user, now):
 
 
 @kernel
-def fill_had(features, item, pair, pair_count, pair_time, repeat, user, now, n):
-    """Fill what the user's own past says of each candidate; without repeats it says nothing."""
-    if not repeat:
-        return
+def fill_had(features, item, pair, pair_count, pair_time, user, now, n):
+    """Fill what the user's own past says of each candidate."""
     features[HAD, :n] = 0.0
     features[HAD_IDLE, :n] = 0.0
     for candidate in range(n):

@@ -22,6 +22,7 @@ from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_c
 from rtrec.models.filling import fill_context, fill_features
 from rtrec.models.jit import kernel
 from rtrec.models.lowering import lower_item
+from rtrec.models.past import fill_past
 from rtrec.models.products import fill_products
 from rtrec.models.ranker import (
     fill_scale,
@@ -170,6 +171,10 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
         fill_products(work, nearline, users, params, user, walker, n)
+        past = nearline.past
+        if params.use_historical and len(past.item_value) > 1:
+            value, lift, cohort, level = past.item_value, past.cohort_lift, past.user_cohort, past.user_level
+            fill_past(work.features, work.active, work.item, value, lift, cohort, level, walker, n)
         score(weights, scale, work.features, work.active, work.score, n)
         if params.use_crosses:
             fill_context(work.together.context, tables, users, params, user, now)

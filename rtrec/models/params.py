@@ -26,6 +26,7 @@ class Params(NamedTuple):
     use_daypart: bool
     use_catalogue: bool
     use_crosses: bool
+    use_historical: bool
     use_slot: tuple[bool, ...]  # in the order of rtrec.declared.SLOTS
     use_vectors: bool
     cold_items: bool
@@ -55,6 +56,7 @@ def to_params(settings: Settings) -> Params:
         use_daypart=settings.use_daypart,
         use_catalogue=settings.use_catalogue,
         use_crosses=settings.use_crosses,
+        use_historical=settings.use_historical,
         use_slot=tuple(getattr(settings, f"use_{slot}") for slot in SLOTS),
         use_vectors=settings.use_vectors,
         cold_items=settings.cold_items,

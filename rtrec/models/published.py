@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from rtrec.declared import SLOTS
+from rtrec.declared import HISTORICAL, PLACES, SLOTS
 from rtrec.errors import CorruptionError
 from rtrec.models.arrays import leaves, made_of
 from rtrec.models.forgetting import without_neighbours
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable, empty_table
+from rtrec.models.past import Past, misfit_of, no_past, without_known
 from rtrec.types import Nums
 
 
@@ -32,12 +33,12 @@ class VectorRows(NamedTuple):
         return self.rows.n_items
 
 
-Published: TypeAlias = NeighbourTable | VectorRows
+Published: TypeAlias = NeighbourTable | VectorRows | Past
 
 _NO_ROWS = empty_table(0, 1)
 _NO_VECTORS = VectorTable(*(np.zeros((0, 1), np.float32) for _ in VectorTable._fields))
 #: An empty one of every kind: the names of its arrays, and their axes, tell it from the others.
-KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS))
+KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS), no_past())
 
 
 class Nearline(NamedTuple):
@@ -45,16 +46,17 @@ class Nearline(NamedTuple):
 
     rows: tuple[NeighbourTable, ...]  # in the order of rtrec.declared.SLOTS
     vectors: tuple[VectorTable, ...]  # likewise; without items where only rows are published
+    past: Past
 
 
 def empty_nearline() -> Nearline:
     """Return a bundle in which nothing is published."""
-    return Nearline(rows=(_NO_ROWS,) * len(SLOTS), vectors=(_NO_VECTORS,) * len(SLOTS))
+    return Nearline(rows=(_NO_ROWS,) * len(SLOTS), vectors=(_NO_VECTORS,) * len(SLOTS), past=no_past())
 
 
 def nothing_for(slot: str) -> Published:
     """Return what clears a slot when it is published there."""
-    return _NO_ROWS  # which any slot takes so far
+    return no_past() if slot == HISTORICAL else _NO_ROWS
 
 
 def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
@@ -63,15 +65,16 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
     Raises
     ------
     ValueError
-        If there is no such slot (:data:`rtrec.declared.SLOTS`).
+        If there is no such slot (:data:`rtrec.declared.PLACES`), or it takes another kind of thing.
     """
-    _check_slot(slot)
-    place = tuple(SLOTS).index(slot)
+    _check_slot(slot, value)
     match value:
+        case Past():
+            return nearline._replace(past=value)
         case NeighbourTable():
-            return _placed(nearline, place, value, _NO_VECTORS)
+            return _placed(nearline, slot, value, _NO_VECTORS)
         case VectorRows(rows, vectors):
-            return _placed(nearline, place, rows, vectors)
+            return _placed(nearline, slot, rows, vectors)
 
 
 def by_slot(nearline: Nearline) -> dict[str, Published]:
@@ -82,6 +85,8 @@ def by_slot(nearline: Nearline) -> dict[str, Published]:
             found[slot] = VectorRows(rows, vectors)
         elif rows.n_items > 0:
             found[slot] = rows
+    if nearline.past.n_items > 0:
+        found[HISTORICAL] = nearline.past
     return found
 
 
@@ -103,6 +108,8 @@ def without(value: Published, items: Nums, walkers: Nums) -> Published:
                     _cleared(found, items, 0.0), _cleared(given, items, 0.0), _cleared(user, walkers, np.nan)
                 ),
             )
+        case Past():
+            return without_known(value, items, walkers)
 
 
 def forgotten(nearline: Nearline, items: Nums, walkers: Nums) -> Nearline:
@@ -119,6 +126,8 @@ def n_items_of(value: Published) -> int:
             return max(value.n_items, int(value.item.max(initial=-1)) + 1)
         case VectorRows(rows, vectors):
             return max(n_items_of(rows), vectors.n_items)
+        case Past():
+            return value.n_items
 
 
 def to_arrays(value: Published, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
@@ -174,13 +183,16 @@ def _misfit(value: Published) -> str:
                 return _misfit(rows)
             said = f"{found.shape}, {given.shape}, {user.shape}"
             return f"expected vectors found and given of one shape, and users of the same length; got {said}"
+        case Past():
+            return misfit_of(value)
 
 
-def _placed(nearline: Nearline, place: int, rows: NeighbourTable, vectors: VectorTable) -> Nearline:
+def _placed(nearline: Nearline, slot: str, rows: NeighbourTable, vectors: VectorTable) -> Nearline:
     """Return the bundle with a table in its place, in the types that kernels were compiled for.
 
     Stored, numbers may be float16, or arrays that cannot be written.
     """
+    place = tuple(SLOTS).index(slot)
     rows = NeighbourTable(*map(_plain, rows, (np.int32, np.float32, np.int32)))
     vectors = VectorTable(*(_plain(array, np.float32) for array in vectors))
     return nearline._replace(
@@ -206,6 +218,9 @@ def _with(slots: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
     return (*slots[:place], value, *slots[place + 1 :])
 
 
-def _check_slot(slot: str) -> None:
-    if slot not in SLOTS:
-        raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")
+def _check_slot(slot: str, value: Published) -> None:
+    if slot not in PLACES:
+        raise ValueError(f"slot {slot!r}: expected one of {', '.join(PLACES)}")
+    if isinstance(value, Past) != (slot == HISTORICAL):
+        taken = "historical features" if slot == HISTORICAL else "a table"
+        raise ValueError(f"slot {slot!r}: expected {taken}; got {type(value).__name__}")

@@ -74,10 +74,12 @@ def learn_visit(before, after, n_visits, last_item, last_visit, item, came_by):
 
 
 @kernel
-def add_votes(before, after, n_visits, decay, request, is_recent, stamp, slot, item, votes, support, n):
+def add_votes(
+    before, after, n_visits, decay, request, is_recent, stamp, slot, item, votes, support, counts, n
+):
     """Add what the visits of one item vote for to ``votes``; return the number of candidates.
 
-    ``support`` gets the root of each vote: it says how many there were.
+    ``support`` gets the root of each vote: it says how many there were, where it ``counts``.
 
     Parameters
     ----------
@@ -110,5 +112,6 @@ def add_votes(before, after, n_visits, decay, request, is_recent, stamp, slot, i
                 n += 1
             one = vote / np.float32(step + 1)
             votes[slot[other]] += one
-            support[slot[other]] += np.sqrt(one)
+            if counts:
+                support[slot[other]] += np.sqrt(one)
     return n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rtrec.declared import FEATURE_NAMES
 from rtrec.models.registry import MODELS
 from rtrec.settings import declarations
 from tests.cli.samples import json_lines
@@ -43,12 +44,31 @@ def test_a_changed_value_is_shown_beside_its_default(rtrec):
     assert "20 (default 10)" in rtrec("settings", "--set", "ring_length=20").stdout
 
 
+def test_features_are_listed_by_the_names_that_leave_them_out(rtrec):
+    lines = json_lines(rtrec("settings", "--features", "--set", "without=count", "--json").stdout)
+    assert [line["name"] for line in lines] == list(FEATURE_NAMES)
+    assert [line["name"] for line in lines if line["left_out"]] == ["count"]
+    table = rtrec("settings", "--features", "--set", "without=count").stdout
+    assert "is popular this very hour" in table
+    assert table.count("left out") == 1
+
+
+def test_features_left_out_are_shown_as_they_are_typed(rtrec, monkeypatch):
+    table = rtrec("settings", "--set", "without=heat_now,near_ring").stdout
+    assert "near_ring,heat_now (default none)" in table
+    monkeypatch.setenv("RTREC_WITHOUT", "count")
+    line = next(line for line in json_lines(rtrec("settings", "--json").stdout) if line["name"] == "without")
+    assert (line["value"], line["default"], line["type"]) == (["count"], [], "names")
+    assert "near_ring" in line["choices"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["--set", "ring_lenth=3"], "unknown setting 'ring_lenth'; did you mean 'ring_length'?"),
         (["--set", "ring_length=300"], "setting 'ring_length': Input should be less than or equal to 32"),
         (["--set", "ring_length"], "expected name=value"),
+        (["--set", "without=near_rng"], "there is no feature 'near_rng'; did you mean 'near_ring'?"),
         (["--settings", "nowhere.yaml"], "settings file nowhere.yaml: cannot be read"),
     ],
 )

@@ -71,6 +71,30 @@ def test_a_run_refuses_what_it_could_not_fit(rtrec, tmp_path, words, expected):
     assert not (tmp_path / "made").exists()
 
 
+def test_a_run_refuses_to_be_told_twice_of_historical_features(rtrec, tmp_path):
+    events = write_events(tmp_path / "events.csv")
+    words = ["--nearline", "historical=features", "--historical", "100"]
+    result = rtrec("run", events, *COLUMNS, "--home", "made", "--headless", *words)
+    assert (result.exit_code, "--nearline historical=features asks for it too" in result.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_run_with_historical_features_and_then_the_job(rtrec, rtrec_process, tmp_path, in_threads):
+    events = write_events(tmp_path / "events.csv", n_events=400)
+    options = ["--historical", "150", "--refit-wait", "--set", "use_historical=true"]
+    result = rtrec("run", events, *COLUMNS, "--home", "home", "--headless", "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    assert json_lines(result.stdout)[0]["tables"]["historical"]["n_events"] == 300
+    [listed] = json_lines(rtrec("tables", "list", "--home", "home", "--json").stdout)
+    said = (listed["slot"], listed["model"], listed["n_events"], listed["events_since"], listed["on_disk"])
+    assert said == ("historical", "features", 300, 100, True)
+    result = rtrec_process("jobs", "run", "features", "--publish", "--home", "home")
+    assert result.returncode == 0, result.stderr
+    [listed] = json_lines(rtrec("tables", "list", "--home", "home", "--json").stdout)
+    assert (listed["slot"], listed["n_events"]) == ("historical", 400)
+    assert rtrec("tables", "withdraw", "historical", "--home", "home").exit_code == 0
+
+
 @pytest.mark.slow
 def test_a_run_with_a_fitted_model_and_then_a_job(rtrec, rtrec_process, tmp_path, in_threads):
     events = write_events(tmp_path / "events.csv", n_events=400)

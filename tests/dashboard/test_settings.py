@@ -9,6 +9,7 @@ from rtrec.dashboard.store import RunStore
 from rtrec.dashboard.views.knobs import Knob
 from rtrec.dashboard.views.settings import SettingsView, change_markup
 from rtrec.dashboard.views.whatif import averaging, differences, picture, verdict
+from rtrec.declared import FEATURE_NAMES
 from rtrec.settings import Settings, declarations
 from tests.dashboard.scripted_run import ScriptedRun
 
@@ -104,6 +105,43 @@ def test_a_switch_says_on_and_off():
     turned._controls[0].value = False
     assert turned.value is False
     assert ">off<" in turned._unit.markup
+
+
+def test_features_to_leave_out_are_chosen_from_a_list_by_what_they_say():
+    heard: list[str] = []
+    turned = knob("without", heard)
+    (chosen,) = turned._controls
+    assert list(chosen.options.values()) == list(FEATURE_NAMES)
+    assert "heat_now: is popular this very hour" in chosen.options
+    chosen.value = ["heat_now", "near_ring"]
+    assert turned.value == ("near_ring", "heat_now")  # as declared, in whatever order they were chosen
+    assert heard == ["without"]
+    assert turned.is_changed
+    assert f"2 of {len(FEATURE_NAMES)}" in turned._unit.markup
+    assert "live: none" in turned._unit.markup
+    turned.follow(("near_ring", "heat_now"))
+    assert not turned.is_changed
+    turned.follow(("count",))
+    assert chosen.value == ["count"]
+
+
+def test_leaving_features_out_is_replayed_applied_and_undone(view, session, scripted_run, until):
+    view._knobs["without"]._controls[0].value = ["heat_now"]
+    assert view.edits() == {"without": ("heat_now",)}
+    assert "Features left out" in view._edits.markup
+    assert "heat_now" in view._edits.markup
+    view._replay.clicks += 1
+    until(lambda: view._result.visible)
+    assert scripted_run.previewed == [{"without": ("heat_now",)}]
+    view._apply.clicks += 1
+    until(lambda: scripted_run.settings.without == ("heat_now",) and not view.edits())
+    view.refresh(session.store.read())
+    undo = view._change_list[0][1]
+    undo.clicks += 1
+    until(lambda: scripted_run.settings.without == () and view._knobs["without"].value == ())
+    view.refresh(session.store.read())
+    assert "heat_now" in view._change_list[0][0].markup
+    assert view._knobs["without"]._controls[0].value == []
 
 
 def test_an_untouched_knob_follows_the_run_and_a_touched_one_stays():

@@ -11,7 +11,7 @@ import pytest
 
 from rtrec.engine.driver import read_cut
 from rtrec.engine.exchange import in_common_order
-from rtrec.engine.learned import learned_events
+from rtrec.engine.learned import learned_events, learned_numbers
 from rtrec.engine.ledger import Ledger
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.schema import shard_of
@@ -64,4 +64,8 @@ def test_numbers_and_order_are_those_of_the_ledger(tmp_path: Path, n_shards: int
             assert found.events.item_num.dtype == found.events.user_num.dtype == np.int32
             ledger.n_events += len(order)
             ends = cut.ends
+            numbering = learned_numbers(log, cut.seq, settings, FIRST)
+            assert numbering.items.ids() == ledger.items.ids()
+            for own, users in zip(numbering.users, ledger.numbering.users, strict=True):
+                assert own.ids() == users.ids()
     assert (ledger.numbering.n_forgotten > 0) == (settings.most_items == 100)

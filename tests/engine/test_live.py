@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtrec.declared import FEATURE_NAMES
 from rtrec.engine.live import LiveRun
 from rtrec.engine.status import Phase
 from rtrec.errors import CorruptionError, DeploymentError, InputError
@@ -170,6 +171,27 @@ def test_a_change_is_live_at_its_offset_and_can_be_undone(tmp_path: Path) -> Non
     with start(tmp_path) as run:
         finished(run)
         assert [each.changes for each in run.changes()] == [{"ring_length": 20}, {"ring_length": 10}]
+
+
+def test_a_feature_goes_and_comes_back_in_a_run(tmp_path: Path) -> None:
+    """What a log and a snapshot write as lists is compared, shown and undone as settings have it."""
+    with start(tmp_path, limit=N_TESTED) as run:
+        finished(run)
+        better = run.preview({"without": ["near_ring", "near_ring"]}, n_events=500).result(60)
+        assert better.n_tested == 500
+        blind = run.preview({"without": list(FEATURE_NAMES)}, n_events=500).result(60)
+        assert blind.difference("hit_rate").high < 0.0  # candidates without scores come by their numbers
+        change = run.apply({"without": "heat_now,near_ring"})
+        assert (change.changes, change.previous) == ({"without": ("near_ring", "heat_now")}, {"without": ()})
+        until(lambda: run.status().settings.without == ("near_ring", "heat_now"))
+    with start(tmp_path, limit=N_TESTED) as run:
+        finished(run)
+        assert run.changes() == [change]
+        same = run.preview({"without": ["heat_now", "near_ring"]}, n_events=500).result(60)
+        assert same.difference("hit_rate").value == 0.0
+        undone = run.undo(change.offset)
+        assert undone.changes == {"without": ()}
+        until(lambda: run.status().settings.without == ())
 
 
 def test_undo_leaves_alone_what_a_later_change_has_set(tmp_path: Path) -> None:

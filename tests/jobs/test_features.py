@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rtrec.declared import PAST
 from rtrec.engine.deployment import Deployment
+from rtrec.engine.learned import learned_numbers
 from rtrec.errors import DeploymentError, InputError
 from rtrec.features.historical.build import compute_features
 from rtrec.features.historical.frame import frame_of_events, moment_after
 from rtrec.jobs.catalogue import JobRequest, get_job
 from rtrec.jobs.features import recompute_features
 from rtrec.models.historical import latest_features
+from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 from tests.jobs.conftest import NOW
 
@@ -58,6 +62,50 @@ def test_the_job_publishes_version_after_version_and_says_so(client, home, event
     assert latest_features(home / "features").version == 2
     assert latest_features(home / "features").user_cohort.tolist() == found.user_cohort.tolist()
     assert "have hardly changed (stability index 0.000)" in later.read_text(encoding="utf-8")
+
+
+def test_published_it_counts_as_of_the_last_cut_and_only_once(client, home):
+    request = JobRequest(home, scheduler=client.scheduler.address, publish=True)
+    assert "features --home" in recompute_features(request, clock=lambda: NOW).read_text(encoding="utf-8")
+    deployment = Deployment(home)
+    with closing(deployment.open_log(mode="read")) as log:
+        [cut], known = log.cuts(), learned_numbers(log, 1, Settings())
+        [control] = [each.body for each in log.controls() if each.body["control"] == "publish"]
+    found = latest_features(home / "features")
+    assert (found.n_events, found.ends) == (sum(cut.ends), cut.ends)  # the others have no number yet
+    assert (control["slot"], control["model"]) == ("historical", "features")
+    assert control["n_events"] == found.n_events
+    past = TableStore(home).read("historical", control["version"], control["seal"])
+    # Each row is that of the id behind its number; the last one is nobody's.
+    events = list(PAST).index("events_30d")
+    for number, item_id in enumerate(known.items.ids()):
+        [row] = found.items.lookup([item_id])
+        assert past.item_value[number, events] == found.column("item", "events_30d")[row]
+        assert past.cohort_lift[:, number].tolist() == found.cohort_lift[:, row].tolist()
+    assert past.n_items == len(known.items)
+    assert past.cohort_lift[:, -1].tolist() == [0.0] * len(found.cohorts)
+    for shard, users in enumerate(known.users):
+        rows = found.users.lookup(users.ids())
+        own = past.user_cohort[shard::2][: len(users)]
+        assert own.tolist() == found.user_cohort[rows].tolist()
+    assert past.user_cohort[-1] == -1
+
+    recompute_features(request, clock=lambda: NOW + timedelta(hours=1))  # of the same events
+    with closing(deployment.open_log()) as log:
+        assert len(log.controls()) == 2  # a change of settings, and one publication
+        log.cut(log.ends(), len(log.controls()))
+    recompute_features(request, clock=lambda: NOW + timedelta(hours=2))
+    with closing(deployment.open_log(mode="read")) as log:
+        assert [each.body.get("n_events") for each in log.controls()] == [None, found.n_events, 1500]
+
+
+def test_before_a_run_has_learned_anything_there_is_nothing_to_publish(tmp_path, parts):
+    deployment = Deployment(tmp_path)
+    deployment.create({"shards": 2, "source": "x", "warmup_events": 0, "settings": Settings().model_dump()})
+    with closing(deployment.open_log()) as log:
+        log.append(parts)
+    with pytest.raises(InputError, match="no event has been learned yet"):
+        recompute_features(JobRequest(tmp_path, publish=True))
 
 
 def test_the_job_only_reads_the_log_so_a_run_may_go_on(client, home):

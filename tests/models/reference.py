@@ -118,6 +118,11 @@ class Reference:
         self.item_values: dict[int, list[float]] = {}
         self.user_values: dict[int, list[float]] = {}
         self.hidden: set[tuple[int, int]] = set()
+        # What history says: of an item by feature, of a user her cohort and level, of both a lift.
+        self.past_of_item: dict[int, dict[str, float]] = {}
+        self.past_of_user: dict[int, tuple[int, float]] = {}
+        self.lift: dict[tuple[int, int], float] = {}
+        self.past_missing: dict[str, float] = {}
         self.weight = {feature.name: feature.start for feature in FEATURES}
         self.squares = dict.fromkeys(NAMES, FIRST_SQUARES)
         self.moment_weight: dict[tuple[str, bool], dict[str, float]] = {}
@@ -199,6 +204,7 @@ class Reference:
         found = {item: values for item, values in found.items() if item in allowed}
         for item, values in found.items():
             self.fill(values, user, item, now)
+            values |= dict.fromkeys(self.settings.without, 0.0)  # what all have alike decides nothing
         return found
 
     def fill(self, values: dict[str, float], user: int, item: int, now: float) -> None:
@@ -252,6 +258,12 @@ class Reference:
             own_share = sum(w for t, w in raised[item] if daypart(t) == daypart(now))
             expected = share * (self.total(item) + SMOOTHING)
             values["daypart"] = math.sqrt((own_share + share * SMOOTHING) / expected) if share else 1.0
+        if self.settings.use_historical and self.past_missing:
+            past = self.past_of_item.get(item, self.past_missing)
+            values |= {f"past_{name}": value for name, value in past.items()}
+            cohort, level = self.past_of_user.get(user, (-1, 0.5))
+            values["past_value_gap"] = abs(past["value_mean"] - level)
+            values["cohort_lift"] = self.lift.get((cohort, item), 0.0)
         if self.settings.repeat and (user, item) in self.had:
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
@@ -440,7 +452,9 @@ class Reference:
         for gone_users, gone_items in self.gone.values():
             gone_users |= users
             gone_items |= items
+        self.lift = {(cohort, item): lift for (cohort, item), lift in self.lift.items() if item not in items}
         for by_item in (
+            self.past_of_item,
             self.events,
             self.near,
             self.next,
@@ -459,6 +473,7 @@ class Reference:
             self.ring[user] = [item for item in self.ring[user] if item not in items]
             self.walked[user] = [visit for visit in self.walked[user] if visit.item not in items]
         for by_user in (
+            self.past_of_user,
             self.ring,
             self.walked,
             self.last_time,

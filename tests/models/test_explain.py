@@ -46,6 +46,19 @@ def test_parts_sum_to_the_kernels_score_above_the_average(events: NumberedEvents
         assert any(part.sentence == MOMENT for part in place.parts) == crosses
 
 
+def test_a_feature_left_out_has_no_part(events: NumberedEvents) -> None:
+    """``near_ring`` says the same as its root, which goes on alone and under its own name."""
+    names = {}
+    for without in ((), ("near_ring", "heat_long")):
+        blend = Blend(Settings(without=without))
+        blend.step(events)
+        answer = explain(blend, 7, NOW, k=10)
+        names[without] = {part.feature for place in answer.places for part in place.parts}
+    assert {"near_ring", "heat_long"} <= names[()]
+    assert not {"near_ring", "heat_long"} & names["near_ring", "heat_long"]
+    assert "near_ring_root" in names["near_ring", "heat_long"]
+
+
 def test_contributions_of_the_crosses_sum_to_the_correction(events: NumberedEvents) -> None:
     blend = Blend(Settings())
     blend.step(events)

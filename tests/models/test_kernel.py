@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtrec.declared import FEATURES
+from rtrec.declared import FEATURE_NAMES, FEATURES, PAST
 from rtrec.models.blend import Blend
+from rtrec.models.kernel import DEFAULT, RACERS
 from rtrec.models.nearline.nearest import nearest_rows
 from rtrec.models.nearline.tables import VectorTable
+from rtrec.models.past import Past
 from rtrec.models.published import VectorRows
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Forgetting, NumberedEvents
@@ -69,6 +71,9 @@ def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
         Settings(use_trails=False, ring_length=20, use_daypart=True),
         Settings(use_crosses=False),
         Settings(use_value=False, use_catalogue=False),
+        Settings(without=("near_ring", "next_last", "trail_support", "age", "value", "heat_now", "had")),
+        Settings(without=("near_ring_root", "next_support", "idle", "count", "age_gap_last"), repeat=True),
+        Settings(without=tuple(each.name for each in FEATURES if each.source != "popularity")),
     ],
     ids=[
         "default",
@@ -81,10 +86,13 @@ def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
         "without trails",
         "linear",
         "without values, ages",
+        "without what others are made of",
+        "without some made of others",
+        "popularity alone, all tables gathered",
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
-    check(settings, stream(500, n_items=60, seed=4))
+    compare(Blend(settings), _reference()(settings), stream(500, n_items=60, seed=4))
 
 
 #: One table knows most items, the other so few that many users are known by their learned vector.
@@ -106,7 +114,8 @@ PUBLISHED = {
     ids=["default", "short rings", "rows alone", "one of two"],
 )
 def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) -> None:
-    check(settings, stream(500, n_items=60, seed=4), publish=PUBLISHED)
+    events = stream(500, n_items=60, seed=4)
+    compare(Blend(settings), _reference()(settings), events, publish=PUBLISHED)
 
 
 @pytest.mark.parametrize(
@@ -116,18 +125,84 @@ def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) 
 )
 def test_they_forget_alike(settings: Settings, publish: dict[int, tuple[str, VectorRows]]) -> None:
     """Numbers of users and items that were forgotten come again, as somebody else's."""
-    check(settings, stream(500, n_items=60, seed=5), forget_every=20, publish=publish)
+    events = stream(500, n_items=60, seed=5)
+    compare(Blend(settings), _reference()(settings), events, forget_every=20, publish=publish)
 
 
-def check(
-    settings: Settings,
+def test_features_go_and_come_back_while_the_stream_runs() -> None:
+    events = stream(450, n_items=60, seed=5)
+    blend, reference = Blend(Settings()), _reference()(Settings())
+    for number, without in enumerate([(), ("near_ring", "heat_long", "age", "trail_ring_root"), ("count",)]):
+        reference.settings = Settings(without=without)
+        blend.change(reference.settings)
+        off = [FEATURE_NAMES.index(name) for name in without]
+        before = blend.ranker.weight[off].copy()
+        compare(blend, reference, events.part(150 * number, 150 * (number + 1)))
+        assert blend.ranker.weight[off].tolist() == before.tolist()  # what has no opinion learns nothing
+    assert blend.ranker.weight[FEATURE_NAMES.index("near_ring")] != before[0]
+
+
+@pytest.mark.parametrize("without", [(), ("past_value_mean", "past_trend", "cohort_lift")])
+def test_what_history_says_equals_the_reference(without: tuple[str, ...]) -> None:
+    """Half of the items and users are in history; a new version comes while the stream runs."""
+    rng = np.random.default_rng(8)
+    settings = Settings(use_historical=True, without=without)
+    events = stream(400, n_items=60, seed=7)
+    blend, reference = Blend(settings), _reference()(settings)
+    compare(blend, reference, events.part(0, 100))
+    for start in (100, 250):
+        item = rng.normal(0.0, 1.0, (31, len(PAST))).astype(np.float32)
+        lift = rng.normal(0.0, 1.0, (3, 31)).astype(np.float32)
+        lift[:, -1] = 0.0
+        cohort = np.append(rng.integers(0, 3, 6), -1).astype(np.int32)
+        level = np.append(rng.random(6), 0.5).astype(np.float32)
+        blend.publish("historical", Past(item, lift, cohort, level))
+        *known, missing = [dict(zip(PAST, map(float, row), strict=True)) for row in item]
+        reference.past_of_item, reference.past_missing = dict(enumerate(known)), missing
+        reference.past_of_user = {user: (int(cohort[user]), float(level[user])) for user in range(6)}
+        reference.lift = {(one, each): float(lift[one, each]) for one in range(3) for each in range(30)}
+        compare(blend, reference, events.part(start, start + 150), forget_every=40)
+    learned = [blend.ranker.weight[FEATURE_NAMES.index(name)] for name in ("past_degree", "past_value_gap")]
+    assert np.abs(learned).min() > 1e-3
+
+
+@pytest.mark.parametrize("racer", ["cooccurrence", "transitions", "trails"])
+def test_a_model_of_one_table_does_not_ask_whether_the_ranker_sees_it(racer: str) -> None:
+    events = stream(600, n_items=60, seed=6)
+    sources = {"cooccurrence", "transitions", "trails"}
+    without = tuple(each.name for each in FEATURES if each.source in sources)
+    place = RACERS.index(racer)
+    ranks = Blend(Settings()).step(events).ranks
+    blind = Blend(Settings(without=without)).step(events).ranks
+    assert blind[:, place].tolist() == ranks[:, place].tolist()
+    assert np.count_nonzero(ranks[:, place] > 0) > 10
+    assert blind[:, DEFAULT].tolist() != ranks[:, DEFAULT].tolist()
+
+
+def test_a_feature_that_is_off_is_filled_only_if_something_is_made_of_it() -> None:
+    def filled(*without: str) -> set[str]:
+        work = Blend(Settings(without=without))._work
+        off = [FEATURE_NAMES.index(name) for name in without]
+        assert not work.active[off].any()
+        return {FEATURE_NAMES[number] for number in off if work.gathered[number]}
+
+    assert filled("near_last") == {"near_last"}  # for its root
+    assert filled("near_last", "near_last_root") == set()
+    assert filled("near_ring", "near_ring_root") == {"near_ring"}  # the racing model orders by it
+    assert filled("age", "age_gap_last") == {"age"}
+    assert filled("age", "age_gap_last", "age_gap_ring", "heat_now", "near_support") == set()
+
+
+def compare(
+    blend: Blend,
+    reference: Any,
     events: NumberedEvents,
     *,
     forget_every: int = 0,
     publish: Mapping[int, tuple[str, VectorRows]] = MappingProxyType({}),
 ) -> None:
-    """Take both through the events, and compare all scores on the way."""
-    blend, reference, rng = Blend(settings), _reference()(settings), np.random.default_rng(8)
+    """Take both through the events; hold the scores, the ranks and the weights of the two side by side."""
+    settings, rng = blend.settings, np.random.default_rng(8)
     differ = 0
     for number in range(events.n_events):
         if forget_every and number and number % forget_every == 0:

@@ -1,4 +1,4 @@
-"""One control for each declared setting: a switch, or a slider with a field for the exact value."""
+"""One control for each declared setting: a switch, a list to choose from, or a slider with a field."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Knob:
             sizing_mode=None, css_classes=["knob-text"], styles={"flex": "1 1 0", "min-width": "0"}
         )
         self._unit = MarkupPane(sizing_mode=None, styles={"flex": "0 0 112px"})
-        self._controls = self._make_switch() if declaration.type is bool else self._make_slider()
+        self._controls = self._make_controls()
         self.panel = row(
             self._text,
             *self._controls,
@@ -105,6 +105,31 @@ class Knob:
         """Show ``value``, without telling anybody."""
         self.value, self._refused = value, ""
         self._draw()
+
+    def _make_controls(self) -> list[Any]:
+        if self.declaration.choices:
+            return self._make_list()
+        return self._make_switch() if self.declaration.type is bool else self._make_slider()
+
+    def _make_list(self) -> list[Any]:
+        chosen = pmui.MultiChoice(
+            value=list(self.live),
+            options=words.feature_choices(),
+            label=words.setting_name(self.declaration.name),
+            placeholder="None",
+            searchable=True,
+            width=300,
+            margin=0,
+            visual_size="small",
+            sizing_mode=None,
+            stylesheets=[_QUIET],
+        )
+        # In the order declared, whatever the order they were chosen in.
+        choices = self.declaration.choices
+        chosen.param.watch(
+            lambda event: self._take(tuple(each for each in choices if each in event.new)), "value"
+        )
+        return [chosen]
 
     def _make_switch(self) -> list[Any]:
         name = words.setting_name(self.declaration.name)
@@ -180,7 +205,9 @@ class Knob:
     def _draw(self) -> None:
         self._is_drawing = True
         try:
-            if self.declaration.type is bool:
+            if self.declaration.choices:
+                self._controls[0].value = list(self.value)
+            elif self.declaration.type is bool:
                 self._controls[0].value = bool(self.value)
             else:
                 slider, field = self._controls
@@ -199,7 +226,9 @@ class Knob:
         if self._refused:
             return tag("div", self._refused, css="refused", role="alert")
         unit = declared.unit
-        if declared.type is bool:
+        if declared.choices:
+            unit = f"{len(self.value)} of {len(declared.choices)}"
+        elif declared.type is bool:
             unit = words.setting_value(self.value)
         elif unit == "hours" and self.value >= 48:
             unit = f"hours ({words.duration(self.value * 3600)})"

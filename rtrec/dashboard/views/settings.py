@@ -29,7 +29,7 @@ _GROUPS = {
     "Popularity": ("What is popular now, at three speeds of forgetting", ("half_life_", "trending_")),
     "History": ("How far back a user's own events reach", ("ring_", "transition_reach", "repeat")),
     "Ranker": ("How the blend learns which table to trust", ("learning_", "use_crosses")),
-    "Tables and features": ("Which of them have an opinion at all", ("use_",)),
+    "Tables and features": ("Which of them have an opinion at all", ("use_", "without")),
     "Weights per kind of event": ("How much one event of each kind counts", ("weight_",)),
 }
 _OTHER = "More"

@@ -40,8 +40,11 @@ def kernel_inputs(
         Ids by the numbers the kernel has for them; those of the features themselves by default. One that
         history does not know gets what its features declare as missing.
     """
-    item_row = _rows(features.items, item_ids)
-    user_row = _rows(features.users, user_ids)
+    return kernel_inputs_at(features, _rows(features.items, item_ids), _rows(features.users, user_ids))
+
+
+def kernel_inputs_at(features: HistoricalFeatures, item_row: Nums, user_row: Nums) -> KernelInputs:
+    """Return the arrays for rows of the features; -1 stands for one that history does not know."""
     columns = [names(ITEM_FEATURES).index(name) for name in RANKED]
     missing = np.array([feature.missing for feature in KERNEL_FEATURES], np.float32)
     item_value = _taken(features.item[:, columns], item_row, missing)

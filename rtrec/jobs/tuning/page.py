@@ -12,7 +12,7 @@ from rtrec.jobs.report_page import inline_scripts, page
 from rtrec.jobs.tuning.figures import importance_figure, slice_figure, trials_figure
 from rtrec.jobs.tuning.result import Tuning, trials_table
 from rtrec.jobs.tuning.trials import COMPLETE, FAILED, PRUNED
-from rtrec.settings import declarations
+from rtrec.settings import as_text, declarations
 
 _GRID = "display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:0.5rem 1rem"
 
@@ -90,7 +90,10 @@ def _made(tuning: Tuning) -> str:
     changed = type(tuning.start)().model_dump()
     other = {name: each for name, each in tuning.start.model_dump().items() if each != changed[name]}
     rows.append(
-        ["settings that are no defaults", ", ".join(f"{n} {each}" for n, each in other.items()) or "-"]
+        [
+            "settings that are no defaults",
+            ", ".join(f"{name} {as_text(each)}" for name, each in other.items()) or "-",
+        ]
     )
     rows.append(["rtrec", rtrec.__version__])
     return table("", ["", ""], rows)

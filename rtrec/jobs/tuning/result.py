@@ -17,7 +17,7 @@ from rtrec.evaluation.markup import table
 from rtrec.files import publish_text
 from rtrec.jobs.tuning.space import Space
 from rtrec.jobs.tuning.trials import FAILED, PRUNED, Trial, best_of, in_order
-from rtrec.settings import Settings
+from rtrec.settings import Settings, as_text
 
 #: What the two sides of the confirmation are called.
 TUNED, AS_IT_WAS = "tuned", "as it was"
@@ -56,7 +56,7 @@ class Tuning:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        changes = ", ".join(f"{name} {value}" for name, value in self.changes.items())
+        changes = ", ".join(f"{name} {as_text(value)}" for name, value in self.changes.items())
         return f"Tuning({len(self.trials)} trials, {self.label}: {changes or 'nothing better'})"
 
     @property
@@ -147,11 +147,11 @@ class Tuning:
         """Return ``best`` as a file for ``--settings``: what was tuned, and what is no default."""
         import yaml
 
-        default = Settings().model_dump()
+        default = Settings().model_dump(mode="json")  # as a file has them: lists, no tuples
         tuned = {each.name for each in self.space}
         values = {
             name: value
-            for name, value in self.best.model_dump().items()
+            for name, value in self.best.model_dump(mode="json").items()
             if name in tuned or value != default[name]
         }
         lines = [f"rtrec tune on {self.data['data']}", *textwrap.wrap(self.sentence(), 100)]

@@ -140,6 +140,8 @@ def _dimension(name: str, ends: tuple[float, float] | None, declared: Mapping[st
     if name in _NOT_TUNED:
         raise InputError(f"space: {name!r} changes what is asked of a list, not how good it is; use --set")
     each = declared[name]
+    if each.choices:
+        raise InputError(f"space: {name!r} names any of {len(each.choices)} features, no range; use --set")
     if each.type is bool:
         if ends is not None:
             raise InputError(f"space: {name!r} is off or on, so it has no range; say {name}")

@@ -285,7 +285,7 @@ def _about(
         "metric": metric,
         "pruner": pruner,
         "space": {each.name: str(each) for each in space},
-        "settings": start.model_dump(),
+        "settings": start.model_dump(mode="json"),  # compared with what was stored
     }
 
 
