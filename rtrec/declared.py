@@ -70,6 +70,10 @@ FEATURES: tuple[Feature, ...] = (
     Feature("daypart", "daypart", "is taken at this time of the day and week more than at others"),
     Feature("had", "user", "is something this user had before"),
     Feature("had_idle", "user", "was had by this user long ago"),
+    Feature("taste_now", "category", "is in a category this user took this very hour"),
+    Feature("taste_short", "category", "is in a category this user took these days"),
+    Feature("taste_long", "category", "is in a category this user has taken for a while"),
+    Feature("taste_last", "category", "shares a category with the very last item"),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -104,6 +108,8 @@ VALUE_GAP = _NUMBERS["value_gap"]
 DAYPART = _NUMBERS["daypart"]
 HAD = _NUMBERS["had"]
 HAD_IDLE = _NUMBERS["had_idle"]
+FIRST_TASTE = _NUMBERS["taste_now"]
+N_TASTES = 4  # at each half-life, and for the very last item
 
 
 class Context(NamedTuple):

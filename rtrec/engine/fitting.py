@@ -19,6 +19,7 @@ import dask
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_events
 from rtrec.errors import InputError
+from rtrec.models.beginning import known_items
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.nearest import find_nearest
@@ -154,7 +155,8 @@ def _history(deployment: Deployment, request: FitRequest) -> tuple[Interactions,
     """Return what there is to learn, and how many events there were when somebody was last forgotten."""
     settings = Settings(**request.settings)
     with closing(deployment.open_log(mode="read")) as log:
-        learned = learned_events(log, request.seq, settings, deployment.texts())
+        known = known_items(deployment.texts(), deployment.categories())
+        learned = learned_events(log, request.seq, settings, known)
     if learned.n_read != request.n_events:
         raise ValueError(
             f"expected {request.n_events:,} events up to cut {request.seq}, got {learned.n_read:,}"

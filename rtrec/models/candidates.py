@@ -36,9 +36,10 @@ from rtrec.models.jit import kernel
 from rtrec.models.params import Params
 from rtrec.models.published import Nearline
 from rtrec.models.tables import N_HALF_LIVES, SMOOTHING, SOURCE_POWER
+from rtrec.models.tastes import N_SHARES
 from rtrec.models.trails import AFTER, VISITS, add_votes
 from rtrec.models.users import RING_CAPACITY, may_get
-from rtrec.types import Ints, Nums
+from rtrec.types import Ints, Nums, Singles
 
 N_SLOTS = len(SLOTS)
 
@@ -55,6 +56,7 @@ class Workspace(NamedTuple):
     features: np.ndarray  # (feature, candidate) float32
     score: np.ndarray  # (candidate,) float32
     chance: np.ndarray  # (candidate,) float32, softmax of the scores
+    shares: Singles  # (category, share) what the user takes of each; zero between requests
     together: Together
 
 
@@ -69,6 +71,7 @@ def active_features(params: Params, nearline: Nearline) -> np.ndarray:
         "value": params.use_value,
         "daypart": params.use_daypart,
         "catalogue": params.use_catalogue,
+        "category": params.use_category and nearline.categories.n_categories > 0,
     }
     for slot, is_on, table in zip(SLOTS, params.use_slot, nearline.rows, strict=True):
         speaks[slot] = is_on and table.n_items > 0
@@ -90,6 +93,7 @@ def empty_workspace(item_capacity: int, params: Params, row_length: int, nearlin
         features=np.zeros((N_FEATURES, n_candidates), np.float32),
         score=np.zeros(n_candidates, np.float32),
         chance=np.zeros(n_candidates, np.float32),
+        shares=np.zeros((nearline.categories.n_categories, N_SHARES), np.float32),
         together=empty_together(),
     )
 

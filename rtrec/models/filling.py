@@ -18,6 +18,7 @@ from rtrec.declared import (
     DAY_SINE,
     DAYPART,
     FIRST_ROOT,
+    FIRST_TASTE,
     GAP,
     HAD,
     HAD_IDLE,
@@ -30,6 +31,7 @@ from rtrec.declared import (
     N_DISCOUNTED,
     N_EVENTS,
     N_ROOTED,
+    N_TASTES,
     NEAR_SUPPORT,
     NEXT_SUPPORT,
     PACE_LONG,
@@ -44,6 +46,7 @@ from rtrec.declared import (
 from rtrec.models.dayparts import DAY_S, WEEK_S, daypart_of
 from rtrec.models.jit import kernel
 from rtrec.models.tables import HOUR_S, LONG, NOW, SHORT, SMOOTHING
+from rtrec.models.tastes import categories_of, clear_shares, fill_tastes, spread_shares
 from rtrec.models.users import RING_CAPACITY, SITTING_S, pair_slot
 
 #: Below one sixteenth of an event left, an item counts as cold as any: log2 of a decayed count stops here.
@@ -54,7 +57,7 @@ CONTEXT_UNIT = 4.0
 
 
 @kernel
-def fill_features(work, tables, users, params, user, now, n):
+def fill_features(work, tables, nearline, users, params, user, now, n):
     """Turn the sums of ``n`` gathered candidates into all their features at time ``now``."""
     features, item = work.features, work.item
     age_now = now / params.half_life_s[NOW]
@@ -97,6 +100,13 @@ def fill_features(work, tables, users, params, user, now, n):
     if params.use_daypart:
         part = daypart_of(now)
         fill_daypart(features[DAYPART], item, tables.daypart, tables.daypart_total, part, tables.total, n)
+    if work.active[FIRST_TASTE]:
+        categories, shares, half_life_s = nearline.categories.number, work.shares, params.half_life_s
+        own, count, gap = users.category[user], users.category_count[user], now - users.last_time[user]
+        last = categories_of(categories, users.ring[user, 0])
+        spread_shares(shares, own, count, last, half_life_s, max(gap, 0.0))
+        fill_tastes(features[FIRST_TASTE : FIRST_TASTE + N_TASTES], item, categories, shares, n)
+        clear_shares(shares, own, last)
     fill_had(features, item, users.pair, users.pair_count, users.pair_time, params.repeat, user, now, n)
 
 

@@ -71,6 +71,7 @@ def step(
     n_events = len(events.user_num)
     scale, weights = np.empty(len(ranker.weight)), np.empty(len(ranker.weight))
     lists = np.empty((len(racing), params.list_length), np.int32)
+    categories = nearline.categories.number
     while start < n_events:
         stop = min(start + batch, n_events)
         if not has_room_for(users, stop - start):
@@ -113,7 +114,7 @@ def step(
             before = operations.before[event]
             for age in range(len(before)):
                 before[age] = users.ring[user, age]
-            learn_user(users, params.half_life_s, now, user, item, weight, value)
+            learn_user(users, params.half_life_s, now, user, item, weight, value, categories)
             if not defer:
                 teach_item(tables, params, now, item, weight, value, walker, before)
         start = stop
@@ -151,7 +152,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
     trend, size, heat = tables.trend_item[LONG], tables.trend_size[LONG], tables.heat[LONG]
     pair, count, repeat = users.pair, users.pair_count, params.repeat
     if racing[DEFAULT]:
-        fill_features(work, tables, users, params, user, now, n)
+        fill_features(work, tables, nearline, users, params, user, now, n)
         score(weights, scale, work.features, work.active, work.score, n)
         if params.use_crosses:
             fill_context(work.together.context, tables, users, params, user, now)

@@ -7,38 +7,42 @@ kinds: a new one is a field of :class:`Nearline`, a line in :data:`KINDS` and a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from rtrec.declared import SLOTS
 from rtrec.errors import CorruptionError
+from rtrec.features.categories import ItemCategories, no_categories
 from rtrec.models.arrays import leaves, made_of
-from rtrec.models.forgetting import without_neighbours
+from rtrec.models.forgetting import without_categories, without_neighbours
 from rtrec.models.nearline.tables import NeighbourTable, empty_table
 from rtrec.types import Nums
 
-Published: TypeAlias = NeighbourTable
+Published: TypeAlias = NeighbourTable | ItemCategories
 
+#: The slot of the categories of items; no feature of its own, and nothing but a beginning puts it in place.
+CATEGORIES = "categories"
 #: An empty one of every kind: the names of its arrays, and their axes, tell it from the others.
-KINDS: tuple[Published, ...] = (empty_table(0, 1),)
+KINDS: tuple[Published, ...] = (empty_table(0, 1), no_categories())
 
 
 class Nearline(NamedTuple):
     """All that is published, empty where nothing is: one argument of the kernel."""
 
     rows: tuple[NeighbourTable, ...]  # in the order of rtrec.declared.SLOTS
+    categories: ItemCategories
 
 
 def empty_nearline() -> Nearline:
     """Return a bundle in which nothing is published."""
-    return Nearline(rows=(empty_table(0, 1),) * len(SLOTS))
+    return Nearline(rows=(empty_table(0, 1),) * len(SLOTS), categories=no_categories())
 
 
 def nothing_for(slot: str) -> Published:
     """Return what clears a slot when it is published there."""
-    return empty_table(0, 1)  # which any slot takes so far
+    return no_categories() if slot == CATEGORIES else empty_table(0, 1)
 
 
 def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
@@ -47,20 +51,28 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
     Raises
     ------
     ValueError
-        If there is no such slot (:data:`rtrec.declared.SLOTS`).
+        If there is no such slot for it (:data:`rtrec.declared.SLOTS`, or :data:`CATEGORIES`).
     """
-    _check_slot(slot)
-    place = tuple(SLOTS).index(slot)
     match value:
         case NeighbourTable():
+            _check_slot(slot, SLOTS)
+            place = tuple(SLOTS).index(slot)
             # Stored, weights may be float16.
             table = value._replace(weight=value.weight.astype(np.float32, copy=False))
             return nearline._replace(rows=_with(nearline.rows, place, table))
+        case ItemCategories():
+            _check_slot(slot, (CATEGORIES,))
+            return nearline._replace(categories=value)
 
 
 def by_slot(nearline: Nearline) -> dict[str, Published]:
     """Return what is published by slot, without the empty slots."""
-    return {slot: table for slot, table in zip(SLOTS, nearline.rows, strict=True) if table.n_items > 0}
+    found: dict[str, Published] = {
+        slot: table for slot, table in zip(SLOTS, nearline.rows, strict=True) if table.n_items > 0
+    }
+    if nearline.categories.n_categories:
+        found[CATEGORIES] = nearline.categories
+    return found
 
 
 def without_items(value: Published, nums: Nums) -> Published:
@@ -68,6 +80,8 @@ def without_items(value: Published, nums: Nums) -> Published:
     match value:
         case NeighbourTable():
             return without_neighbours(value, nums)
+        case ItemCategories():
+            return without_categories(value, nums)
 
 
 def forgotten(nearline: Nearline, nums: Nums) -> Nearline:
@@ -82,6 +96,8 @@ def n_items_of(value: Published) -> int:
     match value:
         case NeighbourTable():
             return max(value.n_items, int(value.item.max(initial=-1)) + 1)
+        case ItemCategories(number):
+            return len(number)
 
 
 def to_arrays(value: Published, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
@@ -131,12 +147,16 @@ def _misfit(value: Published) -> str:
             fits = item.shape == weight.shape and len(item) == len(size)
             said = f"got {item.shape}, {weight.shape}, {size.shape}"
             return "" if fits else f"expected a table's item and weight of one shape and a size a row; {said}"
+        case ItemCategories(number, n_items):
+            highest = int(number.max(initial=-1))
+            fits = highest < len(n_items)
+            return "" if fits else f"expected categories 0 to {len(n_items) - 1}; got {highest}"
 
 
 def _with(slots: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
     return (*slots[:place], value, *slots[place + 1 :])
 
 
-def _check_slot(slot: str) -> None:
-    if slot not in SLOTS:
-        raise ValueError(f"slot {slot!r}: expected one of {', '.join(SLOTS)}")
+def _check_slot(slot: str, expected: Collection[str]) -> None:
+    if slot not in expected:
+        raise ValueError(f"slot {slot!r}: expected one of {', '.join(expected)}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rtrec.declared import FEATURES
+from rtrec.features.categories import of_rows
 from rtrec.models.blend import Blend
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Forgetting, NumberedEvents
@@ -70,7 +71,7 @@ def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
-    check(settings, stream(500, n_items=60, seed=4), forget_every=0)
+    check(Blend(settings), _reference()(settings), stream(500, n_items=60, seed=4))
 
 
 @pytest.mark.parametrize(
@@ -78,12 +79,39 @@ def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
 )
 def test_they_forget_alike(settings: Settings) -> None:
     """Numbers of users and items that were forgotten come again, as somebody else's."""
-    check(settings, stream(500, n_items=60, seed=5), forget_every=20)
+    check(Blend(settings), _reference()(settings), stream(500, n_items=60, seed=5), forget_every=20)
 
 
-def check(settings: Settings, events: NumberedEvents, *, forget_every: int) -> None:
+@pytest.mark.parametrize(
+    ("settings", "n_categories", "forget_every"),
+    [
+        (Settings(repeat=True, half_life_now_h=20.0, weight_buy=3.0, weight_click=0.0), 5, 0),
+        (Settings(half_life_long_h=30.0), 40, 0),  # places overflow: categories make way
+        (Settings(use_category=False), 5, 0),
+        (Settings(), 5, 100),
+    ],
+    ids=["few categories", "many categories", "switched off", "forgetting"],
+)
+def test_kernel_equals_the_reference_with_categories(
+    settings: Settings, n_categories: int, forget_every: int
+) -> None:
+    rng = np.random.default_rng(6)
+    # Items 0 to 49 have none, one or several; of the others nobody has said anything.
+    own = {item: rng.choice(n_categories, rng.integers(0, 4), replace=False).tolist() for item in range(50)}
+    rows = np.full((50, 3), -1, np.int32)
+    for item, numbers in own.items():
+        rows[item, : len(numbers)] = numbers
+    blend = Blend(settings)
+    blend.publish("categories", of_rows(rows))
+    events = stream(500, n_items=60, seed=4)
+    check(blend, _reference()(settings, own), events, forget_every=forget_every)
+    taken = blend.to_arrays()["users/category"]
+    assert (taken >= 0).all(axis=1).any() == (n_categories > taken.shape[1])
+
+
+def check(blend: Blend, reference: Any, events: NumberedEvents, *, forget_every: int = 0) -> None:
     """Take both through the events, and compare all scores on the way."""
-    blend, reference, rng = Blend(settings), _reference()(settings), np.random.default_rng(8)
+    settings, rng = blend.settings, np.random.default_rng(8)
     differ = 0
     for number in range(events.n_events):
         if forget_every and number and number % forget_every == 0:
