@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,6 @@ from typing import Any, Literal
 from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Control
-from rtrec.features.categories import Categories, named_categories
 from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 5
@@ -120,7 +119,7 @@ class Deployment:
         manifest: Mapping[str, Any],
         *,
         texts: Mapping[str, str] | None = None,
-        categories: Categories | None = None,
+        categories: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Make the deployment; the manifest is the last thing written, so a half-made one does not exist.
 
@@ -138,9 +137,7 @@ class Deployment:
         if texts:
             publish_text(self.home / _TEXTS, json.dumps(dict(texts), ensure_ascii=False))
         if categories:
-            publish_text(
-                self.home / _CATEGORIES, json.dumps(named_categories(categories), ensure_ascii=False)
-            )
+            publish_text(self.home / _CATEGORIES, json.dumps(dict(categories), ensure_ascii=False))
         EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
         content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)

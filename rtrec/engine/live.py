@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
 from rtrec.errors import DeploymentError, InputError
-from rtrec.features.categories import Categories
+from rtrec.features.categories import Categories, named_categories
 from rtrec.settings import FIXED, Settings
 
 if TYPE_CHECKING:
@@ -141,8 +141,9 @@ class LiveRun:
             if fresh or (feed is not None and not deployment.exists):
                 # All that can be refused is refused before anything is removed.
                 manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+                named = named_categories(categories or {})
                 deployment.clear()
-                deployment.create(manifest, texts=titles if texts is None else texts, categories=categories)
+                deployment.create(manifest, texts=titles if texts is None else texts, categories=named)
             else:
                 _check(deployment, feed, shards=shards)
             known = deployment.keep_titles(titles)

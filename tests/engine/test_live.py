@@ -421,6 +421,15 @@ def test_to_start_afresh_without_a_source_removes_nothing(tmp_path: Path) -> Non
         assert finished(run).summary()["tested"] == 10
 
 
+def test_categories_that_are_none_are_refused_and_nothing_is_removed(tmp_path: Path) -> None:
+    with start(tmp_path, limit=10) as run:
+        finished(run)
+    with pytest.raises(InputError, match="categories of item 'a': expected a name or several"):
+        start(tmp_path, fresh=True, categories={"a": None})
+    with start(tmp_path, feed=None) as run:
+        assert finished(run).summary()["tested"] == 10
+
+
 def test_a_feed_that_is_another_is_refused(tmp_path: Path) -> None:
     with start(tmp_path, limit=10) as run:
         finished(run)
