@@ -109,7 +109,6 @@ DAYPART = _NUMBERS["daypart"]
 HAD = _NUMBERS["had"]
 HAD_IDLE = _NUMBERS["had_idle"]
 FIRST_TASTE = _NUMBERS["taste_now"]
-N_TASTES = 4  # at each half-life, and for the very last item
 
 
 class Context(NamedTuple):

@@ -31,7 +31,6 @@ from rtrec.declared import (
     N_DISCOUNTED,
     N_EVENTS,
     N_ROOTED,
-    N_TASTES,
     NEAR_SUPPORT,
     NEXT_SUPPORT,
     PACE_LONG,
@@ -46,7 +45,7 @@ from rtrec.declared import (
 from rtrec.models.dayparts import DAY_S, WEEK_S, daypart_of
 from rtrec.models.jit import kernel
 from rtrec.models.tables import HOUR_S, LONG, NOW, SHORT, SMOOTHING
-from rtrec.models.tastes import categories_of, clear_shares, fill_tastes, spread_shares
+from rtrec.models.tastes import N_SHARES, categories_of, clear_shares, fill_tastes, spread_shares
 from rtrec.models.users import RING_CAPACITY, SITTING_S, pair_slot
 
 #: Below one sixteenth of an event left, an item counts as cold as any: log2 of a decayed count stops here.
@@ -105,7 +104,7 @@ def fill_features(work, tables, nearline, users, params, user, now, n):
         own, count, gap = users.category[user], users.category_count[user], now - users.last_time[user]
         last = categories_of(categories, users.ring[user, 0])
         spread_shares(shares, own, count, last, half_life_s, max(gap, 0.0))
-        fill_tastes(features[FIRST_TASTE : FIRST_TASTE + N_TASTES], item, categories, shares, n)
+        fill_tastes(features[FIRST_TASTE : FIRST_TASTE + N_SHARES], item, categories, shares, n)
         clear_shares(shares, own, last)
     fill_had(features, item, users.pair, users.pair_count, users.pair_time, params.repeat, user, now, n)
 

@@ -22,7 +22,7 @@ from rtrec.models.jit import kernel
 from rtrec.models.tables import LONG, N_HALF_LIVES
 
 N_PLACES = 16
-#: So many events in no category at all go with everybody's.
+#: Everybody's events are divided by so many more than they are.
 PRIOR = np.float32(1.0)
 #: What an answer knows of a category: the user's share at each half-life, and whether the last item is in it.
 N_SHARES = N_HALF_LIVES + 1
