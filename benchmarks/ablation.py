@@ -25,15 +25,15 @@ from peers import DATASETS, K, about, prepare
 
 from rtrec.evaluation.comparison import compare
 from rtrec.evaluation.prequential import evaluate
-from rtrec.events.datasets import get_dataset, item_texts, load_source
+from rtrec.events.datasets import get_dataset, item_categories, item_texts, load_source
 from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.models.beginning import published_at_first
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.ease import EASE
 from rtrec.models.nearline.ials import IALS
 from rtrec.models.nearline.item_knn import ItemKNN
 from rtrec.models.nearline.recipe import make_nearline
-from rtrec.models.nearline.texts import table_of_texts
 from rtrec.models.single import BuiltIn
 from rtrec.settings import Settings
 
@@ -55,6 +55,7 @@ VARIANTS = (
     Variant("without popularity", {"use_trending": False}),
     Variant("without content", {"use_content": False}),
     Variant("without values", {"use_value": False}),
+    Variant("without categories", {"use_category": False}),
     Variant("with dayparts", {"use_daypart": True}),
     Variant("without ages", {"use_catalogue": False}),
     Variant("without crosses (linear)", {"use_crosses": False}),
@@ -68,18 +69,25 @@ VARIANTS = (
 
 
 def measure(
-    variant: Variant, loaded: LoadedEvents, texts: dict[str, str], *, refit_every: int, limit: int | None
+    variant: Variant,
+    loaded: LoadedEvents,
+    texts: dict[str, str],
+    categories: dict[str, list[str]],
+    *,
+    refit_every: int,
+    limit: int | None,
 ) -> Any:
     """Evaluate one variant."""
     settings = Settings(**variant.changes)
 
     def make() -> BuiltIn:
-        # The evaluation numbers the items with texts first, as this does.
-        published = {"content": table_of_texts(texts, Vocabulary())} if texts else {}
+        # The evaluation numbers the items that are known first, as this does.
+        published = published_at_first(texts, categories, Vocabulary())
         nearline = {"history": variant.history()} if variant.history is not None else {}
         return BuiltIn("default", settings, published=published, nearline=nearline, refit_every=refit_every)
 
-    return evaluate(loaded, models={variant.name: make}, settings=settings, k=K, limit=limit, texts=texts)[
+    known = {"texts": texts, "categories": categories}
+    return evaluate(loaded, models={variant.name: make}, settings=settings, k=K, limit=limit, **known)[
         variant.name
     ]
 
@@ -89,12 +97,13 @@ def ablate(
 ) -> list[dict[str, Any]]:
     """Return a row of figures for each variant on a data set; the first is the default."""
     dataset = get_dataset(name)
-    loaded, texts = load_events(load_source(dataset, folder / name)), item_texts(dataset, folder / name)
+    loaded, home = load_events(load_source(dataset, folder / name)), folder / name
+    known = item_texts(dataset, home), item_categories(dataset, home)
     rows, whole = [], None
     for variant in variants:
         print(f"{name}: {variant.name}", file=sys.stderr)
         began = time.perf_counter()
-        result = measure(variant, loaded, texts, refit_every=refit_every, limit=limit)
+        result = measure(variant, loaded, *known, refit_every=refit_every, limit=limit)
         whole = whole or result
         gaps = compare(result.ranks, whole.ranks, K)
         gap = gaps.difference("hit_rate")

@@ -128,6 +128,10 @@ FEATURES: tuple[Feature, ...] = (
         "past_value_gap", HISTORICAL, "comes with such a value as this user's items have, in all history"
     ),
     Feature("cohort_lift", HISTORICAL, "is had more by users who use the catalogue as this one does"),
+    Feature("taste_now", "category", "is in a category this user took this very hour"),
+    Feature("taste_short", "category", "is in a category this user took these days"),
+    Feature("taste_long", "category", "is in a category this user has taken for a while"),
+    Feature("taste_last", "category", "shares a category with the very last item"),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -168,6 +172,7 @@ N_PAST = len(PAST)
 PAST_VALUE = tuple(PAST).index("value_mean")  # the column that a user's own level is compared with
 PAST_VALUE_GAP = _NUMBERS["past_value_gap"]
 COHORT_LIFT = _NUMBERS["cohort_lift"]
+FIRST_TASTE = _NUMBERS["taste_now"]
 
 
 class Context(NamedTuple):

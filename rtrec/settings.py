@@ -74,6 +74,9 @@ class Settings(BaseModel):
     use_trails: bool = _live(True, "Let the trails (who came the same way) have an opinion.")
     use_value: bool = _live(True, "Let the values of events (prices, ratings) have an opinion.")
     use_daypart: bool = _live(False, "Let the times of day and week that items are taken at have an opinion.")
+    use_category: bool = _live(
+        True, "Let the categories that a user takes have an opinion, where items have categories."
+    )
     use_catalogue: bool = _live(True, "Let the age of items have an opinion.")
     use_crosses: bool = _live(
         True, "Let the ranker see what features say together; without, its score is linear."

@@ -84,6 +84,7 @@ def evaluate(
             limit=limit,
             repeat=repeat,
             texts=found.texts,
+            categories=found.categories,
             progress=progress,
         )
     if json:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import typer
 
@@ -15,7 +16,7 @@ from rtrec.cli.console import say
 from rtrec.cli.options import InputOptions
 from rtrec.errors import InputError
 from rtrec.events.cleaning import ACCEPTED, DeadLetter
-from rtrec.events.datasets import Dataset, get_dataset, item_texts, item_titles, load_source
+from rtrec.events.datasets import Dataset, get_dataset, item_categories, item_texts, item_titles, load_source
 from rtrec.events.feeds import FileFeed
 from rtrec.events.fetching import fetch
 from rtrec.events.loading import LoadedEvents, load_events
@@ -26,6 +27,7 @@ from rtrec.settings import Settings
 from rtrec.types import Columns
 
 _SHOWN_DEAD_LETTERS = 5
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Input:
     encoding: str = "utf-8"
     titles: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sorted_by_time: bool = False
 
     def load(self) -> LoadedEvents:
@@ -78,7 +81,7 @@ def find_input(options: InputOptions) -> Input:
     if options.copy is not None:
         raise InputError("--from says where the copy of a --dataset is; a file is named without it")
     assert options.file is not None
-    titles, texts = _texts(options)
+    known = _known(options)
     mapping = ColumnMapping(
         user=options.user or Columns.USER_ID,
         item=options.item or Columns.ITEM_ID,
@@ -93,7 +96,7 @@ def find_input(options: InputOptions) -> Input:
         min_value=options.min_value,
     )
     encoding = options.encoding or "utf-8"
-    return Input(options.file.name, options.file, mapping, encoding=encoding, titles=titles, texts=texts)
+    return Input(options.file.name, options.file, mapping, encoding=encoding, **known._asdict())
 
 
 def model_names(models: str, every: Iterable[str], settings: Settings) -> list[str]:
@@ -116,26 +119,50 @@ def model_names(models: str, every: Iterable[str], settings: Settings) -> list[s
     return names
 
 
-def _texts(options: InputOptions) -> tuple[dict[str, str], dict[str, str]]:
-    """Return titles, and all there is to read, by item id, from the file of items."""
+class _Known(NamedTuple):
+    """What is known of items, by id."""
+
+    titles: Mapping[str, str]
+    texts: Mapping[str, str]
+    categories: Mapping[str, Sequence[str]]
+
+
+def _known(options: InputOptions) -> _Known:
+    """Return titles, all there is to read, and categories, from the file of items."""
     if options.items is None:
-        if options.item_text is not None:
-            raise InputError("--item-text names columns of a file of items; say which: --items FILE")
-        return {}, {}
-    columns = [name.strip() for name in (options.item_text or "").split(",") if name.strip()]
-    if not columns:
-        raise InputError(f"--items {options.items}: say what to read of it: --item-text title,genres")
+        for flag, given in (("--item-text", options.item_text), ("--item-category", options.item_category)):
+            if given is not None:
+                raise InputError(f"{flag} names columns of a file of items; say which: --items FILE")
+        return _Known({}, {}, {})
+    columns, categories = _columns(options.item_text), _columns(options.item_category)
+    if not columns and not categories:
+        raise InputError(
+            f"--items {options.items}: say what to read of it: --item-text title,genres, or "
+            "--item-category genres, or both"
+        )
     from rtrec.features.catalogue import Catalogue
 
-    catalogue = Catalogue.read(options.items, item=options.item or Columns.ITEM_ID, text=columns)
-    titles, texts = catalogue.texts(columns[:1]), catalogue.texts(columns)
-    return dict(zip(catalogue.ids, titles, strict=True)), dict(zip(catalogue.ids, texts, strict=True))
+    item = options.item or Columns.ITEM_ID
+    catalogue = Catalogue.read(options.items, item=item, text=columns, categories=categories)
+
+    def by_id(values: Sequence[_Value]) -> dict[str, _Value]:
+        return dict(zip(catalogue.ids, values, strict=True))
+
+    return _Known(
+        titles=by_id(catalogue.texts(columns[:1])) if columns else {},
+        texts=by_id(catalogue.texts(columns)) if columns else {},
+        categories=by_id(catalogue.category_names()) if categories else {},
+    )
+
+
+def _columns(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _dataset(options: InputOptions, name: str) -> Input:
     dataset = get_dataset(name)
     columns = ("user", "item", "time", "kind", "value", "event_id", "default_kind")
-    spelling = ("time_unit", "time_format", "timezone", "encoding", "items", "item_text")
+    spelling = ("time_unit", "time_format", "timezone", "encoding", "items", "item_text", "item_category")
     for column in (*columns, *spelling):
         if getattr(options, column) is not None:
             raise InputError(
@@ -156,6 +183,7 @@ def _dataset(options: InputOptions, name: str) -> Input:
         rules=dataset.rules,
         titles=item_titles(dataset, folder),
         texts=item_texts(dataset, folder),
+        categories=item_categories(dataset, folder),
         sorted_by_time=dataset.sorted_by_time,
     )
 

@@ -123,6 +123,7 @@ def evaluate_offline(
             k=_lengths(k),
             cohorts=() if cohorts == "none" else _words(cohorts),
             windows=windows,
+            categories=found.categories or None,
             graded=graded,
             repeat=repeat,
             settings=settings,

@@ -178,7 +178,7 @@ class InputOptions:
             "--items",
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="What is known of items: a file with the column --item, and texts.",
+            help="What is known of items: a file with the column --item, and texts or categories.",
             show_default=False,
         ),
     ] = None
@@ -189,6 +189,15 @@ class InputOptions:
             metavar="COLUMN,COLUMN",
             rich_help_panel=_DATA,
             help="Columns of --items that say what an item is; the first is its title.",
+        ),
+    ] = None
+    item_category: Annotated[
+        str | None,
+        typer.Option(
+            "--item-category",
+            metavar="COLUMN,COLUMN",
+            rich_help_panel=_DATA,
+            help="Columns of --items with the categories of an item, several with | between.",
         ),
     ] = None
 

@@ -170,10 +170,11 @@ def run(
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
         find_deployment(home)
-        feed, titles, texts, n_rows = None, {}, {}, None
+        feed, titles, texts, categories, n_rows = None, {}, {}, {}, None
     else:
         read = find_input(given)
         feed, titles, texts = read.feed(sort=sort), dict(read.titles), dict(read.texts)
+        categories = dict(read.categories)
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
     if not fresh:
         _tell_what_is_fixed(home, settings)
@@ -198,6 +199,7 @@ def run(
             warmup=warm,
             titles=titles,
             texts=texts,
+            categories=categories,
             snapshot_every=snapshot_every,
             fresh=fresh,
             refits=RefitPlan(recipes, every=refit_every, wait=refit_wait, every_of=paces),

@@ -115,6 +115,7 @@ def tune(
             scheduler=scheduler,
             seed=seed,
             texts=found.texts,
+            categories=found.categories,
             out=out,
             resume=resume,
             progress=progress,

@@ -127,6 +127,7 @@ def setting_name(name: str) -> str:
         "use_trails": "Trails",
         "use_value": "Values",
         "use_daypart": "Times of day",
+        "use_category": "Categories",
         "use_catalogue": "Ages of items",
         "use_crosses": "Crosses",
         "use_content": "Content table",

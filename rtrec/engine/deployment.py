@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,11 @@ from rtrec.events.log import Control
 from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 5
-_MANIFEST, _TEXTS, _TITLES, _LOCK = "deployment.json", "texts.json", "titles.json", "lock"
+_MANIFEST, _LOCK = "deployment.json", "lock"
+_TEXTS, _CATEGORIES, _TITLES = "texts.json", "categories.json", "titles.json"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
-_OURS = (_MANIFEST, "log", "snapshots", "tables", "models", "features", _TEXTS, _TITLES)
+_OURS = (_MANIFEST, "log", "snapshots", "tables", "models", "features", _TEXTS, _CATEGORIES, _TITLES)
 
 
 class Deployment:
@@ -99,7 +100,11 @@ class Deployment:
 
     def texts(self) -> dict[str, str]:
         """Return the texts of items that the deployment was made with."""
-        return _read_texts(self.home / _TEXTS, "restore it from a copy")
+        return _read_json(self.home / _TEXTS, "restore it from a copy")
+
+    def categories(self) -> dict[str, list[str]]:
+        """Return the categories of items that the deployment was made with."""
+        return _read_json(self.home / _CATEGORIES, "restore it from a copy")
 
     def keep_titles(self, titles: Mapping[str, str] | None) -> dict[str, str]:
         """Keep the titles of items for people, if any are given, and return those that are kept."""
@@ -107,9 +112,15 @@ class Deployment:
         if titles:
             publish_text(path, json.dumps(dict(titles), ensure_ascii=False))
             return dict(titles)
-        return _read_texts(path, "delete it")
+        return _read_json(path, "delete it")
 
-    def create(self, manifest: Mapping[str, Any], *, texts: Mapping[str, str] | None = None) -> None:
+    def create(
+        self,
+        manifest: Mapping[str, Any],
+        *,
+        texts: Mapping[str, str] | None = None,
+        categories: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Make the deployment; the manifest is the last thing written, so a half-made one does not exist.
 
         Parameters
@@ -119,10 +130,14 @@ class Deployment:
         texts
             Titles and other words of items by id, as far as they are known now. They number the items and
             make the content table, so they are fixed for the life of the deployment.
+        categories
+            Of items by id, likewise fixed.
         """
         make_folder(self.home)
         if texts:
             publish_text(self.home / _TEXTS, json.dumps(dict(texts), ensure_ascii=False))
+        if categories:
+            publish_text(self.home / _CATEGORIES, json.dumps(dict(categories), ensure_ascii=False))
         EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
         content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
@@ -180,15 +195,15 @@ class Deployment:
             yield
 
 
-def _read_texts(path: Path, advice: str) -> dict[str, str]:
-    """Return the texts by id in a file; none if there is no such file."""
+def _read_json(path: Path, advice: str) -> dict[str, Any]:
+    """Return what a file has by item id; nothing if there is no such file."""
     try:
-        texts: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        by_id: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise CorruptionError(f"{path}: cannot be read: {error}; {advice}") from error
-    return texts
+    return by_id
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from rtrec.engine.status import Phase
 from rtrec.errors import ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
+from rtrec.features.categories import Categories
 from rtrec.models.explain import Answer
 from rtrec.models.kernel import RACERS
 from rtrec.models.ranker import Ranker, new_ranker, ranker_of
@@ -55,7 +56,7 @@ class Driver:
         Where snapshots are, and the log (this run is its only writer).
     workers
         Where shards run.
-    texts
+    texts, categories
         Of items by id, which the deployment begins with.
     batch_events
         How many events of a partition make a cut, at the most.
@@ -74,6 +75,7 @@ class Driver:
         workers: Workers,
         *,
         texts: Mapping[str, str],
+        categories: Categories,
         batch_events: int = 1000,
         snapshot_every: int = 20_000,
         keep: int = 4,
@@ -86,7 +88,7 @@ class Driver:
         self.recoveries = 0
         self._workers = workers
         self._tables = TableStore(deployment.home)
-        self._texts = texts
+        self._known = texts, categories
         self._origin: Origin | None = None
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
@@ -263,7 +265,7 @@ class Driver:
     def origin(self) -> Origin:
         """Return where the deployment began; the first call may take seconds."""
         if self._origin is None:
-            self._origin = origin_of(Settings(**self.deployment.manifest["settings"]), self._texts)
+            self._origin = origin_of(Settings(**self.deployment.manifest["settings"]), *self._known)
         return self._origin
 
     def _empty_ledger(self, origin: Origin) -> Ledger:

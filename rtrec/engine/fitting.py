@@ -20,11 +20,12 @@ from rtrec.declared import HISTORICAL
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_events
 from rtrec.errors import InputError
+from rtrec.models.beginning import known_items
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.publishing import publishable
 from rtrec.models.nearline.recipe import Recipe
-from rtrec.models.published import Published
+from rtrec.models.published import Published, n_items_of
 from rtrec.models.table_store import StoredVersion, TableStore, check_finite
 from rtrec.settings import Settings
 
@@ -145,7 +146,7 @@ def fit(request: FitRequest) -> Fit:
             request,
             how=how,
             n_learned=history.n_events,
-            n_items=value.n_items,
+            n_items=n_items_of(value),
             n_users=history.n_users,
             seconds=time.perf_counter() - began,
         )
@@ -229,7 +230,8 @@ def _history(deployment: Deployment, request: FitRequest) -> tuple[Interactions,
     """Return what there is to learn, and how many events there were when somebody was last forgotten."""
     settings = Settings(**request.settings)
     with closing(deployment.open_log(mode="read")) as log:
-        learned = learned_events(log, request.seq, settings, deployment.texts())
+        known = known_items(deployment.texts(), deployment.categories())
+        learned = learned_events(log, request.seq, settings, known)
     if learned.n_read != request.n_events:
         raise ValueError(
             f"expected {request.n_events:,} events up to cut {request.seq}, got {learned.n_read:,}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
 from rtrec.errors import DeploymentError, InputError
+from rtrec.features.categories import Categories, named_categories
 from rtrec.settings import FIXED, Settings
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class LiveRun:
         warmup: float | int = 0.2,
         titles: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
+        categories: Categories | None = None,
         snapshot_every: int = 20_000,
         batch_events: int = 1000,
         fresh: bool = False,
@@ -102,6 +104,9 @@ class LiveRun:
         texts
             Of a new deployment: titles and other words by item id, from which it knows which items are alike;
             None takes the titles.
+        categories
+            Of a new deployment: the category or categories of each item id, such as
+            ``{"film-1": ["war", "drama"]}``; the recommender then counts what each user takes of them lately.
         snapshot_every
             Events between two snapshots.
         fresh
@@ -136,8 +141,9 @@ class LiveRun:
             if fresh or (feed is not None and not deployment.exists):
                 # All that can be refused is refused before anything is removed.
                 manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+                named = named_categories(categories or {})
                 deployment.clear()
-                deployment.create(manifest, texts=titles if texts is None else texts)
+                deployment.create(manifest, texts=titles if texts is None else texts, categories=named)
             else:
                 _check(deployment, feed, shards=shards)
             known = deployment.keep_titles(titles)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.features.categories import Categories
+from rtrec.models.beginning import published_at_first
 from rtrec.models.blend import Blend
 from rtrec.settings import Settings
 
@@ -28,13 +30,13 @@ class Origin:
     arrays: dict[str, np.ndarray] | None = None
 
 
-def origin_of(settings: Settings, texts: Mapping[str, str]) -> Origin:
-    """Return where a deployment begins that has these texts of items: they make its content table."""
-    if not texts:
-        return Origin()
-    from rtrec.models.nearline.texts import table_of_texts  # scikit-learn takes a second to import
-
+def origin_of(settings: Settings, texts: Mapping[str, str], categories: Categories) -> Origin:
+    """Return where a deployment begins that has these texts and categories of items."""
     items = Vocabulary()
+    published = published_at_first(texts, categories, items)
+    if not published:
+        return Origin()
     blend = Blend(settings)
-    blend.publish("content", table_of_texts(texts, items))
+    for slot, value in published.items():
+        blend.publish(slot, value)
     return Origin(tuple(items.ids(range(len(items)))), blend.to_arrays())

@@ -79,6 +79,7 @@ class Session:
             self._log,
             self._workers,
             texts=run.deployment.texts(),
+            categories=run.deployment.categories(),
             batch_events=batch_events,
             snapshot_every=snapshot_every,
             say=self._tell,

@@ -28,9 +28,11 @@ from rtrec.events.loading import LoadedEvents
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.numbering import Numbering, number_events
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.features.categories import Categories, ItemCategories
 from rtrec.models.base import Compiled, Forgetful, Recommender, Testable
+from rtrec.models.beginning import known_items, published_at_first
 from rtrec.models.kernel import DISLIKE, UNTESTED
-from rtrec.models.nearline.texts import table_of_texts
+from rtrec.models.published import CATEGORIES
 from rtrec.settings import Settings
 from rtrec.types import Forgetting, NumberedEvents
 
@@ -67,6 +69,7 @@ def evaluate(
     repeat: bool | None = None,
     mapping: ColumnMapping | None = None,
     texts: Mapping[str, str] | None = None,
+    categories: Categories | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Test models on every event of a log before they learn it.
@@ -91,6 +94,9 @@ def evaluate(
         Recommend what the user has had before; None takes it from ``settings``. Holds for all models.
     texts
         Titles and other words of items, by id: ``default`` then also knows which are spoken of alike.
+    categories
+        The category or categories of each item id, such as ``{"film-1": ["war", "drama"]}``: ``default`` then
+        counts what each user takes of them lately.
 
     Raises
     ------
@@ -118,12 +124,12 @@ def evaluate(
     if table.num_rows <= n_warm:
         raise InputError(f"{loaded.name}: no event left to test after {n_warm:,} to warm up")
     users, items = Vocabulary(), Vocabulary()
-    published = {"content": table_of_texts(texts, items)} if texts else {}
+    published = published_at_first(texts, categories, items)
     events = number_events(table, users, items)
 
     bounded = None
     if len(users) > chosen.most_users or len(items) > chosen.most_items:
-        numbering = Numbering(1, chosen, texts or ())
+        numbering = Numbering(1, chosen, known_items(texts, categories))
         parts, forgetting = numbering.number([table], 0, unit=batch)
         bounded = Bounded(parts[0], forgetting[0])
 
@@ -132,8 +138,11 @@ def evaluate(
         _test(name, make, events, n_warm, chosen, batch=batch, progress=progress, bounded=bounded)
         for name, make in makers.items()
     ]
-    n_items = len(np.unique(events.item_num))
-    about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": n_items}
+    seen = np.unique(events.item_num)
+    about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": len(seen)}
+    in_some = published.get(CATEGORIES)
+    if isinstance(in_some, ItemCategories):
+        about["items in categories"] = in_some.n_among(seen)
     about |= {"warm-up": n_warm, "batch": batch, "repeat": chosen.repeat}
     tested = n_warm + np.flatnonzero(events.kind[n_warm:] != DISLIKE)
     return Evaluation(results, chosen, about, users, events.user_num[tested])

@@ -136,6 +136,19 @@ def item_texts(dataset: Dataset, folder: Path) -> dict[str, str]:
     return {item: f"{title} {genres}".strip() for item, (title, genres) in read_titles(Path(folder)).items()}
 
 
+def item_categories(dataset: Dataset, folder: Path) -> dict[str, list[str]]:
+    """Return the genres of each item by its id; nothing where the publisher names none.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is not ready.
+    """
+    item_titles(dataset, folder)  # says that it is not
+    named = {item: genres.split() for item, (_, genres) in read_titles(Path(folder)).items()}
+    return {item: genres for item, genres in named.items() if genres}
+
+
 def _before(frame: pd.DataFrame, *, column: str, first: str) -> Any:
     return pc.fill_null(pc.less(RawColumn(frame[column]).text, first), False)
 

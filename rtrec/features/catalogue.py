@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -264,6 +265,12 @@ class Catalogue:
         return sp.coo_array((np.ones(len(row), np.float32), (row, column)), shape=shape).tocsr(), known.ids(
             range(len(known))
         )
+
+    def category_names(self, names: Sequence[str] | None = None) -> list[list[str]]:
+        """Return the names of each item's categories, as :meth:`categories` names them, ``(item,)``."""
+        matrix, known = self.categories(names)
+        ends = matrix.indptr.tolist()
+        return [[known[column] for column in matrix.indices[start:end]] for start, end in pairwise(ends)]
 
     def numbers(self, names: Sequence[str] | None = None) -> Floats:
         """Return the numbers of each item, ``(item, number)``; NaN where one is missing."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +54,12 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
     manifest, time = deployment.manifest, clock()
     log = deployment.open_log(mode="read")
     try:
-        contents = read_log(log, source=manifest["source"], texts=deployment.texts())
+        contents = read_log(
+            log,
+            source=manifest["source"],
+            texts=deployment.texts(),
+            categories=deployment.categories(),
+        )
         settings = settings_now(log, manifest["settings"])
     finally:
         log.close()
@@ -112,9 +118,9 @@ def evaluate_log(
     for model in models:
         make_model(model, settings)  # an unknown name is an error now, not on a worker
     events = client.scatter(contents.events, hash=False)
+    known = {"texts": contents.texts, "categories": contents.categories}
     futures = {
-        client.submit(_test, events, model, settings, n_warm, contents.texts, pure=False): model
-        for model in models
+        client.submit(_test, events, model, settings, n_warm, known, pure=False): model for model in models
     }
     users, items = Vocabulary(), Vocabulary()
     numbered = number_events(contents.events, users, items)
@@ -161,12 +167,12 @@ def dask_client(scheduler: str | None, *, n_tasks: int) -> Iterator[Client]:
 
 
 def _test(
-    events: pa.Table, model: str, settings: Settings, n_warm: int, texts: Mapping[str, str]
+    events: pa.Table, model: str, settings: Settings, n_warm: int, known: Mapping[str, Any]
 ) -> ModelResult:
     # Half an event more, so that the share comes back as n_warm events however it is rounded.
     share = (n_warm + 0.5) / events.num_rows if n_warm else 0.0
-    k, known = settings.list_length, texts if model == "default" else None
-    return evaluate(events, models=[model], settings=settings, warmup=share, k=k, texts=known)[model]
+    k, told = settings.list_length, known if model == "default" else {}
+    return evaluate(events, models=[model], settings=settings, warmup=share, k=k, **told)[model]
 
 
 def _command(request: JobRequest) -> str:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from rtrec.errors import InputError
 from rtrec.evaluation.result import Evaluation
 from rtrec.events.log import EventLog, StoredDeadLetter
+from rtrec.features.categories import Categories
 from rtrec.features.historical.cohorts import Cohorts
 from rtrec.settings import Settings, make_settings
 from rtrec.types import Columns, Ints
@@ -37,7 +38,7 @@ class LogContents:
         How many changes of settings and other controls there were.
     counts
         What cleaning did with the rows of the source.
-    texts
+    texts, categories
         Of items by id, which the deployment was made with.
     dead_letter_counts, dead_letters
         How many rows could not become events, by reason, and the last few of them.
@@ -48,6 +49,7 @@ class LogContents:
     ends: tuple[int, ...]
     n_controls: int = 0
     texts: Mapping[str, str] = field(default_factory=dict)
+    categories: Categories = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     dead_letter_counts: Mapping[str, int] = field(default_factory=dict)
     dead_letters: tuple[StoredDeadLetter, ...] = ()
@@ -79,7 +81,13 @@ class Findings:
     command: str
 
 
-def read_log(log: EventLog, *, source: str, texts: Mapping[str, str] | None = None) -> LogContents:
+def read_log(
+    log: EventLog,
+    *,
+    source: str,
+    texts: Mapping[str, str] | None = None,
+    categories: Categories | None = None,
+) -> LogContents:
     """Read a log as it stands; whoever writes it may go on meanwhile.
 
     Raises
@@ -98,6 +106,7 @@ def read_log(log: EventLog, *, source: str, texts: Mapping[str, str] | None = No
         ends=ends,
         n_controls=len(log.controls()),
         texts=texts or {},
+        categories=categories or {},
         counts=log.cleaning_counts(source),
         dead_letter_counts=log.dead_letter_counts(),
         dead_letters=tuple(log.dead_letters(limit=SHOWN_DEAD_LETTERS)),

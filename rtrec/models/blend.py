@@ -33,6 +33,7 @@ from rtrec.models.tables import (
     empty_item_tables,
     empty_operations,
 )
+from rtrec.models.tastes import N_PLACES
 from rtrec.models.users import RING_CAPACITY, UserTables, empty_user_tables, with_pairs
 from rtrec.settings import FIXED, Settings
 from rtrec.types import Floats, Forgetting, NumberedEvents, Nums
@@ -106,7 +107,7 @@ class Blend:
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
         self.ranker = new_ranker()
-        self._work = self._empty_workspace()
+        self._clear_workspace()
 
     def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
         """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables alone.
@@ -153,6 +154,10 @@ class Blend:
         """
         self._nearline = published.placed(self._nearline, slot, value)
         self.make_room(0, published.n_items_of(value))
+        if slot == published.CATEGORIES:  # numbers that users were counted by mean something else now
+            n_places = N_PLACES if self._nearline.categories.n_categories else 0
+            anew = empty_user_tables(len(self._users.n_events), 1, n_places)
+            self._users = self._users._replace(category=anew.category, category_count=anew.category_count)
         self._clear_workspace()
 
     def compile(self) -> None:
@@ -238,7 +243,9 @@ class Blend:
         if self.n_users + 1 > capacity:
             while capacity < self.n_users + 1:
                 capacity *= 2
-            self._users = copy_into(empty_user_tables(capacity, len(self._users.pair)), self._users)
+            n_places = self._users.category.shape[1]
+            roomy = empty_user_tables(capacity, len(self._users.pair), n_places)
+            self._users = copy_into(roomy, self._users)
 
     def _make_room_for_walkers(self, n_walkers: int) -> None:
         self._n_walkers = max(self._n_walkers, n_walkers)
@@ -383,11 +390,11 @@ class Blend:
         n_walkers = len(arrays["items/last_visit"])
         blend._make_room_for_walkers(n_walkers)
         fill_from(blend._items, arrays, "items/", blend.n_items, n_walkers)
-        fill_from(blend._users, arrays, "users/", blend.n_users)
         slots = {name.split("/")[2] for name in arrays if name.startswith(_NEARLINE)}
         for slot in sorted(slots):
             prefix = f"{_NEARLINE}{slot}/"
             blend.publish(slot, copied(published.from_arrays(arrays, prefix, f"state, slot {slot!r}")))
+        fill_from(blend._users, arrays, "users/", blend.n_users)
         blend._shown[:, : blend.n_items] = arrays["shown"]
         blend.ranker = ranker_of(arrays)
         return blend

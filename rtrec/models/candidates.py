@@ -40,6 +40,7 @@ from rtrec.models.jit import kernel
 from rtrec.models.params import Params
 from rtrec.models.published import Nearline
 from rtrec.models.tables import N_HALF_LIVES, SMOOTHING, SOURCE_POWER
+from rtrec.models.tastes import N_SHARES
 from rtrec.models.trails import AFTER, VISITS, add_votes
 from rtrec.models.users import RING_CAPACITY, may_get
 from rtrec.types import Ints, Nums, Singles
@@ -61,6 +62,7 @@ class Workspace(NamedTuple):
     score: np.ndarray  # (candidate,) float32
     chance: np.ndarray  # (candidate,) float32, softmax of the scores
     vector: Singles  # (axis,) of the user, in the table at hand
+    shares: Singles  # (category, share) what the user takes of each; zero between requests
     together: Together
 
 
@@ -81,6 +83,7 @@ def active_features(params: Params, without: Sequence[str], nearline: Nearline) 
         "value": params.use_value,
         "daypart": params.use_daypart,
         "catalogue": params.use_catalogue,
+        "category": params.use_category and nearline.categories.n_categories > 0,
     }
     for place, (slot, is_on) in enumerate(zip(SLOTS, params.use_slot, strict=True)):
         speaks[slot] = is_on and nearline.rows[place].n_items > 0
@@ -128,6 +131,7 @@ def empty_workspace(
         score=np.zeros(n_candidates, np.float32),
         chance=np.zeros(n_candidates, np.float32),
         vector=np.zeros(max(table.found.shape[1] for table in nearline.vectors), np.float32),
+        shares=np.zeros((nearline.categories.n_categories, N_SHARES), np.float32),
         together=empty_together(),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rtrec.features.categories import NO_CATEGORY, ItemCategories
 from rtrec.models.arrays import BY_COLUMN, BY_WALKER, WHOLE, leaves
 from rtrec.models.jit import kernel
 from rtrec.models.nearline.tables import NeighbourTable
@@ -42,7 +43,7 @@ def forget_walkers(items: ItemTables, nums: Nums) -> None:
 
 def forget_users(users: UserTables, nums: Nums) -> None:
     """Clear the rows of users; their pairs are left to :func:`forget_pairs`."""
-    _clear(users, empty_user_tables(1, 2), nums)
+    _clear(users, empty_user_tables(1, 2, 1), nums)
 
 
 def forget_pairs(users: UserTables, gone_users: Nums, gone_items: Nums) -> UserTables:
@@ -70,6 +71,16 @@ def without_neighbours(table: NeighbourTable, nums: Nums) -> NeighbourTable:
     item[nums], weight[nums], size[nums] = 0, 0.0, 0
     drop_neighbours(item, weight, size, marked(nums, int(max(item.max(initial=0) + 1, table.n_items))))
     return NeighbourTable(item, weight, size)
+
+
+def without_categories(categories: ItemCategories, nums: Nums) -> ItemCategories:
+    """Return the categories of all but some items; a copy, unless these had none."""
+    nums = nums[nums < len(categories.number)]
+    if not (categories.number[nums] != NO_CATEGORY).any():
+        return categories
+    number = categories.number.copy()
+    number[nums] = NO_CATEGORY
+    return categories._replace(number=number)
 
 
 def marked(nums: Nums, n: int) -> np.ndarray:

@@ -34,6 +34,7 @@ from rtrec.models.ranker import (
     weights_at,
 )
 from rtrec.models.tables import LONG, hotter, learn_item
+from rtrec.models.tastes import fill_tastes
 from rtrec.models.users import has_room_for, learn_user, may_get
 from rtrec.types import KINDS
 
@@ -73,6 +74,7 @@ def step(
     n_events = len(events.user_num)
     scale, weights = np.empty(len(ranker.weight)), np.empty(len(ranker.weight))
     lists = np.empty((len(racing), params.list_length), np.int32)
+    categories = nearline.categories.number
     while start < n_events:
         stop = min(start + batch, n_events)
         if not has_room_for(users, stop - start):
@@ -128,7 +130,7 @@ def step(
             before = operations.before[event]
             for age in range(len(before)):
                 before[age] = users.ring[user, age]
-            learn_user(users, params.half_life_s, now, user, item, weight, value)
+            learn_user(users, params.half_life_s, now, user, item, weight, value, categories)
             if not defer:
                 teach_item(tables, params, now, item, weight, value, walker, before)
         start = stop
@@ -171,6 +173,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
         fill_products(work, nearline, users, params, user, walker, n)
+        fill_tastes(work, nearline, users, params, user, now, n)
         past = nearline.past
         if params.use_historical and len(past.item_value) > 1:
             value, lift, cohort, level = past.item_value, past.cohort_lift, past.user_cohort, past.user_level

@@ -24,6 +24,7 @@ class Params(NamedTuple):
     use_trails: bool
     use_value: bool
     use_daypart: bool
+    use_category: bool
     use_catalogue: bool
     use_crosses: bool
     use_historical: bool
@@ -54,6 +55,7 @@ def to_params(settings: Settings) -> Params:
         use_trails=settings.use_trails,
         use_value=settings.use_value,
         use_daypart=settings.use_daypart,
+        use_category=settings.use_category,
         use_catalogue=settings.use_catalogue,
         use_crosses=settings.use_crosses,
         use_historical=settings.use_historical,

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from rtrec.declared import HISTORICAL, PLACES, SLOTS
+from rtrec.declared import HISTORICAL, SLOTS
 from rtrec.errors import CorruptionError
+from rtrec.features.categories import ItemCategories, no_categories
 from rtrec.models.arrays import leaves, made_of
-from rtrec.models.forgetting import without_neighbours
+from rtrec.models.forgetting import without_categories, without_neighbours
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable, empty_table
 from rtrec.models.past import Past, misfit_of, no_past, without_known
 from rtrec.types import Nums
@@ -33,12 +34,15 @@ class VectorRows(NamedTuple):
         return self.rows.n_items
 
 
-Published: TypeAlias = NeighbourTable | VectorRows | Past
+Published: TypeAlias = NeighbourTable | VectorRows | Past | ItemCategories
+
+#: The place of the categories of items; nothing but a beginning puts them there.
+CATEGORIES = "categories"
 
 _NO_ROWS = empty_table(0, 1)
 _NO_VECTORS = VectorTable(*(np.zeros((0, 1), np.float32) for _ in VectorTable._fields))
 #: An empty one of every kind: the names of its arrays, and their axes, tell it from the others.
-KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS), no_past())
+KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS), no_past(), no_categories())
 
 
 class Nearline(NamedTuple):
@@ -47,16 +51,22 @@ class Nearline(NamedTuple):
     rows: tuple[NeighbourTable, ...]  # in the order of rtrec.declared.SLOTS
     vectors: tuple[VectorTable, ...]  # likewise; without items where only rows are published
     past: Past
+    categories: ItemCategories
 
 
 def empty_nearline() -> Nearline:
     """Return a bundle in which nothing is published."""
-    return Nearline(rows=(_NO_ROWS,) * len(SLOTS), vectors=(_NO_VECTORS,) * len(SLOTS), past=no_past())
+    return Nearline(
+        rows=(_NO_ROWS,) * len(SLOTS),
+        vectors=(_NO_VECTORS,) * len(SLOTS),
+        past=no_past(),
+        categories=no_categories(),
+    )
 
 
 def nothing_for(slot: str) -> Published:
     """Return what clears a slot when it is published there."""
-    return no_past() if slot == HISTORICAL else _NO_ROWS
+    return {HISTORICAL: no_past(), CATEGORIES: no_categories()}.get(slot, _NO_ROWS)
 
 
 def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
@@ -65,7 +75,8 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
     Raises
     ------
     ValueError
-        If there is no such slot (:data:`rtrec.declared.PLACES`), or it takes another kind of thing.
+        If there is no such slot (:data:`rtrec.declared.PLACES`, or :data:`CATEGORIES`), or it takes another
+        kind of thing.
     """
     _check_slot(slot, value)
     match value:
@@ -75,6 +86,8 @@ def placed(nearline: Nearline, slot: str, value: Published) -> Nearline:
             return _placed(nearline, slot, value, _NO_VECTORS)
         case VectorRows(rows, vectors):
             return _placed(nearline, slot, rows, vectors)
+        case ItemCategories():
+            return nearline._replace(categories=value)
 
 
 def by_slot(nearline: Nearline) -> dict[str, Published]:
@@ -87,6 +100,8 @@ def by_slot(nearline: Nearline) -> dict[str, Published]:
             found[slot] = rows
     if nearline.past.n_items > 0:
         found[HISTORICAL] = nearline.past
+    if nearline.categories.n_categories:
+        found[CATEGORIES] = nearline.categories
     return found
 
 
@@ -110,6 +125,8 @@ def without(value: Published, items: Nums, walkers: Nums) -> Published:
             )
         case Past():
             return without_known(value, items, walkers)
+        case ItemCategories():
+            return without_categories(value, items)
 
 
 def forgotten(nearline: Nearline, items: Nums, walkers: Nums) -> Nearline:
@@ -128,6 +145,8 @@ def n_items_of(value: Published) -> int:
             return max(n_items_of(rows), vectors.n_items)
         case Past():
             return value.n_items
+        case ItemCategories(number):
+            return len(number)
 
 
 def to_arrays(value: Published, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
@@ -185,6 +204,10 @@ def _misfit(value: Published) -> str:
             return f"expected vectors found and given of one shape, and users of the same length; got {said}"
         case Past():
             return misfit_of(value)
+        case ItemCategories(number, n_items):
+            highest = int(number.max(initial=-1))
+            fits = highest < len(n_items)
+            return "" if fits else f"expected categories 0 to {len(n_items) - 1}; got {highest}"
 
 
 def _placed(nearline: Nearline, slot: str, rows: NeighbourTable, vectors: VectorTable) -> Nearline:
@@ -219,8 +242,12 @@ def _with(slots: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
 
 
 def _check_slot(slot: str, value: Published) -> None:
-    if slot not in PLACES:
-        raise ValueError(f"slot {slot!r}: expected one of {', '.join(PLACES)}")
-    if isinstance(value, Past) != (slot == HISTORICAL):
-        taken = "historical features" if slot == HISTORICAL else "a table"
-        raise ValueError(f"slot {slot!r}: expected {taken}; got {type(value).__name__}")
+    match value:
+        case Past():
+            expected: tuple[str, ...] = (HISTORICAL,)
+        case ItemCategories():
+            expected = (CATEGORIES,)
+        case _:
+            expected = tuple(SLOTS)
+    if slot not in expected:
+        raise ValueError(f"slot {slot!r}: expected one of {', '.join(expected)} for a {type(value).__name__}")

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rtrec.features.categories import NO_CATEGORY
 from rtrec.models.arrays import WHOLE
 from rtrec.models.jit import kernel
 from rtrec.models.tables import N_HALF_LIVES, level_of
-from rtrec.types import Floats, Ints, Nums
+from rtrec.models.tastes import categories_of, learn_tastes
+from rtrec.types import Floats, Ints, Nums, Singles
 
 #: Room in every user's ring: the upper bound of ``ring_length``.
 RING_CAPACITY = 32
@@ -37,14 +39,19 @@ class UserTables(NamedTuple):
     pace: Floats  # (user, half-life) decayed count of them as of the latest
     value_sum: Floats  # (user,) of the levels of those that had a value
     n_values: Floats  # (user,)
+    category: Nums  # (user, place) categories of her events, -1 where there is room; no place at first
+    category_count: Singles  # (user, place, half-life) decayed counts of them as of the latest event
     pair: Ints  # (slot,) user_num << 32 | item_num, or -1
     pair_count: np.ndarray  # (slot,) float32: events of that user with that item, negative if hidden
     pair_time: Floats  # (slot,) latest time of one of them
     n_pairs: Ints  # (1,)
 
 
-def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
-    """Return tables with room for ``capacity`` users; ``pair_capacity`` must be a power of two."""
+def empty_user_tables(capacity: int, pair_capacity: int, n_places: int = 0) -> UserTables:
+    """Return tables with room for ``capacity`` users, with so many places for categories each.
+
+    ``pair_capacity`` must be a power of two.
+    """
     return UserTables(
         ring=np.full((capacity, RING_CAPACITY), -1, np.int32),
         n_events=np.zeros(capacity),
@@ -53,6 +60,8 @@ def empty_user_tables(capacity: int, pair_capacity: int) -> UserTables:
         pace=np.zeros((capacity, N_HALF_LIVES)),
         value_sum=np.zeros(capacity),
         n_values=np.zeros(capacity),
+        category=np.full((capacity, n_places), NO_CATEGORY, np.int32),
+        category_count=np.zeros((capacity, n_places, N_HALF_LIVES), np.float32),
         pair=np.full(pair_capacity, NO_PAIR, np.int64),
         pair_count=np.zeros(pair_capacity, np.float32),
         pair_time=np.zeros(pair_capacity),
@@ -127,10 +136,11 @@ def move_pairs(old, new, gone_user, gone_item, after):
 
 
 @kernel
-def learn_user(users, half_life_s, timestamp, user, item, weight, value):
+def learn_user(users, half_life_s, timestamp, user, item, weight, value, categories):
     """Remember that ``user`` had ``item``; an event of positive weight enters the ring.
 
     An event of zero or negative weight hides the item from the user until one of positive weight.
+    ``categories`` are those of all items, ``(item, place)``.
     """
     gap = timestamp - users.last_time[user] if users.n_events[user] > 0.0 else np.inf
     if gap >= SITTING_S:
@@ -140,6 +150,9 @@ def learn_user(users, half_life_s, timestamp, user, item, weight, value):
         left = 0.5 ** (abs(gap) / half_life_s[half_life])
         pace = users.pace[user, half_life]
         users.pace[user, half_life] = pace * left + 1.0 if gap >= 0.0 else pace + left
+    if users.category.shape[1] > 0:
+        own = categories_of(categories, item)
+        learn_tastes(users.category[user], users.category_count[user], own, half_life_s, gap, weight)
     if np.isfinite(value):
         users.value_sum[user] += level_of(value)
         users.n_values[user] += 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.cli.samples import COLUMNS, json_lines, write_events
@@ -170,9 +171,37 @@ def test_a_file_of_items_gives_the_default_something_to_read(rtrec, tmp_path):
     assert hits[1] > hits[0] + 0.1
 
 
+def test_a_file_of_items_says_what_is_of_a_kind(rtrec, tmp_path):
+    """Each user takes things of one colour, of which every one is as popular as any other."""
+    rng = np.random.default_rng(0)
+    things = {f"i{number}": ("red", "blue", "green", "grey")[number % 4] for number in range(200)}
+    users, items = [], []
+    for number in range(120):
+        colour = ("red", "blue", "green", "grey")[number % 4]
+        own = rng.permutation([item for item, each in things.items() if each == colour])[:10]
+        users += [f"u{number}"] * len(own)
+        items += own.tolist()
+    order = np.argsort(np.tile(np.arange(10), 120), kind="stable")  # all take turns
+    columns = {"user": [users[row] for row in order], "item": [items[row] for row in order]}
+    events = write_events(tmp_path / "events.csv", len(order), **columns)
+    rows = (f"{item},{colour}|thing\n" for item, colour in things.items())
+    (tmp_path / "items.csv").write_text("item,kinds\n" + "".join(rows))
+    told = ("--items", tmp_path / "items.csv", "--item-category", "kinds")
+    tables = ("use_cooccurrence", "use_transitions", "use_trails")
+    off = [word for table in tables for word in ("--set", f"{table}=false")]
+    words = (*COLUMNS, "--models", "default", *off)
+    hits = [
+        json_lines(rtrec("evaluate", events, *words, *more, "--json").stdout)[0]["hr@10"]
+        for more in ((), (*told, "--set", "use_category=false"), told)
+    ]
+    assert hits[2] > 2 * max(hits[:2])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--item-category", "genres"), "--item-category names columns of a file of items; say which"),
+        (("--items", "items.csv", "--item-category", "tilte"), "tilte"),
         (("--item-text", "title"), "say which: --items FILE"),
         (("--items", "items.csv"), "say what to read of it: --item-text"),
         (("--items", "items.csv", "--item-text", "tilte"), "tilte"),

@@ -64,6 +64,14 @@ def test_splits_are_those_of_the_library(rtrec, events, words, learned):
     assert f"learned {learned}," in result.stdout
 
 
+def test_categories_of_items_make_lists_calibrated(rtrec, events, tmp_path):
+    (tmp_path / "items.csv").write_text("item,kind\n" + "".join(f"i{n},{'ab'[n % 2]}\n" for n in range(5)))
+    about = ("--items", tmp_path / "items.csv", "--item-category", "kind")
+    words = ("evaluate-offline", events, *COLUMNS, *WORDS, "--json")
+    assert "calibration@3" in json_lines(rtrec(*words, *about).stdout)[0]
+    assert "calibration@3" not in json_lines(rtrec(*words).stdout)[0]
+
+
 @pytest.mark.parametrize("suffix", [".nc", ".csv", ".parquet"])
 def test_all_figures_go_to_a_file(rtrec, events, tmp_path, suffix):
     path = tmp_path / "made" / f"figures{suffix}"

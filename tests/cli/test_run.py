@@ -84,6 +84,24 @@ def test_the_run_and_the_evaluation_find_the_same_figures(rtrec, many_items, in_
     assert 0 < run["ndcg@10"] < run["hr@10"] < 1
 
 
+def test_a_run_keeps_what_a_file_of_items_says_and_finds_what_the_evaluation_does(
+    rtrec, many_items, in_threads, tmp_path
+):
+    rows = (
+        f"i{number},thing {number},{'odd' if number % 2 else 'even'}|n{number % 3}\n" for number in range(50)
+    )
+    (tmp_path / "items.csv").write_text("item,title,kinds\n" + "".join(rows))
+    about = ("--items", tmp_path / "items.csv", "--item-text", "title", "--item-category", "kinds")
+    words = (many_items, *COLUMNS, "--set", "repeat=true", "--json")
+    first = json.loads(rtrec("run", *words, *about, "--headless", "--limit", 50).stdout)
+    assert first["tested"] == 50
+    run = json.loads(rtrec("run", *words, "--headless").stdout)  # which knows the items from the first
+    [evaluated] = json_lines(rtrec("evaluate", *words, *about, "--models", "default").stdout)
+    [without] = json_lines(rtrec("evaluate", *words, *about[:4], "--models", "default").stdout)
+    assert (run["hr@10"], run["ndcg@10"]) == (evaluated["hr@10"], evaluated["ndcg@10"])
+    assert run["ndcg@10"] != without["ndcg@10"]
+
+
 def test_started_again_it_goes_on_and_has_nothing_left_to_do(rtrec, many_items, in_threads):
     words = ("run", many_items, *COLUMNS, "--headless", "--json")
     first = json.loads(rtrec(*words, "--limit", 50).stdout)

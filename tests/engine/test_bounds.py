@@ -16,16 +16,27 @@ from rtrec.evaluation.prequential import evaluate
 from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import list_snapshots
 from rtrec.settings import Settings
-from tests.engine.test_live import N_TESTED, N_WARM, TITLES, assert_same, feed, finished, start, state
+from tests.engine.test_live import (
+    CATEGORIES,
+    N_TESTED,
+    N_WARM,
+    TITLES,
+    assert_same,
+    feed,
+    finished,
+    start,
+    state,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 #: The stream has 300 users, and 200 items with more to come.
 FEW = Settings(most_users=120, most_items=100)
+SOME = dict(list(CATEGORIES.items())[:60])
 REFITS = RefitPlan({"history": Recipe("ease", {"ridge": 20.0})}, every=700, wait=True)
 
 
 def live(home: Path, **options: Any) -> LiveRun:
-    return start(home, **{"settings": FEW, "titles": None} | options)
+    return start(home, **{"settings": FEW, "titles": None, "categories": SOME} | options)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +49,7 @@ def test_run_finds_what_evaluate_finds_and_holds_no_more_than_it_may(undisturbed
     table = feed().stream.events(N_WARM + N_TESTED)
     warmup = N_WARM / (N_WARM + N_TESTED)
     few, all_of_them = (
-        evaluate(table, models=["default"], warmup=warmup, settings=each)["default"]
+        evaluate(table, models=["default"], warmup=warmup, settings=each, categories=SOME)["default"]
         for each in (FEW, Settings())
     )
     summary = undisturbed.summary()
@@ -58,6 +69,8 @@ def test_nothing_mentions_an_item_that_nobody_is(undisturbed: LiveRun) -> None:
     free = arrays["vocabulary/items/free"]
     assert len(free) > 0
     assert not arrays["items/total"][free].any()
+    assert (arrays["items/nearline/categories/number"][free[free < len(SOME)]] == -1).all()
+    assert (arrays["shard0/users/category"][arrays["vocabulary/users0/free"]] == -1).all()
     for name in ("near", "next"):
         size = arrays[f"items/{name}_size"]
         filled = np.arange(arrays[f"items/{name}_item"].shape[1]) < size[:, None]

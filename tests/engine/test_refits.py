@@ -37,7 +37,7 @@ WAITING = RefitPlan(EASE_HISTORY, every=1300, wait=True)
 
 
 def live(home: Path, **options: Any) -> LiveRun:
-    return start(home, **{"refits": WAITING, "titles": None} | options)
+    return start(home, **{"refits": WAITING, "titles": None, "categories": None} | options)
 
 
 @pytest.fixture(scope="module")

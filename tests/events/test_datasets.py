@@ -18,7 +18,7 @@ from rich.console import Console
 from rtrec.cli.bars import download_bar
 from rtrec.errors import CorruptionError, InputError
 from rtrec.events.cleaning import Cleaner
-from rtrec.events.datasets import get_dataset, item_titles, list_datasets, load_source
+from rtrec.events.datasets import get_dataset, item_categories, item_titles, list_datasets, load_source
 from rtrec.events.fetching import fetch
 from rtrec.events.preparing import RETAIL_COLUMNS
 from rtrec.files import publish_file
@@ -191,12 +191,14 @@ def test_a_folder_without_the_tables_says_what_was_expected_where(tmp_path):
 
 def test_movielens_100k_gets_a_header_and_titles_from_latin_1(tmp_path):
     dataset = dataclasses.replace(get_dataset("movielens-100k"), checksum=None)
-    film = "|Misérables, Les (1995)|01-Jan-1995||http://x" + "|0" * 19
+    film = "|Misérables, Les (1995)|01-Jan-1995||http://x"
     write_zip(
         tmp_path / "ml-100k.zip",
         {
             "ml-100k/u.data": "196\t1\t3\t881250949\n186\t2\t4\t891717742\n",
-            "ml-100k/u.item": f"1{film}\n2{film.replace('Misérables', 'Autres')}\n".encode("latin-1"),
+            "ml-100k/u.item": (
+                f"1{film}{'|0' * 19}\n2{film.replace('Misérables', 'Autres')}{'|0' * 17}|1|1\n"
+            ).encode("latin-1"),
         },
     )
     folder = fetch(dataset, data_dir=tmp_path / "data", source=tmp_path, accept_licence=yes)
@@ -204,17 +206,21 @@ def test_movielens_100k_gets_a_header_and_titles_from_latin_1(tmp_path):
         "userId,movieId,rating,timestamp\n196,1,3,881250949\n186,2,4,891717742\n"
     )
     assert item_titles(dataset, folder) == {"1": "Misérables, Les (1995)", "2": "Autres, Les (1995)"}
+    assert item_categories(dataset, folder) == {"2": ["War", "Western"]}  # the first has none
     assert clean_events(dataset, folder)[1] == {"accepted": 2}
 
 
 def test_movielens_1m_loses_its_double_colons(tmp_path):
     (tmp_path / "ml-1m").mkdir()
     (tmp_path / "ml-1m" / "ratings.dat").write_text("1::1193::5::978300760\n")
-    (tmp_path / "ml-1m" / "movies.dat").write_text("1193::One Flew Over the Cuckoo's Nest (1975)::Drama\n")
+    (tmp_path / "ml-1m" / "movies.dat").write_text(
+        "1193::One Flew Over the Cuckoo's Nest (1975)::Sci-Fi|Drama\n"
+    )
     dataset = get_dataset("movielens-1m")
     folder = fetch(dataset, data_dir=tmp_path / "data", source=tmp_path, accept_licence=yes)
     assert (folder / "ratings.csv").read_text().splitlines()[1] == "1,1193,5,978300760"
     assert item_titles(dataset, folder) == {"1193": "One Flew Over the Cuckoo's Nest (1975)"}
+    assert item_categories(dataset, folder) == {"1193": ["Sci-Fi", "Drama"]}
 
 
 def test_a_line_with_fields_missing_is_named(tmp_path):
@@ -274,6 +280,7 @@ def test_online_retail_keeps_sales_to_known_customers_whichever_form_it_comes_in
     assert events["value"].tolist() == pytest.approx([2.55, 3.39])
     assert events.loc[1, "context"] == '{"InvoiceNo": "536371", "Quantity": 2, "Country": "France"}'
     assert item_titles(dataset, folder) == {"85123A": "WHITE HEART", "71053": "WHITE LANTERN"}
+    assert item_categories(dataset, folder) == {}
 
 
 def write_workbook(path: Path, rows: pd.DataFrame) -> None:

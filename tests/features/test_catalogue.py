@@ -46,6 +46,7 @@ def test_every_modality_is_read_and_may_be_missing(frame):
     matrix, names = catalogue.categories()
     assert names == ["genres=Action", "genres=Crime", "genres=Adventure", "genres=Comedy"]
     np.testing.assert_array_equal(matrix.toarray(), [[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
+    assert catalogue.category_names() == [names[:2], names[2:3], [], names[3:]]
     np.testing.assert_array_equal(catalogue.numbers(), [[1995], [1995], [np.nan], [np.nan]])
     # The third film lacks one of the two numbers of its picture.
     np.testing.assert_array_equal(catalogue.vectors(), [[1, 0], [0.5, 0.5], [np.nan, np.nan], [0, 2]])

@@ -126,12 +126,14 @@ def test_a_run_of_one_shard_finds_its_own_figures_in_the_report(client, events, 
     events.to_pandas().drop(columns=[Columns.EVENT_ID, Columns.CONTEXT]).to_csv(file, index=False)
     mapping = rtrec.ColumnMapping(Columns.USER_ID, Columns.ITEM_ID, Columns.TIMESTAMP, kind=Columns.KIND)
     feed = FileFeed(FileSource(file, mapping))
-    with rtrec.LiveRun.start(tmp_path / "home", feed, processes=False) as run:
+    items = sorted(set(events[Columns.ITEM_ID].to_pylist()))
+    known = {"categories": {item: f"shelf-{place % 4}" for place, item in enumerate(items)}}
+    with rtrec.LiveRun.start(tmp_path / "home", feed, processes=False, **known) as run:
         assert run.wait(60)
         live = run.summary()["models"]
     deployment = Deployment(tmp_path / "home")
     log = deployment.open_log(mode="read")
-    contents = read_log(log, source=feed.name)
+    contents = read_log(log, source=feed.name, categories=deployment.categories())
     log.close()
     found = evaluated(contents, client, models=list(live), n_warm=deployment.manifest["warmup_events"])
     for model, figures in live.items():

@@ -23,6 +23,7 @@ from rtrec.models.tables import (
     SOURCE_POWER,
     TREND_LENGTH,
 )
+from rtrec.models.tastes import N_PLACES
 from rtrec.models.trails import AFTER, BEFORE, VISITS
 from rtrec.settings import Settings
 
@@ -94,11 +95,24 @@ class Visit:
         self.after: list[int] = []
 
 
+class Taste:
+    """A category that a user takes, and her events in it."""
+
+    def __init__(self, category: int) -> None:
+        self.category = category
+        self.events: list[tuple[float, float]] = []  # (time, weight)
+
+    def left(self, now: float, half_life: float) -> float:
+        return sum(weight * 0.5 ** ((now - then) / half_life) for then, weight in self.events)
+
+
 class Reference:
     """All state in dictionaries by item or user."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, categories: dict[int, list[int]] | None = None) -> None:
         self.settings = settings
+        self.categories = categories or {}
+        self.tastes: dict[int, list[Taste]] = {}  # user -> places
         self.half_lives = tuple(
             3600.0 * hours
             for hours in (settings.half_life_now_h, settings.half_life_short_h, settings.half_life_long_h)
@@ -264,6 +278,17 @@ class Reference:
             cohort, level = self.past_of_user.get(user, (-1, 0.5))
             values["past_value_gap"] = abs(past["value_mean"] - level)
             values["cohort_lift"] = self.lift.get((cohort, item), 0.0)
+        if self.settings.use_category and self.categories:
+            own, latest = self.categories.get(item, []), max(now, self.last_time.get(user, now))
+            for name, half_life in zip(
+                ("taste_now", "taste_short", "taste_long"), self.half_lives, strict=True
+            ):
+                places = self.tastes.get(user, [])
+                taken = {each.category: each.left(latest, half_life) for each in places}
+                share = sum(taken.get(each, 0.0) for each in own) / (1.0 + sum(taken.values()))
+                values[name] = share / max(len(own), 1)
+            last = self.categories.get(self.ring[user][0], []) if self.ring.get(user) else []
+            values["taste_last"] = float(bool({*own} & {*last}))
         if self.settings.repeat and (user, item) in self.had:
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
@@ -425,6 +450,7 @@ class Reference:
                 self.lower(item, self.ring.get(user, []), now, importance)
             return
         self.hidden.discard((user, item))
+        self.taste(user, item, now, importance)
         ring = self.ring.setdefault(user, [])
         self.events.setdefault(item, []).append((now, importance))
         if math.isfinite(value):
@@ -461,6 +487,7 @@ class Reference:
             self.next_total,
             self.visits,
             self.item_values,
+            self.categories,
         ):
             for item in items:
                 by_item.pop(item, None)
@@ -481,6 +508,7 @@ class Reference:
             self.sitting,
             self.times,
             self.user_values,
+            self.tastes,
         ):
             for user in users:
                 by_user.pop(user, None)
@@ -488,6 +516,19 @@ class Reference:
         for pair in gone:
             del self.had[pair]
         self.hidden -= gone
+
+    def taste(self, user: int, item: int, now: float, importance: float) -> None:
+        places, latest = self.tastes.setdefault(user, []), self.last_time[user]
+        for category in self.categories.get(item, []):
+            found = next((each for each in places if each.category == category), None)
+            if found is None:
+                found = Taste(category)
+                if len(places) < N_PLACES:
+                    places.append(found)
+                else:
+                    left = [each.left(latest, self.half_lives[2]) for each in places]
+                    places[left.index(min(left))] = found
+            found.events.append((now, importance))
 
     def lower(self, item: int, ring: list[int], now: float, importance: float) -> None:
         self.events[item].append((now, importance))

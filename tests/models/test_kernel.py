@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rtrec.declared import FEATURE_NAMES, FEATURES, PAST
+from rtrec.features.categories import of_rows
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import DEFAULT, RACERS
 from rtrec.models.nearline.nearest import nearest_rows
@@ -191,6 +192,33 @@ def test_a_feature_that_is_off_is_filled_only_if_something_is_made_of_it() -> No
     assert filled("near_ring", "near_ring_root") == {"near_ring"}  # the racing model orders by it
     assert filled("age", "age_gap_last") == {"age"}
     assert filled("age", "age_gap_last", "age_gap_ring", "heat_now", "near_support") == set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_categories", "forget_every"),
+    [
+        (Settings(repeat=True, half_life_now_h=20.0, weight_buy=3.0, weight_click=0.0), 5, 0),
+        (Settings(half_life_long_h=30.0), 40, 0),  # places overflow: categories make way
+        (Settings(use_category=False), 5, 0),
+        (Settings(), 5, 100),
+    ],
+    ids=["few categories", "many categories", "switched off", "forgetting"],
+)
+def test_kernel_equals_the_reference_with_categories(
+    settings: Settings, n_categories: int, forget_every: int
+) -> None:
+    rng = np.random.default_rng(6)
+    # Items 0 to 49 have none, one or several; of the others nobody has said anything.
+    own = {item: rng.choice(n_categories, rng.integers(0, 4), replace=False).tolist() for item in range(50)}
+    rows = np.full((50, 3), -1, np.int32)
+    for item, numbers in own.items():
+        rows[item, : len(numbers)] = numbers
+    blend = Blend(settings)
+    blend.publish("categories", of_rows(rows))
+    events = stream(500, n_items=60, seed=4)
+    compare(blend, _reference()(settings, own), events, forget_every=forget_every)
+    taken = blend.to_arrays()["users/category"]
+    assert (taken >= 0).all(axis=1).any() == (n_categories > taken.shape[1])
 
 
 def compare(

@@ -26,19 +26,20 @@ half-life, p the share of such times in all events of positive weight before the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rtrec.features.categories import ItemCategories
+from rtrec.features.historical.running import Keys, last_before, running
+from rtrec.features.historical.tastes import TASTES, taste_features
 from rtrec.types import Floats, Ints, NumberedEvents, Nums
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
-
-Keys: TypeAlias = "npt.NDArray[np.integer[Any]]"
 
 HOUR_S = 3600.0
 _HEATS = ("heat_now", "heat_short", "heat_long")
@@ -73,7 +74,12 @@ def asked_by(events: NumberedEvents) -> Asked:
 
 
 def online_features(
-    events: NumberedEvents, asked: Asked, memory: Memory, *, n_partitions: int = 1
+    events: NumberedEvents,
+    asked: Asked,
+    memory: Memory,
+    *,
+    categories: ItemCategories | None = None,
+    n_partitions: int = 1,
 ) -> pd.DataFrame:
     """Return the online features of everything asked, a row an ask, computed by Dask over so many partitions.
 
@@ -85,6 +91,9 @@ def online_features(
         From :func:`asked_by`, or of any pairs at any places.
     memory
         How the kernel remembers.
+    categories
+        Of items; without, nothing is said of what users take of them
+        (:mod:`rtrec.features.historical.tastes`).
 
     Returns
     -------
@@ -116,8 +125,11 @@ def online_features(
             ("user_num", pair_features, _PAIR),
         )
     ]
-    of_item, of_pair = (each.set_index("ask").sort_index() for each in dask.compute(*parts))
-    known = of_item.join(of_pair)
+    if categories is not None:
+        of_taste = partial(taste_features, categories=categories.number)
+        parts.append(_by("user_num", of_taste, TASTES, history, asks, memory, n_partitions))
+    of_item, *of_user = (each.set_index("ask").sort_index() for each in dask.compute(*parts))
+    known = of_item.join(of_user)
     item_level, user_level = (known.pop(name) for name in ("item_level", "user_level"))
     known["value"] = item_level.fillna(user_level).fillna(0.0)
     known["value_gap"] = (item_level - user_level).abs().fillna(0.0)
@@ -180,11 +192,9 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     weight = moved["weight"].to_numpy()
     raises = weight > 0.0
     total = _running_counts(weight, item, memory.least)
-    first = _running(np.minimum, np.where(raises, time, np.inf), item)
-    latest = _running(np.maximum, np.where(raises, time, -np.inf), item)
-    last = _last_before(
-        item, moved["place"].to_numpy(), asks["item_num"].to_numpy(), asks["place"].to_numpy()
-    )
+    first = running(np.minimum, np.where(raises, time, np.inf), item)
+    latest = running(np.maximum, np.where(raises, time, -np.inf), item)
+    last = last_before(item, moved["place"].to_numpy(), asks["item_num"].to_numpy(), asks["place"].to_numpy())
     known, now = last >= 0, asks["timestamp"].to_numpy()
     known[known] = total[last[known]] > 0.0  # not one that has only been disliked
     columns: dict[str, npt.NDArray[np.float32]] = {}
@@ -207,9 +217,9 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     taught = taught.assign(slot=taught["item_num"] * _N_DAYPARTS + taught["daypart"])
     taught = taught.sort_values(["slot", "place"])
     slot = taught["slot"].to_numpy()
-    then = _running(np.add, taught["weight"].to_numpy(), slot)
+    then = running(np.add, taught["weight"].to_numpy(), slot)
     asked_slot = (asks["item_num"] * _N_DAYPARTS + asks["daypart"]).to_numpy()
-    last = _last_before(slot, taught["place"].to_numpy(), asked_slot, asks["place"].to_numpy())
+    last = last_before(slot, taught["place"].to_numpy(), asked_slot, asks["place"].to_numpy())
     columns["taken_then"] = np.where(last >= 0, then[last] if len(then) else 0.0, 0.0).astype(np.float32)
     return pd.DataFrame({"ask": asks["ask"].to_numpy(), **columns})
 
@@ -227,10 +237,10 @@ def pair_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     pair, wanted = _pairs(events), _pairs(asks)
     order = np.lexsort((events["place"].to_numpy(), pair))
     ordered, pair = events.iloc[order], pair[order]
-    had_times = _running(np.add, np.ones(len(pair)), pair)
-    latest = _running(np.maximum, ordered["timestamp"].to_numpy(), pair)
+    had_times = running(np.add, np.ones(len(pair)), pair)
+    latest = running(np.maximum, ordered["timestamp"].to_numpy(), pair)
     place = asks["place"].to_numpy()
-    last = _last_before(pair, ordered["place"].to_numpy(), wanted, place)
+    last = last_before(pair, ordered["place"].to_numpy(), wanted, place)
     # The last of a pair's events decides whether the user has the item, or it is hidden.
     has = last >= 0
     has[has] = ordered["weight"].to_numpy()[last[has]] > 0.0
@@ -252,9 +262,9 @@ def _mean_level(events: pd.DataFrame, key: str, asks: pd.DataFrame) -> npt.NDArr
     """Return the mean level of the values that came with the events of a key before each ask; NaN if none."""
     valued = events[np.isfinite(events["level"])].sort_values([key, "place"])
     number = valued[key].to_numpy()
-    total = _running(np.add, valued["level"].to_numpy(), number)
-    count = _running(np.add, np.ones(len(valued)), number)
-    last = _last_before(number, valued["place"].to_numpy(), asks[key].to_numpy(), asks["place"].to_numpy())
+    total = running(np.add, valued["level"].to_numpy(), number)
+    count = running(np.add, np.ones(len(valued)), number)
+    last = last_before(number, valued["place"].to_numpy(), asks[key].to_numpy(), asks["place"].to_numpy())
     known = last >= 0
     mean = np.full(len(asks), np.nan, np.float32)
     mean[known] = total[last[known]] / count[last[known]]
@@ -266,10 +276,10 @@ def _in_ring(events: pd.DataFrame, asks: pd.DataFrame, ring_length: int) -> npt.
     entered = events[events["weight"] > 0.0].sort_values(["user_num", "place"])
     user, place = entered["user_num"].to_numpy(), entered["place"].to_numpy()
     asked_user, asked_place = asks["user_num"].to_numpy(), asks["place"].to_numpy()
-    newest = _last_before(user, place, asked_user, asked_place)  # rows of one user follow each other
+    newest = last_before(user, place, asked_user, asked_place)  # rows of one user follow each other
     pair = _pairs(entered)
     order = np.lexsort((place, pair))
-    found = _last_before(pair[order], place[order], _pairs(asks), asked_place)
+    found = last_before(pair[order], place[order], _pairs(asks), asked_place)
     inside = found >= 0
     inside[inside] = newest[inside] - order[found[inside]] < ring_length
     return inside
@@ -279,18 +289,9 @@ def _pairs(frame: pd.DataFrame) -> Ints:
     return frame["user_num"].to_numpy(np.int64) << 32 | frame["item_num"].to_numpy(np.int64)
 
 
-def _running(how: np.ufunc, values: Floats, key: Keys) -> Floats:
-    """Accumulate values, anew wherever the key changes."""
-    result = np.empty(len(values))
-    starts = np.flatnonzero(np.diff(key, prepend=key[:1] - 1))
-    for start, stop in pairwise([*starts.tolist(), len(values)]):
-        how.accumulate(values[start:stop], out=result[start:stop])
-    return result
-
-
 def _running_counts(weight: Floats, key: Keys, least: float) -> Floats:
     """Add weights up by key; negative ones take away, but leave ``least`` of an event."""
-    counts = _running(np.add, np.maximum(weight, 0.0), key)
+    counts = running(np.add, np.maximum(weight, 0.0), key)
     for rows in _groups_that_fall(weight, key):
         count = 0.0
         for row in rows.tolist():
@@ -306,7 +307,7 @@ def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Float
     """
     with np.errstate(divide="ignore"):
         added = np.where(weight > 0.0, np.log2(np.abs(weight)) + age, -np.inf)
-    heats = _running(np.logaddexp2, added, key)
+    heats = running(np.logaddexp2, added, key)
     for rows in _groups_that_fall(weight, key):
         heat = -np.inf
         for row in rows.tolist():
@@ -322,25 +323,6 @@ def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Float
 def _groups_that_fall(weight: Floats, key: Keys) -> list[Ints]:
     """Return the rows of each key that has a negative weight: these are not plain sums."""
     return [np.flatnonzero(key == fallen) for fallen in np.unique(key[weight < 0.0])]
-
-
-def _last_before(key: Keys, place: Ints, asked_key: Keys, asked_place: Ints) -> Ints:
-    """Return the row of the last event of each asked key before its asked place; -1 where there is none.
-
-    Parameters
-    ----------
-    key, place
-        Of events in order of key, then place.
-    """
-    if not len(key):
-        return np.full(len(asked_key), -1, np.int64)
-    keys, first = np.unique(key, return_index=True)
-    number = np.minimum(np.searchsorted(keys, asked_key), len(keys) - 1)
-    there = keys[number] == asked_key
-    width = int(max(place.max(), asked_place.max(initial=0))) + 1
-    group = np.repeat(np.arange(len(keys)), np.diff(np.r_[first, len(key)]))
-    row = np.searchsorted(group * width + place, number * width + asked_place, side="left") - 1
-    return np.where(there & (row >= first[number]), row, -1)
 
 
 def _root_hours(seconds: Floats) -> npt.NDArray[np.float32]:

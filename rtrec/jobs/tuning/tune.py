@@ -10,7 +10,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from rtrec.events.loading import LoadedEvents
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.features.categories import Categories
 from rtrec.files import publish_text
 from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.tuning.replay import SearchPart
@@ -32,14 +33,16 @@ from rtrec.jobs.tuning.result import AS_IT_WAS, TUNED, Tuning, trials_json
 from rtrec.jobs.tuning.search import PRUNERS, Plan, Search, importances
 from rtrec.jobs.tuning.space import DEFAULT_SPACE, Space, read_space
 from rtrec.jobs.tuning.trials import PRUNED, Trial, best_of, read_trials
+from rtrec.models.beginning import published_at_first
 from rtrec.models.kernel import DISLIKE
-from rtrec.models.nearline.texts import table_of_texts
 from rtrec.settings import Settings
 from rtrec.types import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Texts and categories of items, by id.
+_Known: TypeAlias = "tuple[Mapping[str, str] | None, Categories | None]"
 #: Fewer events say nothing of settings, whatever the interval says.
 _FEWEST = 10
 
@@ -66,6 +69,7 @@ def tune(
     min_value: float | None = None,
     mapping: ColumnMapping | None = None,
     texts: Mapping[str, str] | None = None,
+    categories: Categories | None = None,
     out: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -104,6 +108,8 @@ def tune(
         A Dask scheduler; without it, processes of this machine.
     texts
         Titles and other words of items, by id: the recommender then also knows which are spoken of alike.
+    categories
+        The category or categories of each item id.
     out
         A folder for ``best.yaml``, ``trials.json`` (written anew after each trial) and ``tuning.html``.
     resume
@@ -135,9 +141,10 @@ def tune(
             f"{loaded.name}: expected at least {_FEWEST} events to search and to confirm on; got "
             f"{n_search - n_warm:,} and {n_held_out:,} after {n_warm:,} to warm up"
         )
-    about = _about(loaded.name, table, start, dimensions, metric, n_warm, n_search, texts, pruner)
+    known = texts, categories
+    about = _about(loaded.name, table, start, dimensions, metric, n_warm, n_search, known, pruner)
     earlier = _earlier(out, about) if resume and out is not None else []
-    part = _search_part(table.slice(0, n_search), n_warm, texts)
+    part = _search_part(table.slice(0, n_search), n_warm, known)
     began = clock.perf_counter()
 
     def told(search: Search) -> None:
@@ -160,7 +167,7 @@ def tune(
             if progress is not None:
                 progress("confirming on the events held out", search.n_ended, trials)
             try:
-                comparison = _confirm(client, table, n_warm, n_search, (best, start), texts)
+                comparison = _confirm(client, table, n_warm, n_search, (best, start), known)
             except KeyboardInterrupt:
                 interrupted = True
     tuning = Tuning(
@@ -179,9 +186,9 @@ def tune(
     return tuning
 
 
-def _search_part(table: pa.Table, n_warm: int, texts: Mapping[str, str] | None) -> SearchPart:
+def _search_part(table: pa.Table, n_warm: int, known: _Known) -> SearchPart:
     items = Vocabulary()
-    published = {"content": table_of_texts(texts, items)} if texts else {}
+    published = published_at_first(*known, items)
     return SearchPart(number_events(table, Vocabulary(), items), n_warm, published)
 
 
@@ -191,11 +198,11 @@ def _confirm(
     n_warm: int,
     n_search: int,
     both: tuple[Settings, Settings],
-    texts: Mapping[str, str] | None,
+    known: _Known,
 ) -> Comparison:
     """Replay the whole log under both settings, and compare them on the events from ``n_search`` on."""
     whole = client.scatter(table, hash=False, broadcast=True)
-    futures = [client.submit(_ranks, whole, n_warm, each, texts, pure=False) for each in both]
+    futures = [client.submit(_ranks, whole, n_warm, each, known, pure=False) for each in both]
     tuned, as_it_was = client.gather(futures)
     held_out = number_events(table.slice(n_search), Vocabulary(), Vocabulary())
     tested = np.flatnonzero(held_out.kind != DISLIKE)
@@ -210,11 +217,19 @@ def _confirm(
     )
 
 
-def _ranks(events: pa.Table, n_warm: int, settings: Settings, texts: Mapping[str, str] | None) -> Ranks:
+def _ranks(events: pa.Table, n_warm: int, settings: Settings, known: _Known) -> Ranks:
     # Half an event more, so that the share comes back as n_warm events however it is rounded.
     share = (n_warm + 0.5) / events.num_rows if n_warm else 0.0
-    k = settings.list_length
-    [result] = evaluate(events, models=["default"], settings=settings, warmup=share, k=k, texts=texts).results
+    k, (texts, categories) = settings.list_length, known
+    [result] = evaluate(
+        events,
+        models=["default"],
+        settings=settings,
+        warmup=share,
+        k=k,
+        texts=texts,
+        categories=categories,
+    ).results
     return result.ranks
 
 
@@ -268,7 +283,7 @@ def _about(
     metric: str,
     n_warm: int,
     n_search: int,
-    texts: Mapping[str, str] | None,
+    known: _Known,
     pruner: str,
 ) -> dict[str, Any]:
     """Return what makes a search this one, in JSON values; trials of another cannot be gone on with."""
@@ -281,7 +296,8 @@ def _about(
         "warm-up": n_warm,
         "searched on": n_search - n_warm,
         "held out": table.num_rows - n_search,
-        "items with texts": len(texts or {}),
+        "items with texts": len(known[0] or {}),
+        "items with categories": len(known[1] or {}),
         "metric": metric,
         "pruner": pruner,
         "space": {each.name: str(each) for each in space},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rtrec import declared
+from rtrec.features.categories import of_rows
 from rtrec.features.historical.pointintime import (
     HOUR_S,
     Asked,
@@ -14,6 +15,7 @@ from rtrec.features.historical.pointintime import (
     asked_by,
     online_features,
 )
+from rtrec.features.historical.tastes import TASTES
 from rtrec.models import filling, lowering, tables
 from rtrec.models.blend import Blend
 from rtrec.models.params import to_params
@@ -32,6 +34,14 @@ COLUMNS = (
     "daypart",
     "had",
     "had_idle",
+    *TASTES,
+)
+#: Items 0 to 29 are in none to three of seven categories.
+CATEGORIES = of_rows(
+    np.array(
+        [[n % 5 + place if place < n % 4 else -1 for place in range(3)] for n in range(30)],
+        np.int32,
+    )
 )
 
 
@@ -75,6 +85,7 @@ def test_batch_and_online_agree_on_every_candidate_of_every_answer(n_partitions:
         use_daypart=True, repeat=repeat, weight_view=0.5, half_life_short_h=7.0, ring_length=6
     )
     events, blend = stream(), Blend(settings)
+    blend.publish("categories", CATEGORIES)
     online, asks, in_ring = [], [], []
     for place in range(events.n_events):
         user, now = int(events.user_num[place]), float(events.timestamp[place])
@@ -88,7 +99,8 @@ def test_batch_and_online_agree_on_every_candidate_of_every_answer(n_partitions:
         blend.step(events.part(place, place + 1))
     place, user, item = np.concatenate(asks).T
     asked = Asked(place, user.astype(np.int32), item.astype(np.int32), events.timestamp[place])
-    batch = online_features(events, asked, memory_of(settings), n_partitions=n_partitions)
+    memory = memory_of(settings)
+    batch = online_features(events, asked, memory, categories=CATEGORIES, n_partitions=n_partitions)
     assert len(batch) == len(asked.place) > 5000
     expected = dict(zip(COLUMNS, np.concatenate(online).T, strict=True))
     for name in COLUMNS:
@@ -96,6 +108,7 @@ def test_batch_and_online_agree_on_every_candidate_of_every_answer(n_partitions:
             np.testing.assert_allclose(batch[name], expected[name], rtol=2e-6, atol=1e-5, err_msg=name)
     np.testing.assert_array_equal(batch["ring"], np.concatenate(in_ring))
     assert batch["ring"].any() == repeat
+    assert batch["taste_short"].nunique() > 1000
     assert (batch["had"] > 0).any() == repeat
 
 
@@ -151,6 +164,33 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(found["had_idle"], [2**0.25, 0, 1, 2**0.25, 2**0.25], rtol=1e-6)
     # The dislike does not enter the ring, which user 0 has 5 twice in; 6 and 7 push 5 out of user 1's.
     assert found["ring"].tolist() == [True, True, True, True, False]
+
+
+def test_tastes_by_hand() -> None:
+    memory = Memory((1.0,) * 7 + (-1.0,), (HOUR_S, 2 * HOUR_S, 4 * HOUR_S), ring_length=2)
+    # Items 0 and 1 are in category 0, 1 and 2 in category 1, 3 in none. User 0 takes 0 and 2, dislikes 1.
+    categories = of_rows(np.array([[0, -1], [0, 1], [1, -1], [-1, -1]], np.int32))
+    events = NumberedEvents(
+        user_num=np.array([0, 0, 0], np.int32),
+        item_num=np.array([0, 2, 1], np.int32),
+        timestamp=np.array([0.0, 4.0, 5.0]) * HOUR_S,
+        kind=np.array([0, 0, 7], np.uint8),
+        value=np.full(3, np.nan, np.float32),
+    )
+    asked = Asked(
+        place=np.array([1, 3, 3, 3, 3]),
+        user_num=np.array([0, 0, 0, 0, 1], np.int32),
+        item_num=np.array([1, 0, 1, 3, 1], np.int32),
+        timestamp=np.array([4.0, 8.0, 8.0, 8.0, 8.0]) * HOUR_S,
+    )
+    found = online_features(events, asked, memory, categories=categories)
+    # At first an event of category 0 was four hours ago. Later it was eight, and one of category 1 four.
+    left, old, new = (np.array([2.0**-h for h in each]) for each in ((4, 2, 1), (8, 4, 2), (4, 2, 1)))
+    total, none = 1 + old + new, np.zeros(3)
+    # Item 1 is in both: it has the mean.
+    expected = [left / (1 + left) / 2, old / total, (old + new) / total / 2, none, none]
+    np.testing.assert_allclose(found[list(TASTES[:3])], expected, rtol=1e-6)
+    assert found["taste_last"].tolist() == [1.0, 0.0, 1.0, 0.0, 0.0]
 
 
 def test_hours_are_the_kernels() -> None:

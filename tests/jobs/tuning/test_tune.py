@@ -146,11 +146,12 @@ def test_several_at_a_time_have_the_figures_of_each_alone(tuned, log):
         assert trial.value == alone.hit_rate
 
 
-def test_texts_make_a_table_that_rungs_carry_on(tuned, log):
+def test_texts_and_categories_are_published_and_rungs_carry_them_on(tuned, log):
     texts = {item: f"of {item.split('-')[0]}" for item in log["item_id"].unique()}
-    found = tuned(trials=2, pruner="none", texts=texts)
+    known = {"texts": texts, "categories": {item: name.split() for item, name in texts.items()}}
+    found = tuned(trials=2, pruner="none", **known)
     settings = SLOW.changed(**found.trials[1].values)
-    alone = rtrec.evaluate(log[:1280], models="default", settings=settings, warmup=0.25, k=5, texts=texts)
+    alone = rtrec.evaluate(log[:1280], models="default", settings=settings, warmup=0.25, k=5, **known)
     assert found.trials[1].value == alone["default"].hit_rate
 
 
