@@ -236,8 +236,8 @@ def test_an_answer_takes_the_kernels_that_a_step_has_compiled() -> None:
     blend.step(one_event(0, 0, 1.0))
     blend.answer(0, 2, k=10)
     blend.answer(-1, 2.0, k=3)
-    step_has = ("int32", "float64")  # of NumberedEvents: the user's number, and the time
-    assert {tuple(map(str, each[8:10])) for each in kernel.answer.signatures} == {step_has}
+    step_has = ("int32", "int64", "float64")  # the user's number, that over all shards, and the time
+    assert {tuple(map(str, each[8:11])) for each in kernel.answer.signatures} == {step_has}
 
 
 def test_the_oldest_pairs_make_way_however_the_stream_is_cut() -> None:
