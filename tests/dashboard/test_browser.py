@@ -177,6 +177,18 @@ def test_a_number_box_takes_one_value_after_another(watched, dashboard):
             expect(box).to_have_attribute("aria-invalid", "false")
 
 
+@pytest.mark.parametrize("live_run", ["scripted"], indirect=True)
+def test_features_are_left_out_by_choosing_them(watched, dashboard, live_run):
+    open_page(watched, dashboard, "Settings")
+    watched.get_by_role("combobox", name="Features left out").click()
+    watched.get_by_role("menuitem", name="heat_now: is popular this very hour").click()
+    watched.keyboard.press("Escape")
+    watched.get_by_text("live: none").wait_for()
+    watched.get_by_role("button", name="Apply").click()
+    watched.get_by_text("live from event").first.wait_for()
+    assert live_run.status().settings.without == ("heat_now",)
+
+
 def test_all_pages_can_be_visited_and_visited_again(watched, dashboard):
     open_page(watched, dashboard, "Live")
     for name, text in [

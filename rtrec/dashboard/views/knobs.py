@@ -35,6 +35,8 @@ _QUIET = """
 }
 .MuiInputAdornment-root, legend { display: none !important; }
 .MuiOutlinedInput-notchedOutline { top: 0 !important; }
+"""
+_FIGURES = """
 input { text-align: right; font-variant-numeric: tabular-nums; padding: 7px 10px !important; }
 """
 
@@ -141,7 +143,8 @@ class Knob:
         declared = self.declaration
         whole = declared.type is int
         name = words.setting_name(declared.name)
-        look = {"label": name, "margin": 0, "size": "small", "stylesheets": [_QUIET], "sizing_mode": None}
+        look = {"label": name, "margin": 0, "size": "small", "sizing_mode": None}
+        look["stylesheets"] = [_QUIET, _FIGURES]
         if self._steps:
             slider = pmui.IntSlider(
                 value=self._position(self.live),
