@@ -123,8 +123,10 @@ def evaluate(
     table = loaded.events if limit is None else loaded.events.slice(0, n_warm + limit)
     if table.num_rows <= n_warm:
         raise InputError(f"{loaded.name}: no event left to test after {n_warm:,} to warm up")
-    users, items = Vocabulary(), Vocabulary()
-    published = published_at_first(texts, categories, items)
+    users, items = Vocabulary(), Vocabulary(known_items(texts, categories))
+    # Of the models only this one looks at them; all of them see items under the same numbers.
+    looked_at = "default" in ([models] if isinstance(models, str) else models)
+    published = published_at_first(texts, categories, items) if looked_at else {}
     events = number_events(table, users, items)
 
     bounded = None

@@ -171,8 +171,8 @@ def _test(
 ) -> ModelResult:
     # Half an event more, so that the share comes back as n_warm events however it is rounded.
     share = (n_warm + 0.5) / events.num_rows if n_warm else 0.0
-    k, told = settings.list_length, known if model == "default" else {}
-    return evaluate(events, models=[model], settings=settings, warmup=share, k=k, **told)[model]
+    k = settings.list_length
+    return evaluate(events, models=[model], settings=settings, warmup=share, k=k, **known)[model]
 
 
 def _command(request: JobRequest) -> str:
