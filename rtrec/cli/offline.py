@@ -93,7 +93,7 @@ def evaluate_offline(
 
     Example: `rtrec evaluate-offline --dataset movielens-latest-small --models ease,ials,popularity`
 
-    Or: `rtrec evaluate-offline events.csv --split time --k 10 --out figures.csv`
+    Or: `rtrec evaluate-offline events.csv --items items.csv --item-text title --k 10 --out figures.csv`
     """
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_each
@@ -126,6 +126,7 @@ def evaluate_offline(
             categories=found.categories or None,
             graded=graded,
             repeat=repeat,
+            texts=found.texts,
             settings=settings,
             seed=seed,
             progress=progress,

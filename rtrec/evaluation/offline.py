@@ -6,6 +6,10 @@ learned. What a user took in the test part is relevant, once each, dislikes left
 list may hold what the user had in the train part, so that is not relevant either. An item first seen in the
 test part cannot be in a list (but see ``cold_items``) and is a miss; a user first seen there is still
 answered. Nothing is sampled.
+
+Texts of items (``texts``) are known before the first event is learned: they say what an item is, not who
+takes it or when, as in a stream (:mod:`rtrec.evaluation.prequential`). So they leak nothing of the test part;
+an item that has a text and no event in the train part still cannot be in a list.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Compiled, Testable
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.refitted import Refitted
+from rtrec.models.nearline.texts import table_of_texts
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -63,6 +68,7 @@ def evaluate_offline(
     cold_items: bool = False,
     repeat: bool | None = None,
     half_life: float | Mapping[str, float] = float("inf"),
+    texts: Mapping[str, str] | None = None,
     vectors: Mapping[str, Sequence[float]] | None = None,
     categories: Mapping[str, str | Sequence[str]] | None = None,
     head_share: float = 0.5,
@@ -103,13 +109,17 @@ def evaluate_offline(
     graded
         Also weigh what users took by the value that came with it, for example a rating.
     cold_items
-        Fitted models may also list items that have no event in the train part yet, if they score them: those
-        that know items by their content can.
+        Models may also list items that have no event in the train part yet, if they score them: those that
+        know items by their content can, and with ``texts`` the default. As the setting of that name.
     repeat
         Recommend what the user has had before; None takes it from ``settings``.
     half_life
         For fitted models, in events of the user: how far back in a history counts half, one for all or by
         model.
+    texts
+        Titles and other words of items, by id, all known before the first event: ``default`` then also knows
+        which are spoken of alike. Their items are numbered first, in this order, so that a
+        :class:`~rtrec.models.nearline.content.ContentModel` of your own takes ``Vocabulary(list(texts))``.
     vectors
         A vector for each item id, for diversity; without, items are alike by the users they share.
     categories
@@ -149,9 +159,12 @@ def evaluate_offline(
     chosen = settings or Settings()
     if repeat is not None:
         chosen = chosen.changed(repeat=repeat)
-    makers = model_makers(models, chosen)
-    half_lives = _half_lives(half_life, list(makers))
+    if cold_items:
+        chosen = chosen.changed(cold_items=True)
     users, items = Vocabulary(), Vocabulary()
+    published = {"content": table_of_texts(texts, items)} if texts else {}
+    makers = model_makers(models, chosen, published)
+    half_lives = _half_lives(half_life, list(makers))
     events = number_events(loaded.events, users, items)
     parts = _split(split, events)
     if not len(parts.train) or not len(parts.test):
@@ -160,7 +173,7 @@ def evaluate_offline(
             f"{len(parts.test):,} of {events.n_events:,} events"
         )
     learned = events_at(events, parts.train)
-    lessons = Lessons.of(learned, chosen, n_items=len(items) if cold_items else 0)
+    lessons = Lessons.of(learned, chosen, n_items=len(items) if chosen.cold_items else 0)
     pairs = PairsTested.of(events_at(events, parts.test), learned, graded=graded, repeat=chosen.repeat)
     if len(pairs.row) < windows:
         raise InputError(
@@ -194,7 +207,8 @@ def evaluate_offline(
         report(progress, name, 2, 2)
     names = metric_names(ks, graded=graded, categories=categories is not None)
     tested = Tested(pairs, found, catalogue, lists, of_lists, ks, names, n_resamples, seed)
-    about = {"data": loaded.name, "events": events.n_events, "users": len(users), "items": len(items)}
+    about = {"data": loaded.name, "events": events.n_events, "users": len(users)}
+    about["items"] = len(np.unique(events.item_num))
     about |= {"split": _name_of(split), "learned": len(parts.train), "tested": len(pairs.row)}
     return _result(tested, windows, seconds, users, about | {"repeat": chosen.repeat})
 

@@ -110,3 +110,41 @@ def test_an_option_that_cannot_be_exits_with_2(rtrec, events, words, message):
     result = rtrec("evaluate-offline", events, *COLUMNS, *words)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_a_file_of_items_gives_the_default_something_to_read(rtrec, tmp_path):
+    """Who takes a red thing takes the blue one of that name: the last 20 of 240 events are to be found."""
+    names = [f"name{number}" for number in range(60)]
+    rows = [("all", f"{colour}-{name}") for colour in ("blue", "red") for name in names]
+    rows += [(f"u-{name}", f"{colour}-{name}") for name in names[:40] for colour in ("red", "blue")]
+    rows += [(f"u-{name}", f"{colour}-{name}") for colour in ("red", "blue") for name in names[40:]]
+    users, items = zip(*rows, strict=True)
+    events = write_events(tmp_path / "events.csv", len(rows), user=list(users), item=list(items))
+    path = tmp_path / "items.csv"
+    path.write_text("item,title\n" + "".join(f"{c}-{n},{n}\n" for c in ("red", "blue") for n in names))
+    words = ("--models", "default", "--split", "time", "--test-share", 20 / 240, "--k", 1, "--json")
+
+    without, told = (
+        json_lines(rtrec("evaluate-offline", events, *COLUMNS, *words, *more).stdout)[0]["recall@1"]
+        for more in ((), ("--items", path, "--item-text", "title"))
+    )
+
+    assert told > 0.8 > 0.2 > without
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--item-text", "title"), "say which: --items FILE"),
+        (
+            ("--items", "items.csv", "--item-text", "tilte"),
+            "no column 'tilte'; it has 'item', 'title'; did you mean 'title'",
+        ),
+    ],
+)
+def test_a_file_of_items_that_cannot_be_used_says_why(rtrec, events, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "items.csv").write_text("item,title\ni1,Alpha\n")
+    result = rtrec("evaluate-offline", events, *COLUMNS, *WORDS, *words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
