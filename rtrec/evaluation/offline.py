@@ -143,6 +143,8 @@ def evaluate_offline(
             f"k, windows and n_resamples are at least 1; got k={k}, windows={windows}, "
             f"n_resamples={n_resamples}"
         )
+    if seed < 0:
+        raise InputError(f"seed is a whole number from 0 on; got {seed}")
     loaded = loaded_events(
         data, user=user, item=item, time=time, kind=kind, value=value, min_value=min_value, mapping=mapping
     )
@@ -157,15 +159,16 @@ def evaluate_offline(
     if not len(parts.train) or not len(parts.test):
         raise InputError(
             f"{loaded.name}: nothing to learn or nothing to test: {len(parts.train):,} and "
-            f"{len(parts.test):,} of {events.n_events:,} events"
+            f"{len(parts.test):,} of {events.n_events:,} events; take another split, or a longer log"
         )
     learned = events_at(events, parts.train)
     lessons = Lessons.of(learned, chosen, n_items=len(items) if cold_items else 0)
     pairs = PairsTested.of(events_at(events, parts.test), learned, graded=graded, repeat=chosen.repeat)
     if len(pairs.row) < windows:
         raise InputError(
-            f"{loaded.name}: {len(pairs.row):,} pairs of user and item left to test; expected at least one "
-            f"in each of {windows} windows"
+            f"{loaded.name}: expected a pair of user and item to test in each of {windows:,} windows; got "
+            f"{len(pairs.row):,} from {len(parts.test):,} events, for dislikes count for none, nor does what "
+            f"a user had before unless lists may repeat it; take another split, repeat, or fewer windows"
         )
     found = find_cohorts(cohorts, pairs, lessons.events, users, head_share=head_share)
     catalogue = Catalogue.of(
@@ -188,7 +191,8 @@ def evaluate_offline(
         learn(name, model, lessons, chosen)
         taught = clock.perf_counter()
         report(progress, name, 1, 2)
-        lists[name] = rank(model, pairs.users, lessons, ks[-1], half_life=half_lives[name])
+        longest = min(ks[-1], len(items))  # no list is longer than that, however long it may be
+        lists[name] = rank(model, pairs.users, lessons, longest, half_life=half_lives[name])
         seconds[name] = (taught - began, clock.perf_counter() - taught)
         of_lists[name] = list_figures(lists[name], catalogue, ks)
         report(progress, name, 2, 2)

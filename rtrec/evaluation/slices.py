@@ -125,7 +125,7 @@ def find_cohorts(
     return found
 
 
-def activity(train: NumberedEvents) -> list[str]:
+def activity(train: NumberedEvents) -> list[str | None]:
     """Return the k-means cohort of each user of a train part, by name; see :mod:`rtrec.features.historical`.
 
     They are found in what was learned, so no test event decides whose figure it enters; a user who first
@@ -133,7 +133,13 @@ def activity(train: NumberedEvents) -> list[str]:
     """
     from rtrec.features.historical.cohorts import find_cohorts as find_by_activity
 
-    return find_by_activity(train).labels()
+    # A split of one's own may leave users whose numbers lie between others' without an event to learn.
+    users, row = np.unique(train.user_num, return_inverse=True)
+    labels: list[str | None] = [None] * (int(users.max()) + 1)
+    by_row = find_by_activity(train._replace(user_num=row.astype(np.int32))).labels()
+    for user, label in zip(users.tolist(), by_row, strict=True):
+        labels[user] = label
+    return labels
 
 
 def head_items(item_num: Nums, share: float) -> Nums:
@@ -172,7 +178,7 @@ def _labels(name: str, groups: Groups, train: NumberedEvents, users: Vocabulary)
             f"cohort {name!r}: expected a label for each of {len(users):,} users, in order of their first "
             f"event; got shape {labels.shape}"
         )
-    of_user[: len(labels)] = [str(each) for each in labels.tolist()]
+    of_user[: len(labels)] = [None if each is None else str(each) for each in labels.tolist()]
     return of_user
 
 
