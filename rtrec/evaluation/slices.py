@@ -125,20 +125,17 @@ def find_cohorts(
     return found
 
 
-def activity(train: NumberedEvents) -> list[str | None]:
+def activity(train: NumberedEvents) -> npt.NDArray[np.object_]:
     """Return the k-means cohort of each user of a train part, by name; see :mod:`rtrec.features.historical`.
 
-    They are found in what was learned, so no test event decides whose figure it enters; a user who first
-    comes in the test part is in none of them.
+    They are found in what was learned, so no test event decides whose figure it enters. A user who has no
+    event there is in none of them (None), which by a split of one's own may be one between others.
     """
     from rtrec.features.historical.cohorts import find_cohorts as find_by_activity
 
-    # A split of one's own may leave users whose numbers lie between others' without an event to learn.
     users, row = np.unique(train.user_num, return_inverse=True)
-    labels: list[str | None] = [None] * (int(users.max()) + 1)
-    by_row = find_by_activity(train._replace(user_num=row.astype(np.int32))).labels()
-    for user, label in zip(users.tolist(), by_row, strict=True):
-        labels[user] = label
+    labels = np.full(int(users.max()) + 1, None, object)
+    labels[users] = find_by_activity(train._replace(user_num=row.astype(np.int32))).labels()
     return labels
 
 
