@@ -230,15 +230,19 @@ def _split(split: str | Splitter | Split, events: NumberedEvents) -> Split:
                 f"unknown split {split!r}{nearest(split, SPLITS)}; there are {', '.join(SPLITS)}"
             )
         return SPLITS[split](events)
-    train, test = split(events) if callable(split) else split
+    train, test = (np.asarray(part) for part in (split(events) if callable(split) else split))
     for part in (train, test):
+        if part.ndim != 1 or (len(part) and part.dtype.kind not in "iu"):
+            raise InputError(
+                f"split: expected whole numbers, the places of events; got {part.dtype} of shape {part.shape}"
+            )
         if len(part) and not 0 <= part.min() <= part.max() < events.n_events:
             raise InputError(
                 f"split: expected places 0 to {events.n_events - 1:,}; got {part.min()} to {part.max()}"
             )
     if len(np.unique(np.concatenate([train, test]))) < len(train) + len(test):
         raise InputError("split: an event is learned and tested, or comes twice; each belongs to one part")
-    return Split(np.sort(train), np.sort(test))
+    return Split(np.sort(train).astype(np.int64), np.sort(test).astype(np.int64))
 
 
 def _half_lives(half_life: float | Mapping[str, float], names: list[str]) -> dict[str, float]:

@@ -388,6 +388,10 @@ def test_a_frame_has_a_row_a_figure():
         ({"models": [ByCount]}, "give one of your own a name"),
         ({"split": "temporl"}, "unknown split 'temporl'; did you mean 'temporal'"),
         ({"split": Split(np.array([0]), np.array([0]))}, "an event is learned and tested"),
+        (
+            {"split": ([0, 1], [2.5])},
+            r"expected whole numbers, the places of events; got float64 of shape \(1,",
+        ),
         ({"split": Split(np.array([0]), np.array([99]))}, "expected places 0 to 12; got 99 to 99"),
         (
             {"split": Split(np.arange(13), np.arange(0))},
@@ -433,6 +437,13 @@ def test_a_fitted_model_by_name_is_fitted_once_on_the_train_part():
     by_name = evaluate_offline(events, models=["ease"], split="temporal")
     by_hand = evaluate_offline(events, models={"ease": EASE}, split="temporal")
     pd.testing.assert_frame_equal(by_name.per_user("ease"), by_hand.per_user("ease"))
+
+
+def test_a_split_may_be_two_lists() -> None:
+    lists = evaluate_offline(FRAME, {"mine": ByCount}, split=(list(range(7)), list(range(7, 13))))
+    assert lists.value("mine", "recall@5") == evaluate_offline(FRAME, {"mine": ByCount}, split=BY_TIME).value(
+        "mine", "recall@5"
+    )
 
 
 def test_a_list_longer_than_any_catalogue_is_the_whole_catalogue() -> None:

@@ -147,8 +147,10 @@ def _checked(model: str, option: str, value: Any, declared: str) -> Any:
         return float(value)
     if (kind == "bool" and isinstance(value, bool)) or (kind == "str" and isinstance(value, str)):
         return value
-    least = " from 0 on" if option == "seed" else ""
-    raise InputError(f"{model}: {option}: expected {_EXPECTED[kind]}{least}; got {value!r}")
+    bound = " from 0 on" if option == "seed" else ""
+    if isinstance(value, int | float) and abs(value) >= MOST:
+        bound += f" below {MOST:.2g}"
+    raise InputError(f"{model}: {option}: expected {_EXPECTED[kind]}{bound}; got {value!r}")
 
 
 def _value(text: str) -> Any:
