@@ -112,6 +112,8 @@ def evaluate_offline(
         raise InputError(f"--baseline {baseline!r}{nearest(baseline, names)}; evaluated: {', '.join(names)}")
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError(f"--out {out}: expected a name that ends with {', '.join(_SUFFIXES)}")
+    ks = _lengths(k)
+    shown = _shown(ks, metrics, graded=graded)  # a wrong name is an error now, not after the work
     found = find_input(given)
     loaded = found.load()
     tell_rejected(loaded.name, loaded.counts, loaded.dead_letters)
@@ -120,7 +122,7 @@ def evaluate_offline(
             loaded,
             names,
             split=_splitter(split, test_share, seed),
-            k=_lengths(k),
+            k=ks,
             cohorts=() if cohorts == "none" else _words(cohorts),
             windows=windows,
             categories=found.categories or None,
@@ -131,15 +133,14 @@ def evaluate_offline(
             seed=seed,
             progress=progress,
         )
-    shown = _shown(evaluation, metrics)
-    if out is not None:
-        _write(evaluation, out)
-        say(f"Written: {out}")
     if json:
         for line in _json_lines(evaluation, shown[0], baseline):
             print_json(line)
     else:
         _print(evaluation, shown, baseline)
+    if out is not None:  # last, so that a place that cannot be written loses no figure
+        _write(evaluation, out)
+        say(f"Written: {out}")
 
 
 def _words(text: str) -> list[str]:
@@ -150,9 +151,12 @@ def _lengths(text: str) -> list[int]:
     from rtrec.errors import InputError
 
     try:
-        return [int(word) for word in _words(text)]
+        ks = sorted({int(word) for word in _words(text)})
     except ValueError:
-        raise InputError(f"--k {text!r}: expected lengths of lists, such as 5,10") from None
+        ks = []
+    if not ks or ks[0] < 1:
+        raise InputError(f"--k {text!r}: expected lengths of lists, each at least 1, such as 5,10")
+    return ks
 
 
 def _splitter(name: str, test_share: float | None, seed: int) -> Any:
@@ -174,15 +178,21 @@ def _splitter(name: str, test_share: float | None, seed: int) -> Any:
     return partial(SPLITS[name], **options) if options and name in SPLITS else name
 
 
-def _shown(evaluation: OfflineEvaluation, metrics: str | None) -> list[str]:
+def _shown(ks: list[int], metrics: str | None, *, graded: bool) -> list[str]:
     """Return which metrics the table has: those asked for, or some at 10 or the longest k."""
-    known = evaluation.tested.metrics
+    from rtrec.errors import InputError, nearest
+    from rtrec.evaluation.figures import metric_names
+
     if metrics is None:
-        k = 10 if 10 in evaluation.tested.ks else max(evaluation.tested.ks)
+        k = 10 if 10 in ks else max(ks)
         return [f"{name}@{k}" for name in _SHOWN]
+    known = metric_names(tuple(ks), graded=graded, categories=False)
     chosen = _words(metrics)
     for name in chosen:
-        evaluation.value(evaluation.models[0], name)  # says what there is, if it is unknown
+        if name not in known:
+            raise InputError(
+                f"--metrics: no metric {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+            )
     return chosen or known
 
 

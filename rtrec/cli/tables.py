@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rtrec.cli.console import print_json, print_table, say
 from rtrec.cli.options import Home, Json
+
+if TYPE_CHECKING:
+    from rtrec.engine.deployment import Deployment
+    from rtrec.events.log import EventLog
 
 app = typer.Typer(
     help="Tables that models were fitted for: list them, withdraw one, also while a run goes on.",
@@ -35,9 +39,9 @@ def list_all(
     store = TableStore(deployment.home)
     with closing(deployment.open_log(mode="read")) as log:
         published, n_events = publications(log), sum(log.ends())
-        replaced = any(each.body.get("slot") == "content" for each in log.controls())
+        from_texts = _has_table_of_texts(deployment, log)
     facts: list[dict[str, Any]] = []
-    if deployment.texts() and not replaced:
+    if from_texts:
         facts.append({"slot": "content", "model": "content", "version": "from texts", "state": "live"})
     for each in published:
         if each.state == "live" or every:
@@ -76,14 +80,30 @@ def withdraw(
 
     Example: `rtrec tables withdraw history --home .rtrec/demo`
     """
+    from contextlib import closing
+
     from rtrec.cli.homes import find_deployment
-    from rtrec.engine.publications import withdrawal
+    from rtrec.engine.publications import publications, withdrawal
     from rtrec.engine.refits import check_slot
+    from rtrec.errors import InputError
 
     check_slot(slot)
     deployment = find_deployment(home)
+    with closing(deployment.open_log(mode="read")) as log:
+        full = {each.slot for each in publications(log) if each.state == "live"}
+        if _has_table_of_texts(deployment, log):
+            full.add("content")
+    if slot not in full:
+        there = f"there are tables in {', '.join(sorted(full))}" if full else "there is no published table"
+        raise InputError(f"slot {slot!r} is empty already; {there}: see `rtrec tables list`")
     control = deployment.append_control(withdrawal(slot))
     say(f"slot {slot!r} is empty from control {control.offset} on")
+
+
+def _has_table_of_texts(deployment: Deployment, log: EventLog) -> bool:
+    """Say whether the table that titles of items alone give is live: nothing has taken its place since."""
+    replaced = any(each.body.get("slot") == "content" for each in log.controls())
+    return bool(deployment.texts()) and not replaced
 
 
 def _shown(value: object) -> str:

@@ -25,6 +25,8 @@ HIT_METRICS = {
     "map": ranking_metrics.average_precision,
     "hr": ranking_metrics.hit_rate,
 }
+#: Pairs of items in lists that are compared at a time: 32 MB.
+_PAIRS_AT_ONCE = 4_000_000
 #: Metrics of all lists together.
 OF_ALL_LISTS = ("coverage", "gini")
 
@@ -75,7 +77,8 @@ def relevance_figures(lists: Nums, relevant: Relevant, ks: tuple[int, ...]) -> d
     >>> relevance_figures(lists, relevant, (2,))["recall@2"].tolist()
     [0.5]
     """
-    gains, ideal, n_relevant = relevant.gains(lists), relevant.ideal(max(ks)), relevant.n_relevant
+    gains, n_relevant = relevant.gains(lists), relevant.n_relevant
+    ideal = relevant.ideal(min(max(ks), max(int(n_relevant.max(initial=0)), 1)))  # beyond them are zeros
     hits, ones = gains > 0.0, (ideal > 0.0).astype(np.float64)
     figures: dict[str, Floats] = {}
     for k in ks:
@@ -89,19 +92,31 @@ def list_figures(lists: Nums, catalogue: Catalogue, ks: tuple[int, ...]) -> dict
     """Return the figures of each user's list alone, ``(user,)``."""
     n_users_of = np.asarray(catalogue.had.sum(axis=0)).ravel()
     n_users = int(np.count_nonzero(catalogue.had.sum(axis=1)))
-    if catalogue.vectors is None:
-        similarity = list_metrics.similarity_of_users(lists, catalogue.had)
-    else:
-        similarity = list_metrics.similarity_of_vectors(lists, catalogue.vectors)
+    diversity = _diversity(lists, catalogue, ks)
     figures: dict[str, Floats] = {}
     for k in ks:
         figures[f"novelty@{k}"] = list_metrics.novelty(lists, n_users_of, n_users, k)
-        figures[f"diversity@{k}"] = list_metrics.diversity(similarity, k)
+        figures[f"diversity@{k}"] = diversity[k]
         if catalogue.categories is not None:
             figures[f"calibration@{k}"] = list_metrics.calibration(
                 lists, catalogue.history, catalogue.categories, k
             )
     return figures
+
+
+def _diversity(lists: Nums, catalogue: Catalogue, ks: tuple[int, ...]) -> dict[int, Floats]:
+    """Return the diversity of each user's list at each k, for so many users at once as fit in memory."""
+    found = {k: np.empty(len(lists)) for k in ks}
+    step = max(_PAIRS_AT_ONCE // max(lists.shape[1] ** 2, 1), 1)
+    for start in range(0, len(lists), step):
+        block = slice(start, start + step)
+        if catalogue.vectors is None:
+            similarity = list_metrics.similarity_of_users(lists[block], catalogue.had)
+        else:
+            similarity = list_metrics.similarity_of_vectors(lists[block], catalogue.vectors)
+        for k in ks:
+            found[k][block] = list_metrics.diversity(similarity, k)
+    return found
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,10 @@ def similarity_of_vectors(lists: Nums, vectors: Floats) -> Floats:
 
     An item whose vector is zero or holds NaN cannot be compared.
     """
-    length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):
-        unit = np.where(length > 0.0, vectors / length, np.nan)
+        # First by the largest number of each, so that no square is too large, or too small, for a number.
+        scaled = vectors / np.abs(vectors).max(axis=1, keepdims=True, initial=0.0)
+        unit = scaled / np.sqrt((scaled**2).sum(axis=1, keepdims=True))
     result = np.empty((*lists.shape, lists.shape[1]))
     for start in range(0, len(lists), _BLOCK):
         block = lists[start : start + _BLOCK]

@@ -153,6 +153,8 @@ def evaluate_offline(
             f"k, windows and n_resamples are at least 1; got k={k}, windows={windows}, "
             f"n_resamples={n_resamples}"
         )
+    if seed < 0:
+        raise InputError(f"seed is a whole number from 0 on; got {seed}")
     loaded = loaded_events(
         data, user=user, item=item, time=time, kind=kind, value=value, min_value=min_value, mapping=mapping
     )
@@ -170,15 +172,16 @@ def evaluate_offline(
     if not len(parts.train) or not len(parts.test):
         raise InputError(
             f"{loaded.name}: nothing to learn or nothing to test: {len(parts.train):,} and "
-            f"{len(parts.test):,} of {events.n_events:,} events"
+            f"{len(parts.test):,} of {events.n_events:,} events; take another split, or a longer log"
         )
     learned = events_at(events, parts.train)
     lessons = Lessons.of(learned, chosen, n_items=len(items) if chosen.cold_items else 0)
     pairs = PairsTested.of(events_at(events, parts.test), learned, graded=graded, repeat=chosen.repeat)
     if len(pairs.row) < windows:
         raise InputError(
-            f"{loaded.name}: {len(pairs.row):,} pairs of user and item left to test; expected at least one "
-            f"in each of {windows} windows"
+            f"{loaded.name}: expected a pair of user and item to test in each of {windows:,} windows; got "
+            f"{len(pairs.row):,} from {len(parts.test):,} events, for dislikes count for none, nor does what "
+            f"a user had before unless lists may repeat it; take another split, repeat, or fewer windows"
         )
     found = find_cohorts(cohorts, pairs, lessons.events, users, head_share=head_share)
     catalogue = Catalogue.of(
@@ -201,7 +204,8 @@ def evaluate_offline(
         learn(name, model, lessons, chosen)
         taught = clock.perf_counter()
         report(progress, name, 1, 2)
-        lists[name] = rank(model, pairs.users, lessons, ks[-1], half_life=half_lives[name])
+        longest = min(ks[-1], len(items))  # no list is longer than that, however long it may be
+        lists[name] = rank(model, pairs.users, lessons, longest, half_life=half_lives[name])
         seconds[name] = (taught - began, clock.perf_counter() - taught)
         of_lists[name] = list_figures(lists[name], catalogue, ks)
         report(progress, name, 2, 2)
@@ -240,15 +244,19 @@ def _split(split: str | Splitter | Split, events: NumberedEvents) -> Split:
                 f"unknown split {split!r}{nearest(split, SPLITS)}; there are {', '.join(SPLITS)}"
             )
         return SPLITS[split](events)
-    train, test = split(events) if callable(split) else split
+    train, test = (np.asarray(part) for part in (split(events) if callable(split) else split))
     for part in (train, test):
+        if part.ndim != 1 or (len(part) and part.dtype.kind not in "iu"):
+            raise InputError(
+                f"split: expected whole numbers, the places of events; got {part.dtype} of shape {part.shape}"
+            )
         if len(part) and not 0 <= part.min() <= part.max() < events.n_events:
             raise InputError(
                 f"split: expected places 0 to {events.n_events - 1:,}; got {part.min()} to {part.max()}"
             )
     if len(np.unique(np.concatenate([train, test]))) < len(train) + len(test):
         raise InputError("split: an event is learned and tested, or comes twice; each belongs to one part")
-    return Split(np.sort(train), np.sort(test))
+    return Split(np.sort(train).astype(np.int64), np.sort(test).astype(np.int64))
 
 
 def _half_lives(half_life: float | Mapping[str, float], names: list[str]) -> dict[str, float]:

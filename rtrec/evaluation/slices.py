@@ -125,15 +125,18 @@ def find_cohorts(
     return found
 
 
-def activity(train: NumberedEvents) -> list[str]:
+def activity(train: NumberedEvents) -> npt.NDArray[np.object_]:
     """Return the k-means cohort of each user of a train part, by name; see :mod:`rtrec.features.historical`.
 
-    They are found in what was learned, so no test event decides whose figure it enters; a user who first
-    comes in the test part is in none of them.
+    They are found in what was learned, so no test event decides whose figure it enters. A user who has no
+    event there is in none of them (None), which by a split of one's own may be one between others.
     """
     from rtrec.features.historical.cohorts import find_cohorts as find_by_activity
 
-    return find_by_activity(train).labels()
+    users, row = np.unique(train.user_num, return_inverse=True)
+    labels = np.full(int(users.max()) + 1, None, object)
+    labels[users] = find_by_activity(train._replace(user_num=row.astype(np.int32))).labels()
+    return labels
 
 
 def head_items(item_num: Nums, share: float) -> Nums:
@@ -172,7 +175,7 @@ def _labels(name: str, groups: Groups, train: NumberedEvents, users: Vocabulary)
             f"cohort {name!r}: expected a label for each of {len(users):,} users, in order of their first "
             f"event; got shape {labels.shape}"
         )
-    of_user[: len(labels)] = [str(each) for each in labels.tolist()]
+    of_user[: len(labels)] = [None if each is None else str(each) for each in labels.tolist()]
     return of_user
 
 

@@ -352,7 +352,7 @@ def _categories(cells: pd.Series, separator: str) -> Iterator[list[str]]:
     """Yield the categories of each row, each once, in order."""
     for cell, text in zip(cells, RawColumn(cells).text.to_pylist(), strict=True):
         if isinstance(cell, _LISTS):
-            parts = [str(each) for each in cell if each is not None]
+            parts = [str(each) for each in cell if each is not None and each == each]  # NaN is missing
         else:
             parts = (text or "").split(separator)
         yield sorted({part.strip() for part in parts} - {""})
@@ -376,17 +376,29 @@ def _vectors(parts: pd.DataFrame, ids: pa.StringArray, where: str) -> pa.Array:
     if parts.shape[1] > 1 or not any(isinstance(cell, _LISTS) for cell in first):
         vectors = np.column_stack([_numbers(parts[name], where) for name in parts])
     else:
-        d = next(len(cell) for cell in first if isinstance(cell, _LISTS))
-        vectors = np.full((len(first), d), np.nan)
-        for row, cell in enumerate(first):
-            if not isinstance(cell, _LISTS):
-                continue
-            if len(cell) != d:
-                raise InputError(
-                    f"{where}: column {first.name!r}: item {ids[row].as_py()!r}: expected {d} numbers, "
-                    f"as in the first vector; got {len(cell)}"
-                )
-            vectors[row] = pd.to_numeric(np.array(list(cell), dtype=object), errors="coerce")
-    missing = ~np.isfinite(vectors).all(axis=1)
-    values = pa.array(vectors.astype(np.float32).ravel())
-    return pa.FixedSizeListArray.from_arrays(values, vectors.shape[1], mask=pa.array(missing))
+        vectors = _listed_vectors(first, ids, where)
+    with np.errstate(over="ignore"):  # what float32 does not hold is no number here
+        values = vectors.astype(np.float32)
+    missing = ~np.isfinite(values).all(axis=1)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(values.ravel()), values.shape[1], mask=pa.array(missing)
+    )
+
+
+def _listed_vectors(cells: pd.Series, ids: pa.StringArray, where: str) -> Floats:
+    """Return the lists in a column as ``(item, d)``, all NaN for an item without one."""
+    column = f"{where}: column {cells.name!r}"
+    d = next(len(cell) for cell in cells if isinstance(cell, _LISTS))
+    if d == 0:
+        raise InputError(f"{column}: expected lists of numbers; the first of them is empty")
+    vectors = np.full((len(cells), d), np.nan)
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, _LISTS):
+            continue
+        of_item = f"{column}: item {ids[row].as_py()!r}: expected"
+        if len(cell) != d:
+            raise InputError(f"{of_item} {d} numbers, as in the first vector; got {len(cell)}")
+        if any(isinstance(number, _LISTS) for number in cell):
+            raise InputError(f"{of_item} a list of numbers; got {str(cell)[:80]}")
+        vectors[row] = pd.to_numeric(np.array(list(cell), dtype=object), errors="coerce")
+    return vectors

@@ -89,6 +89,8 @@ def weighted(counts: sp.csr_array) -> sp.csr_array:
 def encoded(texts: Sequence[str], encoder: Encoder) -> Singles:
     """Return what a sentence model makes of each text, of unit length; NaN where there is no text."""
     written = [row for row, text in enumerate(texts) if text]
+    if not written:  # of no text no model says how long its vectors are
+        return np.full((len(texts), 1), np.nan, np.float32)
     vectors = np.asarray(encoder([texts[row] for row in written]), np.float32)
     if vectors.ndim != 2 or len(vectors) != len(written):
         raise ValueError(

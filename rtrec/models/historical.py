@@ -6,6 +6,7 @@ is a newer one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from rtrec.models.snapshot import latest_snapshot, list_snapshots, prune_snapsho
 
 #: How many versions are kept: the one in use, and some to go back to.
 KEPT_VERSIONS = 5
+
+_VERSION = re.compile(r"version-([0-9]+)")
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +40,12 @@ def write_features(root: Path, features: HistoricalFeatures, about: Mapping[str,
 
 
 def next_version(root: Path) -> int:
-    """Return a number above that of every version under ``root``, good or damaged."""
-    return 1 + max((int(path.name.rpartition("-")[2]) for path in list_snapshots(root)), default=0)
+    """Return a number above that of every version under ``root``, good or damaged.
+
+    Folders of other names, such as a copy that somebody made, are none.
+    """
+    found = (_VERSION.fullmatch(path.name) for path in list_snapshots(root))
+    return 1 + max((int(each[1]) for each in found if each), default=0)
 
 
 def latest_features(root: Path, *, mmap: bool = False) -> HistoricalFeatures | None:

@@ -91,6 +91,13 @@ def test_all_figures_go_to_a_file(rtrec, events, tmp_path, suffix):
     assert values.mean() == pytest.approx(ndcg)  # two windows of two users each
 
 
+def test_a_place_that_cannot_be_written_loses_no_figure(rtrec, events, tmp_path):
+    (tmp_path / "figures.csv").mkdir()
+    result = rtrec("evaluate-offline", events, *COLUMNS, *WORDS, "--json", "--out", tmp_path / "figures.csv")
+    assert result.exit_code == 1
+    assert [line["model"] for line in json_lines(result.stdout)] == ["item-knn", "popularity"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -100,6 +107,8 @@ def test_all_figures_go_to_a_file(rtrec, events, tmp_path, suffix):
         (("--split", "leave_one_out", "--test-share", 0.2), "leave_one_out tests one event"),
         (("--test-share", 1.0), "--test-share lies between 0 and 1"),
         (("--k", "ten"), "--k 'ten'"),
+        (("--k", "5,0"), "--k '5,0': expected lengths of lists, each at least 1"),
+        (("--seed", -1), "seed is a whole number from 0 on"),
         (("--metrics", "ndgc@10"), "no metric 'ndgc@10'; did you mean 'ndcg@10'?"),
         (("--cohorts", "users"), "unknown cohort 'users'"),
         (("--baseline", "eas", "--models", "ease"), "--baseline 'eas'; did you mean 'ease'?"),

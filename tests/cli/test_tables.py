@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from rtrec.engine.deployment import Deployment
@@ -52,6 +54,21 @@ def test_withdraw_empties_a_slot(rtrec, home):
     assert "No published table" in rtrec("tables", "list", "--home", "home").stdout
     result = rtrec("tables", "withdraw", "histroy", "--home", "home")
     assert (result.exit_code, "did you mean 'history'" in result.stderr) == (2, True)
+
+
+def test_an_empty_slot_cannot_be_emptied_and_the_log_is_left_alone(rtrec, home):
+    assert rtrec("tables", "withdraw", "history", "--home", "home").exit_code == 0
+
+    def n_controls() -> int:
+        with closing(Deployment(home).open_log(mode="read")) as log:
+            return len(log.controls())
+
+    before = n_controls()
+    for slot in ("history", "own"):
+        result = rtrec("tables", "withdraw", slot, "--home", "home")
+        assert result.exit_code == 2
+        assert f"slot '{slot}' is empty already; there are tables in content" in result.stderr
+    assert n_controls() == before
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,9 @@ def test_without_categories_there_is_no_calibration():
     lists = np.array([[1], [0], [-1]])  # a list without, a history without, no list
 
     assert np.isnan(calibration(lists, history, categories, k=1)).all()
+
+
+def test_the_size_of_vectors_plays_no_part():
+    lists, vectors = np.array([[0, 1]]), np.array([[3.0, 4.0], [4.0, 3.0]])
+    for size in (1e-300, 1.0, 1e300):  # cosine (12 + 12) / 25
+        np.testing.assert_allclose(similarity_of_vectors(lists, size * vectors)[0, 0, 1], 24 / 25)

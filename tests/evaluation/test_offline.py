@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from rtrec.errors import InputError
+from rtrec.evaluation import figures
 from rtrec.evaluation.offline import evaluate_offline
 from rtrec.evaluation.slices import head_items
 from rtrec.evaluation.splits import Split, leave_one_out, temporal_user_split, time_split
@@ -452,12 +453,17 @@ def test_a_frame_has_a_row_a_figure():
         ({"models": [ByCount]}, "give one of your own a name"),
         ({"split": "temporl"}, "unknown split 'temporl'; did you mean 'temporal'"),
         ({"split": Split(np.array([0]), np.array([0]))}, "an event is learned and tested"),
+        (
+            {"split": ([0, 1], [2.5])},
+            r"expected whole numbers, the places of events; got float64 of shape \(1,",
+        ),
         ({"split": Split(np.array([0]), np.array([99]))}, "expected places 0 to 12; got 99 to 99"),
         (
             {"split": Split(np.arange(13), np.arange(0))},
             "nothing to learn or nothing to test: 13 and 0 of 13",
         ),
-        ({"split": BY_TIME, "windows": 7}, "6 pairs of user and item left to test; .* in each of 7 windows"),
+        ({"split": BY_TIME, "windows": 7}, "to test in each of 7 windows; got 6 from 6 events, for dislikes"),
+        ({"seed": -1}, "seed is a whole number from 0 on; got -1"),
         ({"k": 0}, "at least 1; got k=0"),
         ({"windows": 0}, "windows=0"),
         ({"k": ()}, r"got k=\(\)"),
@@ -496,6 +502,39 @@ def test_a_fitted_model_by_name_is_fitted_once_on_the_train_part():
     by_name = evaluate_offline(events, models=["ease"], split="temporal")
     by_hand = evaluate_offline(events, models={"ease": EASE}, split="temporal")
     pd.testing.assert_frame_equal(by_name.per_user("ease"), by_hand.per_user("ease"))
+
+
+def test_a_split_may_be_two_lists() -> None:
+    lists = evaluate_offline(FRAME, {"mine": ByCount}, split=(list(range(7)), list(range(7, 13))))
+    assert lists.value("mine", "recall@5") == evaluate_offline(FRAME, {"mine": ByCount}, split=BY_TIME).value(
+        "mine", "recall@5"
+    )
+
+
+def test_a_list_longer_than_any_catalogue_is_the_whole_catalogue() -> None:
+    events = SyntheticStream(SyntheticConfig(n_users=40, n_items=30)).events(400)
+    evaluation = evaluate_offline(events, ["item-knn"], split="time", k=[30, 10**12])
+    assert evaluation.value("item-knn", f"recall@{10**12}") == evaluation.value("item-knn", "recall@30")
+    assert evaluation.value("item-knn", f"diversity@{10**12}") == evaluation.value("item-knn", "diversity@30")
+    assert 0.0 < evaluation.value("item-knn", f"precision@{10**12}") < 1e-9
+
+
+def test_the_diversity_of_a_list_is_the_same_however_many_are_compared_at_once(monkeypatch) -> None:
+    events = SyntheticStream(SyntheticConfig(n_users=40, n_items=30)).events(400)
+    at_once = evaluate_offline(events, ["item-knn"], split="time").per_user("item-knn")
+    monkeypatch.setattr(figures, "_PAIRS_AT_ONCE", 1)
+    pd.testing.assert_frame_equal(
+        evaluate_offline(events, ["item-knn"], split="time").per_user("item-knn"), at_once
+    )
+
+
+def test_a_user_nothing_was_learned_of_is_in_no_group_wherever_their_number_lies() -> None:
+    frame = log(("u", "a"), ("v", "a"), ("w", "a"), ("u", "b"), ("v", "c"), ("w", "b"), ("w", "d"))
+    own = Split(np.array([0, 2, 3, 5]), np.array([1, 4, 6]))  # v comes second and is only tested
+    evaluation = evaluate_offline(frame, ["popularity"], split=own, k=2, cohorts="activity")
+    users = evaluation.dataset["users"].isel(time=0)
+    assert users.sel(cohort="all") == 2
+    assert users.sum() == 2 + 1  # w is in a group, v is in none
 
 
 def test_users_are_grouped_by_what_they_did_in_the_train_part() -> None:

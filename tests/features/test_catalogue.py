@@ -231,3 +231,27 @@ def test_films_of_movielens(shared_datasets: Path):
     matrix, names = catalogue.categories()
     expected = {f"genres={each}" for each in ("Adventure", "Animation", "Children", "Comedy", "Fantasy")}
     assert {names[each] for each in matrix[[row]].indices} == expected
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ([[], []], "frame: column 'v': expected lists of numbers; the first of them is empty"),
+        ([[1.0, 2.0], [[3.0], [4.0]]], r"column 'v': item 'b': expected a list of numbers; got \[\[3.0\]"),
+    ],
+)
+def test_lists_that_are_no_vectors_are_refused(lists, words):
+    frame = pd.DataFrame({"id": ["a", "b"], "v": lists})
+    with pytest.raises(InputError, match=words):
+        Catalogue.of(frame, item="id", vectors=["v"])
+
+
+def test_a_number_beyond_float32_is_missing():
+    frame = pd.DataFrame({"id": ["a", "b"], "v": [[1e300, 1.0], [2.0, 1.0]]})
+    catalogue = Catalogue.of(frame, item="id", vectors=["v"])
+    np.testing.assert_array_equal(catalogue.vectors(), [[np.nan, np.nan], [2, 1]])
+
+
+def test_nan_in_a_list_is_no_category():
+    frame = pd.DataFrame({"id": ["a"], "tags": [["x", float("nan"), None]]})
+    assert Catalogue.of(frame, item="id", categories=["tags"]).categories()[1] == ["tags=x"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtrec.declared import PAST
+from rtrec.declared import HISTORICAL, PAST
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_numbers
 from rtrec.errors import DeploymentError, InputError
@@ -119,6 +119,18 @@ def test_the_job_only_reads_the_log_so_a_run_may_go_on(client, home):
         log.append_control({"control": "settings", "changes": {"ring_length": 9}})
         log.close()
     assert [(done, total) for _, done, total in told] == [(step, 4) for step in (1, 2, 3, 4)]
+
+
+def test_two_at_once_are_refused_and_nothing_is_lost(client, home):
+    request = JobRequest(home, scheduler=client.scheduler.address)
+    with (
+        TableStore(home).fitting(HISTORICAL),
+        pytest.raises(DeploymentError, match="another fit for this slot is at work; try again when it is"),
+    ):
+        recompute_features(request, clock=lambda: NOW)
+    assert latest_features(home / "features") is None
+    recompute_features(request, clock=lambda: NOW)
+    assert latest_features(home / "features").version == 1
 
 
 def test_an_empty_log_and_no_deployment_are_said(tmp_path):

@@ -55,6 +55,13 @@ def test_a_damaged_version_is_passed_over_and_its_number_not_used_again(tmp_path
     assert next_version(tmp_path) == 3
 
 
+def test_a_copy_beside_the_versions_is_no_version(tmp_path, features):
+    write_features(tmp_path, features)
+    for name in ("version-7 (copy)", "before the move", "version-x"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == features.version + 1
+
+
 def test_old_versions_go(tmp_path, features):
     for version in range(1, KEPT_VERSIONS + 3):
         write_features(tmp_path, replace(features, version=version))

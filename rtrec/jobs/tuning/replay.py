@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtrec.evaluation.metrics import RankCounts
+from rtrec.evaluation.ranking_metrics import Bools
 from rtrec.models import kernel
 from rtrec.models.blend import Blend
 from rtrec.models.published import Published
@@ -46,17 +47,24 @@ class Rung(NamedTuple):
     seconds: float
 
 
-def rung_ends(n_warm: int, n_events: int, n_rungs: int) -> list[int]:
-    """Return behind which event each rung ends: the last has all, each below it half the tested ones.
+def rung_ends(n_warm: int, is_tested: Bools, n_rungs: int) -> list[int]:
+    """Return behind which event each rung ends: the last has all, each below it half the events of the next.
 
-    >>> rung_ends(100, 900, 4)
+    A rung in which nothing was tested yet would say nothing of a trial and is left out.
+
+    Parameters
+    ----------
+    is_tested
+        Which of all events are no dislikes, ``(event,)``.
+
+    >>> rung_ends(100, np.ones(900, bool), 4)
     [200, 300, 500, 900]
-    >>> rung_ends(0, 3, 4)  # too few events for four
+    >>> rung_ends(0, np.ones(3, bool), 4)  # too few events for four
     [1, 3]
     """
-    n_tested = n_events - n_warm
-    ends = {n_warm + n_tested // 2**above for above in range(n_rungs)}
-    return sorted(end for end in ends if end > n_warm)
+    n_events = len(is_tested)
+    ends = {n_warm + (n_events - n_warm) // 2**above for above in range(n_rungs)}
+    return sorted(end for end in ends if is_tested[n_warm:end].any())
 
 
 def replay_rung(below: Rung | None, part: SearchPart, settings: Settings, stop: int, is_last: bool) -> Rung:

@@ -13,6 +13,7 @@ from rtrec.evaluation.metrics import mean_gain
 from rtrec.jobs.tuning.replay import Rung, SearchPart, replay_rung, rung_ends, without_state
 from rtrec.jobs.tuning.space import Space, holds, values_of
 from rtrec.jobs.tuning.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rtrec.models.kernel import DISLIKE
 from rtrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self._part: Future | None = None
-        self.ends = rung_ends(self.part.n_warm, self.part.events.n_events, N_RUNGS)
+        self.ends = rung_ends(self.part.n_warm, self.part.events.kind != DISLIKE, N_RUNGS)
         with _quiet():
             self._study = _new_study(self.plan)
         self._by_hand = not holds(self.plan.space, self.plan.start)

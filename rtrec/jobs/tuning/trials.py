@@ -8,7 +8,7 @@ from typing import Any
 
 from rtrec.errors import InputError
 
-COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
+STATES = COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 
 
 @dataclass
@@ -82,5 +82,13 @@ def read_trials(values: Sequence[dict[str, Any]]) -> list[Trial]:
     try:
         trials = [Trial(**each) for each in values]
     except TypeError as error:
-        raise InputError(f"trials.json: not written by this version of rtrec tune: {error}") from error
+        raise InputError(
+            f"trials.json: not written by this version of rtrec tune: {error}; leave out resume"
+        ) from error
+    for each in trials:
+        if each.state not in STATES:
+            raise InputError(
+                f"trials.json: expected a state to be one of {', '.join(STATES)}; got {each.state!r}; "
+                "leave out resume"
+            )
     return [each for each in trials if each.state != RUNNING]

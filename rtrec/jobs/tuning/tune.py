@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from dask.distributed import Client
 
 from rtrec.errors import InputError, nearest
@@ -36,7 +37,7 @@ from rtrec.jobs.tuning.trials import PRUNED, Trial, best_of, read_trials
 from rtrec.models.beginning import published_at_first
 from rtrec.models.kernel import DISLIKE
 from rtrec.settings import Settings
-from rtrec.types import Columns
+from rtrec.types import KINDS, Columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 _Known: TypeAlias = "tuple[Mapping[str, str] | None, Categories | None]"
 #: Fewer events say nothing of settings, whatever the interval says.
 _FEWEST = 10
+#: What NumPy's older generator takes, from which optuna draws.
+_LARGEST_SEED = 2**32 - 1
 
 
 def tune(
@@ -127,7 +130,7 @@ def tune(
     """
     hr_or_ndcg, k = _read_metric(metric)
     dimensions = read_space(space)
-    _check(trials, warmup, holdout, limit, workers, pruner, out, resume)
+    _check(trials, warmup, holdout, limit, workers, pruner, seed, out, resume)
     start = (settings or Settings()).changed(list_length=k)
     loaded = loaded_events(
         data, user=user, item=item, time=time, kind=kind, value=value, min_value=min_value, mapping=mapping
@@ -136,10 +139,15 @@ def tune(
     table = loaded.events if limit is None else loaded.events.slice(0, n_warm + limit)
     n_held_out = round((table.num_rows - n_warm) * holdout)
     n_search = table.num_rows - n_held_out
-    if min(n_held_out, n_search - n_warm) < _FEWEST:
+    n_judges, n_confirming = (
+        _n_tested(table.slice(first, end - first))
+        for first, end in ((n_warm, n_search), (n_search, table.num_rows))
+    )
+    if min(n_judges, n_confirming) < _FEWEST:
         raise InputError(
-            f"{loaded.name}: expected at least {_FEWEST} events to search and to confirm on; got "
-            f"{n_search - n_warm:,} and {n_held_out:,} after {n_warm:,} to warm up"
+            f"{loaded.name}: expected at least {_FEWEST} events to search and to confirm on (dislikes "
+            f"are only learned); got {n_judges:,} and {n_confirming:,} after {n_warm:,} to warm up; take a "
+            "longer log, or another warmup, holdout or limit"
         )
     known = texts, categories
     about = _about(loaded.name, table, start, dimensions, metric, n_warm, n_search, known, pruner)
@@ -184,6 +192,12 @@ def tune(
     if out is not None:
         tuning.save(out)
     return tuning
+
+
+def _n_tested(events: pa.Table) -> int:
+    """Return how many events are tested: all but dislikes."""
+    kinds = events[Columns.KIND].cast(pa.string())
+    return events.num_rows - int(pc.sum(pc.equal(kinds, KINDS[DISLIKE])).as_py() or 0)
 
 
 def _search_part(table: pa.Table, n_warm: int, known: _Known) -> SearchPart:
@@ -257,6 +271,7 @@ def _check(
     limit: int | None,
     workers: int | None,
     pruner: str,
+    seed: int,
     out: Path | None,
     resume: bool,
 ) -> None:
@@ -271,6 +286,8 @@ def _check(
         )
     if pruner not in PRUNERS:
         raise InputError(f"pruner {pruner!r}: expected one of {', '.join(PRUNERS)}")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise InputError(f"seed is a whole number from 0 to {_LARGEST_SEED:,}; got {seed}")
     if resume and out is None:
         raise InputError("resume goes on with the trials of a folder; say which: out=... (--out DIR)")
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rtrec.errors import InputError
 from rtrec.models.nearline.base import Arrays
 from rtrec.models.nearline.deep import DeepModel, Training
 from rtrec.models.nearline.interactions import Interactions
@@ -218,6 +219,11 @@ class EmbeddingModel(DeepModel):
             and len(np.unique(values[:100_000])) <= MOST_RATING_LEVELS
             and values.max() > values.min()
         )
+        if self.target == "value" and train.n_events and not len(values):
+            raise InputError(
+                f"embedding model: target='value' needs events with a value; none of the first "
+                f"{train.n_events:,} has one; try target='event'"
+            )
         self._by_value = self.target == "value" or (self.target == "auto" and is_rating)
         if self._by_value and len(values):
             self._centre, self._spread = float(values.mean()), float(values.std()) or 1.0

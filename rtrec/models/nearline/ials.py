@@ -108,10 +108,11 @@ class IALS(NearlineModel):
         if not (
             (unobserved_weight is None or unobserved_weight > 0.0)
             and regularization > 0.0
-            and regularization_power >= 0.0
+            # The power of what may be billions of pairs must stay a number.
+            and 0.0 <= regularization_power <= 10.0
         ):
             raise ValueError(
-                "unobserved_weight and regularization are above 0, regularization_power not below; "
+                "unobserved_weight and regularization are above 0, regularization_power from 0 to 10; "
                 f"got {unobserved_weight}, {regularization}, {regularization_power}"
             )
         if block_rows < 1 or block_rows % GRAM_ROWS:

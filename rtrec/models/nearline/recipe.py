@@ -27,7 +27,15 @@ NEARLINE: dict[str, str] = {
 #: Options that are more than one value, so that a line cannot give them. How a deep model trains can be:
 #: its numbers are options by their own names.
 _TRAINING = "training"
-_MAY_BE_NONE = ("float | None", "int | None", "str | None")
+#: What may stand for an option of each declared type.
+_EXPECTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+}
+#: No option is as large as this; neither infinity nor NaN is below it.
+MOST = 2**63
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,12 @@ class Recipe:
         options: dict[str, Any] = {}
         for part in filter(None, (each.strip() for each in rest.split(","))):
             option, equals, value = part.partition("=")
+            option = option.strip()
             if not equals:
                 raise InputError(f"model {text!r}: expected option=value after ':'; got {part!r}")
-            options[option.strip()] = _value(value.strip())
+            if option in options:
+                raise InputError(f"model {text!r}: {option!r} is there a second time; keep one")
+            options[option] = _value(value.strip())
         return cls(name.strip(), options)
 
     def make(self) -> NearlineModel:
@@ -94,37 +105,58 @@ def make_nearline(name: str, **options: Any) -> NearlineModel:
             raise InputError(
                 f"{name}: no option {option!r}{nearest(option, [*known, *training])}; there are {there}"
             )
-    chosen = {option: value for option, value in options.items() if option in known}
-    trained = {option: value for option, value in options.items() if option in training}
+    declared = known | training
+    checked = {option: _checked(name, option, each, declared[option]) for option, each in options.items()}
+    chosen = {option: value for option, value in checked.items() if option in known}
+    trained = {option: value for option, value in checked.items() if option in training}
     try:
         if trained:
             # What is not said stays as this model has it, not as training is in general.
             own: Any = model(**chosen)
             chosen[_TRAINING] = replace(own.training, **trained)
         return model(**chosen)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # torch lacks memory at run time
         raise InputError(f"{name}: {error}") from error
 
 
-def _options_of(model: type[NearlineModel]) -> tuple[list[str], list[str]]:
-    """Return the options of a model that are plain values, and those of its training."""
+def _options_of(model: type[NearlineModel]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the options of a model that are plain values, and those of its training, with their types."""
     given = inspect.signature(model).parameters
-    plain = [
-        name
+    plain = {
+        name: str(each.annotation)
         for name, each in given.items()
-        if isinstance(each.default, bool | int | float | str) or each.annotation in _MAY_BE_NONE
-    ]
+        if str(each.annotation).partition(" | ")[0] in _EXPECTED
+    }
     if _TRAINING not in given:
-        return plain, []
+        return plain, {}
     from rtrec.models.nearline.deep import Training
 
-    return plain, [each.name for each in fields(Training)]
+    return plain, {each.name: str(each.type) for each in fields(Training)}
+
+
+def _checked(model: str, option: str, value: Any, declared: str) -> Any:
+    """Return a value in the type an option is declared with; 1e3 is a whole number, true is none."""
+    kind = declared.partition(" | ")[0]
+    # An integer has any number of digits in Python, and 64 bits in everything models are made of.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST
+    if value is None and "None" in declared:
+        return None
+    if kind == "int" and is_number and value == int(value) and (option != "seed" or value >= 0):
+        return int(value)
+    if kind == "float" and is_number:
+        return float(value)
+    if (kind == "bool" and isinstance(value, bool)) or (kind == "str" and isinstance(value, str)):
+        return value
+    bound = " from 0 on" if option == "seed" else ""
+    if isinstance(value, int | float) and abs(value) >= MOST:
+        bound += f" below {MOST:.2g}"
+    raise InputError(f"{model}: {option}: expected {_EXPECTED[kind]}{bound}; got {value!r}")
 
 
 def _value(text: str) -> Any:
-    """Read ``3``, ``0.5``, ``true``, or a text."""
+    """Read ``3``, ``0.5``, ``true``, ``null``, or a text."""
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    return value if isinstance(value, bool | int | float | str) else text
+    return value if value is None or isinstance(value, bool | int | float | str) else text

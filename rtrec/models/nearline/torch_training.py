@@ -52,6 +52,18 @@ def import_torch() -> Any:
     return torch
 
 
+def _usable(device: str) -> Any:
+    """Return a device by its name, once a number has been there and back."""
+    torch = import_torch()
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {device!r} cannot be used here; expected auto, cpu, or cuda where torch sees a GPU"
+        ) from error
+    return torch.device(device)
+
+
 def checked(
     arrays: Mapping[str, np.ndarray[Any, Any]], name: str, like: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
@@ -99,7 +111,7 @@ class Weights:
         self.torch = import_torch()
         if device == "auto":
             device = "cuda" if self.torch.cuda.is_available() else "cpu"
-        self.device = self.torch.device(device)
+        self.device = _usable(device)
         self.learning_rate = learning_rate
         self._generator = self.torch.Generator().manual_seed(seed)
         # One vector holds all dense weights, each of which is a view of it: one step instead of dozens.

@@ -102,7 +102,7 @@ def test_a_complete_trial_has_the_figures_of_an_evaluation(tuned, log):
 
 def test_pruned_trials_replay_no_further(tuned, watched):
     found = tuned()
-    ends = rung_ends(320, 1280, 4)
+    ends = rung_ends(320, np.ones(1280, bool), 4)
     assert ends == [440, 560, 800, 1280]
     pruned = [each for each in found.trials if each.state == PRUNED]
     assert pruned
@@ -275,7 +275,8 @@ def test_the_summary_in_a_notebook_and_as_frame(tuned):
         ({"holdout": 1.0}, "holdout one between 0 and 1"),
         ({"warmup": 1.0}, "warmup is a share"),
         ({"workers": 0}, "workers at least 1"),
-        ({"limit": 12}, "expected at least 10 events to search and to confirm on; got 9 and 3"),
+        ({"limit": 12}, "(dislikes are only learned); got 9 and 3"),
+        ({"seed": -1}, "seed is a whole number from 0 to 4,294,967,295; got -1"),
         ({"pruner": "median"}, "pruner 'median': expected one of halving, none"),
         ({"resume": True}, "say which: out="),
         ({"space": "ring_lenght"}, "did you mean 'ring_length'?"),
@@ -313,8 +314,25 @@ def test_a_killed_worker_costs_the_trials_on_it_and_no_more(log):
 
 
 def test_few_events_have_fewer_rungs():
-    assert rung_ends(0, 8, 4) == [1, 2, 4, 8]
-    assert rung_ends(5, 6, 4) == [6]
+    assert rung_ends(0, np.ones(8, bool), 4) == [1, 2, 4, 8]
+    assert rung_ends(5, np.ones(6, bool), 4) == [6]
+
+
+def test_a_rung_of_dislikes_alone_says_nothing_and_is_left_out():
+    is_tested = np.array([True, True, False, False, False, False, False, True, True, True])
+    assert rung_ends(2, is_tested, 4) == [10]  # to 3, 4 and 6 there would be dislikes only
+
+
+def test_a_trial_that_begins_among_dislikes_has_figures_all_the_way(tuned, log, tmp_path):
+    kinds = np.where(np.arange(len(log)) < 500, "dislike", "view")  # the first 180 events behind the warm-up
+    found = tuned(log.assign(kind=kinds), kind="kind", trials=2, out=tmp_path)
+    assert all(np.isfinite(each.by_rung).all() for each in found.trials)
+    assert json.loads((tmp_path / "trials.json").read_text())["trials"][0]["by_rung"]
+
+
+def test_a_log_of_dislikes_has_nothing_to_tune_by(tuned, log):
+    with pytest.raises(InputError, match=r"at least 10 events .*\(dislikes are only learned\); got 0 and 0"):
+        tuned(log.assign(kind="dislike"), kind="kind")
 
 
 def test_a_rung_made_again_is_the_same_and_leaves_the_one_below_as_it_was(events):

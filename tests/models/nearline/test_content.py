@@ -280,6 +280,11 @@ def test_a_sentence_model_reads_texts_that_are_there():
     np.testing.assert_allclose(dense(model)[0], [0, 0, cosine], rtol=1e-6)
 
 
+def test_a_sentence_model_is_not_asked_where_nothing_is_written():
+    catalogue, ids = texts(None, None)
+    assert not dense(fitted(catalogue, ids, encoder=lambda texts: np.array(texts))).any()
+
+
 def test_a_sentence_model_that_skips_texts_is_refused():
     with pytest.raises(ValueError, match="encoder: expected a vector for each of 2 texts"):
         fitted(*texts("ab", "cd"), encoder=lambda texts: np.zeros((1, 3)))

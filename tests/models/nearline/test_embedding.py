@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtrec.errors import InputError
 from rtrec.models.nearline.deep import Training
 from rtrec.models.nearline.embedding import EmbeddingModel, split_by_time
 from rtrec.models.nearline.interactions import Interactions
@@ -148,6 +149,12 @@ def test_events_without_a_value_are_left_out_of_ratings():
     given = history(8)._replace(value=np.array([1, np.nan, 3, 4, np.nan, 2, 2, 1], np.float32))
     model._by_value = True
     assert model._examples(given, 0)["target"].tolist() == [1, 3, 4, 2, 2, 1]
+
+
+def test_ratings_cannot_be_learned_from_a_log_without_any():
+    history = ratings()._replace(value=np.full(2000, np.nan, np.float32))
+    with pytest.raises(InputError, match="none of the first 1,600 has one; try target='event'"):
+        small(target="value").fit(history)
 
 
 def test_negatives_are_items_the_user_has_not_had():
