@@ -1,12 +1,13 @@
-"""The features of a candidate, declared once: name, where it comes from, what it says.
+"""The features of a candidate, declared once: name, where it comes from, its transform, what it says.
 
 The order is the order of the ranker's weights. The table sums come twice, as they are and as square
 roots: the root keeps one strong neighbour from drowning many weak ones. A *support* takes the root of each
 neighbour's opinion before they are summed, so that it says how many of the user's items speak for the
 candidate; of published tables the strongest opinion counts beside the sum, and of published vectors their
-product. The ranker decides which of them it believes. Logarithms that would be taken for every candidate
-are replaced by roots, which processors take eight at a time. A new feature joins at the end
-(:func:`rtrec.models.crosses.new_crosses` says why).
+product. What the very last item says is told apart, for most often it says most. The ranker decides which of
+them it believes. Logarithms that would be taken for every candidate are replaced by roots, which processors
+take eight at a time. The weights that a new feature begins with leave those of all others as they were
+(:func:`rtrec.models.crosses.new_crosses`).
 
 Any of them can be switched off by its name (the setting ``without``). One that others are ``made_of`` is
 then still filled where one of those is on; it only has no opinion itself.
@@ -22,6 +23,7 @@ class Feature(NamedTuple):
 
     name: str
     source: str
+    transform: str  # what is done to what the source says
     sentence: str
     start: float = 0.0  # the weight a new ranker gives it
     made_of: str = ""  # the feature whose value this one is computed from
@@ -54,6 +56,13 @@ def vector_source(slot: str) -> str:
     return f"{slot} vectors"
 
 
+#: What the rows of such a table say of the very last item alone.
+LAST: dict[str, str] = {
+    "content": "is like the very last item",
+    "history": "goes with the very last item, over all history",
+    "own": "goes with the very last item, says a table of your own",
+}
+
 #: The place for historical features (:mod:`rtrec.features.historical`), and the source of what they say.
 HISTORICAL = "historical"
 #: All places that something made outside the stream can take.
@@ -71,67 +80,106 @@ PAST: dict[str, str] = {
     "value_mean": "comes with a higher value (a price, a rating) than most items",
 }
 
+#: Transforms that several features have.
+SUM, ROOTS, ROOT = "sum", "sum of roots", "root of the sum"
+LOG_OF_DECAYED, ROOT_OF_HOURS = "log2 of the decayed count", "fourth root of 1 + hours"
+GAP_OF_LOGS, ROOT_OF_GAP = "gap of the logs", "root of the gap"
+MEAN_SHARE, AS_PUBLISHED = "mean share of the decayed counts", "as published"
+_SUMS: dict[str, str] = {
+    "near_ring": "goes with the items this user had last",
+    "near_last": "goes with the very last item",
+    "next_ring": "comes next after the items this user had last",
+    "next_last": "comes next after the very last item",
+    "trail_ring": "was taken next by those who came the same way",
+    **{f"{slot}_ring": sentence for slot, sentence in SLOTS.items()},
+}
+
+
+def root_of(name: str, source: str) -> Feature:
+    """Return the square root of a sum as a feature; it says the same."""
+    return Feature(f"{name}_root", source, ROOT, _SUMS[name], made_of=name)
+
+
 FEATURES: tuple[Feature, ...] = (
-    Feature("near_ring", "cooccurrence", "goes with the items this user had last", 0.1),
-    Feature("near_last", "cooccurrence", "goes with the very last item"),
-    Feature("next_ring", "transitions", "comes next after the items this user had last", 0.1),
-    Feature("next_last", "transitions", "comes next after the very last item"),
-    Feature("trail_ring", "trails", "was taken next by those who came the same way", 0.1),
-    *(Feature(f"{slot}_ring", slot, sentence) for slot, sentence in SLOTS.items()),
-    Feature("near_support", "cooccurrence", "goes with many of the items this user had last"),
-    Feature("next_support", "transitions", "comes next after many of the items this user had last"),
-    Feature("trail_support", "trails", "was taken next by many who came the same way"),
-    *(Feature(f"{slot}_best", slot, sentence) for slot, sentence in BEST.items()),
-    Feature("near_ring_root", "cooccurrence", "goes with the items this user had last", made_of="near_ring"),
-    Feature("near_last_root", "cooccurrence", "goes with the very last item", made_of="near_last"),
+    Feature("near_ring", "cooccurrence", SUM, _SUMS["near_ring"], 0.1),
+    Feature("near_last", "cooccurrence", SUM, _SUMS["near_last"]),
+    Feature("next_ring", "transitions", SUM, _SUMS["next_ring"], 0.1),
+    Feature("next_last", "transitions", SUM, _SUMS["next_last"]),
+    Feature("trail_ring", "trails", SUM, _SUMS["trail_ring"], 0.1),
+    *(Feature(f"{slot}_ring", slot, SUM, _SUMS[f"{slot}_ring"]) for slot in SLOTS),
+    Feature("near_support", "cooccurrence", ROOTS, "goes with many of the items this user had last"),
+    Feature("next_support", "transitions", ROOTS, "comes next after many of the items this user had last"),
+    Feature("trail_support", "trails", ROOTS, "was taken next by many who came the same way"),
+    *(Feature(f"{slot}_best", slot, "largest", sentence) for slot, sentence in BEST.items()),
+    Feature("trail_last", "trails", SUM, "was taken next by those who had the very last item"),
+    *(Feature(f"{slot}_last", slot, SUM, sentence) for slot, sentence in LAST.items()),
+    *(root_of(name, "cooccurrence") for name in ("near_ring", "near_last")),
+    *(root_of(name, "transitions") for name in ("next_ring", "next_last")),
+    root_of("trail_ring", "trails"),
+    *(root_of(f"{slot}_ring", slot) for slot in SLOTS),
+    Feature("heat_now", "popularity", LOG_OF_DECAYED, "is popular this very hour"),
+    Feature("heat_short", "popularity", LOG_OF_DECAYED, "is popular these days"),
+    Feature("heat_long", "popularity", LOG_OF_DECAYED, "has been popular for a while", 0.1),
+    Feature("count", "popularity", "log(1 + x)", "has had many events in all"),
+    Feature("age", "catalogue", ROOT_OF_HOURS, "has been in the catalogue for long"),
+    Feature("idle", "catalogue", ROOT_OF_HOURS, "has not been touched for long"),
+    Feature("count_gap_last", "popularity", GAP_OF_LOGS, "is about as popular as the very last item"),
     Feature(
-        "next_ring_root", "transitions", "comes next after the items this user had last", made_of="next_ring"
+        "count_gap_ring", "popularity", GAP_OF_LOGS, "is about as popular as the items this user had last"
     ),
-    Feature("next_last_root", "transitions", "comes next after the very last item", made_of="next_last"),
-    Feature(
-        "trail_ring_root", "trails", "was taken next by those who came the same way", made_of="trail_ring"
-    ),
-    *(
-        Feature(f"{slot}_ring_root", slot, sentence, made_of=f"{slot}_ring")
-        for slot, sentence in SLOTS.items()
-    ),
-    Feature("heat_now", "popularity", "is popular this very hour"),
-    Feature("heat_short", "popularity", "is popular these days"),
-    Feature("heat_long", "popularity", "has been popular for a while", 0.1),
-    Feature("count", "popularity", "has had many events in all"),
-    Feature("age", "catalogue", "has been in the catalogue for long"),
-    Feature("idle", "catalogue", "has not been touched for long"),
-    Feature("count_gap_last", "popularity", "is about as popular as the very last item"),
-    Feature("count_gap_ring", "popularity", "is about as popular as the items this user had last"),
     Feature(
         "age_gap_last",
         "catalogue",
+        ROOT_OF_GAP,
         "came into the catalogue about when the very last item did",
         made_of="age",
     ),
     Feature(
         "age_gap_ring",
         "catalogue",
+        ROOT_OF_GAP,
         "came into the catalogue about when the items this user had last did",
         made_of="age",
     ),
-    Feature("value", "value", "usually comes with such a value (a price, a rating)"),
     Feature(
-        "value_gap", "value", "usually comes with a value such as this user's events have", made_of="value"
+        "value",
+        "value",
+        "mean of sign(x) log(1 + |x|)",
+        "usually comes with such a value (a price, a rating)",
     ),
-    Feature("daypart", "daypart", "is taken at this time of the day and week more than at others"),
-    Feature("had", "user", "is something this user had before"),
-    Feature("had_idle", "user", "was had by this user long ago"),
-    *(Feature(f"{slot}_product", vector_source(slot), sentence) for slot, sentence in PRODUCT.items()),
-    *(Feature(f"past_{name}", HISTORICAL, sentence) for name, sentence in PAST.items()),
     Feature(
-        "past_value_gap", HISTORICAL, "comes with such a value as this user's items have, in all history"
+        "value_gap",
+        "value",
+        "gap",
+        "usually comes with a value such as this user's events have",
+        made_of="value",
     ),
-    Feature("cohort_lift", HISTORICAL, "is had more by users who use the catalogue as this one does"),
-    Feature("taste_now", "category", "is in a category this user took this very hour"),
-    Feature("taste_short", "category", "is in a category this user took these days"),
-    Feature("taste_long", "category", "is in a category this user has taken for a while"),
-    Feature("taste_last", "category", "shares a category with the very last item"),
+    Feature(
+        "daypart",
+        "daypart",
+        "root of the lift",
+        "is taken at this time of the day and week more than at others",
+    ),
+    Feature("had", "user", "root", "is something this user had before"),
+    Feature("had_idle", "user", ROOT_OF_HOURS, "was had by this user long ago"),
+    *(
+        Feature(f"{slot}_product", vector_source(slot), "product", sentence)
+        for slot, sentence in PRODUCT.items()
+    ),
+    *(Feature(f"past_{name}", HISTORICAL, AS_PUBLISHED, sentence) for name, sentence in PAST.items()),
+    Feature(
+        "past_value_gap",
+        HISTORICAL,
+        "gap of quantiles",
+        "comes with such a value as this user's items have, in all history",
+    ),
+    Feature(
+        "cohort_lift", HISTORICAL, AS_PUBLISHED, "is had more by users who use the catalogue as this one does"
+    ),
+    Feature("taste_now", "category", MEAN_SHARE, "is in a category this user took this very hour"),
+    Feature("taste_short", "category", MEAN_SHARE, "is in a category this user took these days"),
+    Feature("taste_long", "category", MEAN_SHARE, "is in a category this user has taken for a while"),
+    Feature("taste_last", "category", "yes or no", "shares a category with the very last item"),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -149,7 +197,9 @@ NEAR_SUPPORT = _NUMBERS["near_support"]
 NEXT_SUPPORT = _NUMBERS["next_support"]
 TRAIL_SUPPORT = _NUMBERS["trail_support"]
 FIRST_BEST = _NUMBERS[f"{next(iter(SLOTS))}_best"]
-N_SUMS = FIRST_BEST + len(SLOTS)  # then the other sums
+TRAIL_LAST = _NUMBERS["trail_last"]
+FIRST_LAST = _NUMBERS[f"{next(iter(SLOTS))}_last"]
+N_SUMS = FIRST_LAST + len(SLOTS)  # then the other sums
 FIRST_ROOT = _NUMBERS["near_ring_root"]
 HEAT_NOW = _NUMBERS["heat_now"]
 HEAT_SHORT = _NUMBERS["heat_short"]

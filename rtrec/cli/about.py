@@ -75,14 +75,20 @@ def _list_features(settings: Settings, *, json: bool) -> None:
 
     if json:
         for each in FEATURES:
-            said = {"name": each.name, "source": each.source, "sentence": each.sentence}
-            print_json(said | {"left_out": each.name in settings.without})
+            said = {"name": each.name, "source": each.source, "transform": each.transform}
+            print_json(said | {"sentence": each.sentence, "left_out": each.name in settings.without})
         return
     rows = [
-        [each.name, each.source, "left out" if each.name in settings.without else "", each.sentence]
+        [
+            each.name,
+            each.source,
+            each.transform,
+            "left out" if each.name in settings.without else "",
+            each.sentence,
+        ]
         for each in FEATURES
     ]
-    print_table(["feature", "comes from", "", "an item that ranks high for it"], rows)
+    print_table(["feature", "comes from", "as", "", "an item that ranks high for it"], rows)
 
 
 def read_settings(options: SettingsOptions) -> Settings:

@@ -20,6 +20,7 @@ from rtrec.declared import (
     FEATURE_NAMES,
     FEATURES,
     FIRST_BEST,
+    FIRST_LAST,
     FIRST_SLOT,
     HISTORICAL,
     N_FEATURES,
@@ -31,6 +32,7 @@ from rtrec.declared import (
     NEXT_RING,
     NEXT_SUPPORT,
     SLOTS,
+    TRAIL_LAST,
     TRAIL_RING,
     TRAIL_SUPPORT,
     vector_source,
@@ -185,13 +187,27 @@ def add_row(
 
 @kernel
 def add_nearline(
-    row_item, row_weight, size, norm, total, cold, request, stamp, slot, item, counts, ring_sum, best, n
+    row_item,
+    row_weight,
+    size,
+    norm,
+    total,
+    cold,
+    request,
+    stamp,
+    slot,
+    item,
+    counts,
+    ring_sum,
+    best,
+    newest,
+    n,
 ):
     """Add a published row as :func:`add_row` does; without ``cold`` only items that had an event.
 
-    ``counts`` says whether to add to ``ring_sum``, and to ``best``.
+    ``counts`` says whether to add to ``ring_sum``, to ``best``, and to ``newest``.
     """
-    in_sum, in_best = counts
+    in_sum, in_best, is_new = counts
     for place in range(size):
         neighbour = row_item[place]
         if total[neighbour] == 0.0 and not cold:
@@ -206,6 +222,8 @@ def add_nearline(
             ring_sum[candidate] += opinion
         if in_best:
             best[candidate] = max(best[candidate], opinion)
+        if is_new:
+            newest[candidate] = opinion
     return n
 
 
@@ -332,23 +350,34 @@ def gather(work, tables, nearline, users, params, user):
             )
         if params.use_trails:
             norm, trails = np.float32(decay), tables.trails
-            votes, support = sums[TRAIL_RING], sums[TRAIL_SUPPORT]
+            votes, support, newest = sums[TRAIL_RING], sums[TRAIL_SUPPORT], sums[TRAIL_LAST]
             before, after, visits = trails.before[last], trails.after[last], trails.n_visits[last]
             recent = work.is_recent
-            counts = gathered[TRAIL_SUPPORT]
+            counts = gathered[TRAIL_SUPPORT], age == 0 and gathered[TRAIL_LAST]
             n = add_votes(
-                before, after, visits, norm, request, recent, stamp, slot, item, votes, support, counts, n
+                before,
+                after,
+                visits,
+                norm,
+                request,
+                recent,
+                stamp,
+                slot,
+                item,
+                counts,
+                votes,
+                support,
+                newest,
+                n,
             )
         for number in range(N_SLOTS):
             table = nearline.rows[number]
             if params.use_slot[number] and last < len(table.size):
                 row, weight, size = table.item[last], table.weight[last], table.size[last]
                 total, cold = tables.total, params.cold_items
-                ring_sum, best = sums[FIRST_SLOT + number], sums[FIRST_BEST + number]
-                norm, counts = (
-                    np.float32(decay),
-                    (gathered[FIRST_SLOT + number], gathered[FIRST_BEST + number]),
-                )
+                in_sum, in_best, in_last = FIRST_SLOT + number, FIRST_BEST + number, FIRST_LAST + number
+                counts = gathered[in_sum], gathered[in_best], age == 0 and gathered[in_last]
+                norm = np.float32(decay)
                 n = add_nearline(
                     row,
                     weight,
@@ -361,8 +390,9 @@ def gather(work, tables, nearline, users, params, user):
                     slot,
                     item,
                     counts,
-                    ring_sum,
-                    best,
+                    sums[in_sum],
+                    sums[in_best],
+                    sums[in_last],
                     n,
                 )
         decay *= params.ring_decay

@@ -75,11 +75,12 @@ def learn_visit(before, after, n_visits, last_item, last_visit, item, came_by):
 
 @kernel
 def add_votes(
-    before, after, n_visits, decay, request, is_recent, stamp, slot, item, votes, support, counts, n
+    before, after, n_visits, decay, request, is_recent, stamp, slot, item, counts, votes, support, newest, n
 ):
     """Add what the visits of one item vote for to ``votes``; return the number of candidates.
 
-    ``support`` gets the root of each vote: it says how many there were, where it ``counts``.
+    ``support`` gets the root of each vote, which says how many there were, and ``newest`` the vote itself,
+    where they are among what ``counts``.
 
     Parameters
     ----------
@@ -90,6 +91,7 @@ def add_votes(
     is_recent
         ``(item,)``: equals ``request`` for the items in that ring.
     """
+    in_support, is_new = counts
     for place in range(min(n_visits, VISITS)):
         if after[place, 0] == NOBODY:
             continue
@@ -112,6 +114,8 @@ def add_votes(
                 n += 1
             one = vote / np.float32(step + 1)
             votes[slot[other]] += one
-            if counts:
+            if in_support:
                 support[slot[other]] += np.sqrt(one)
+            if is_new:
+                newest[slot[other]] += one
     return n

@@ -185,6 +185,8 @@ class Reference:
                     vote = decay * (1 + overlap) ** 2 / (step + 1)
                     sums(item)["trail_ring"] += vote
                     sums(item)["trail_support"] += math.sqrt(vote)
+                    if age == 0:
+                        sums(item)["trail_last"] += vote
             if self.settings.repeat:
                 sums(last)
             for name, rows, total, is_on in (
@@ -209,6 +211,8 @@ class Reference:
                         values = sums(item)
                         values[f"{slot}_ring"] += opinion
                         values[f"{slot}_best"] = max(values[f"{slot}_best"], opinion)
+                        if age == 0:
+                            values[f"{slot}_last"] = opinion
         allowed = [item for item in self.events if self.may_get(user, item)]
         for half_life in self.half_lives if self.settings.use_trending else ():
             hottest = sorted(self.events, key=lambda item: (-self.decayed(item, now, half_life), item))
