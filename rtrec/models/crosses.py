@@ -1,15 +1,18 @@
-"""What features say together: a small network that corrects the linear score of the best candidates.
+"""What features say together: products of two sums, which correct the linear score of the best candidates.
 
 A linear ranker weighs each feature alone. Whether "goes with the last item" is to be believed depends on how
 popular that item is, on the time of the day, on whether another table says the same. So the score becomes
 
-    s_c = w . z_c + v . relu(W z_c + U m + b)
+    s_c = w . z_c + sum over p of (a_p . x_c) (b_p . x_c),    x_c = (z_c, m, 1)
 
 with z_c the standardised features of candidate c, less their mean among the candidates that are looked at, m
-the context of the moment (:data:`rtrec.declared.CONTEXT`, the same for all candidates), and W, U, b,
-v trained together with w by the same listwise softmax and AdaGrad (wide and deep: Cheng et al. 2016). v
-starts at zero, so a new recommender is the linear one. Only the :data:`MOST` candidates that the linear score
-puts highest are looked at: what it puts below them has next to no chance.
+the context of the moment (:data:`rtrec.declared.CONTEXT`, the same for all candidates), and a_p, b_p trained
+together with w by the same listwise softmax and AdaGrad. This weighs every product of two inputs x_i x_j by
+sum over p of a_pi b_pj: the factorisation machine (Rendle 2010) with two sets of factors, so that two inputs
+may also speak against each other, and with squares (polynomial network: Livni, Shalev-Shwartz, Shamir 2014;
+Blondel, Ishihata, Fujino, Ueda 2016). All a_p start at zero, so a new recommender is the linear one. Only the
+:data:`MOST` candidates that the linear score puts highest are looked at: what it puts below them has next to
+no chance.
 """
 
 from __future__ import annotations
@@ -26,25 +29,24 @@ from rtrec.types import Floats, Nums, Singles
 
 #: Candidates looked at, the best by the linear score.
 MOST = 192
-N_HIDDEN = 8
+#: Products; each costs two sums over all inputs.
+N_PAIRS = 4
 #: A standardised feature further out than this says no more.
 FURTHEST = np.float32(5.0)
 #: The linear scores of those looked at are told apart in this many steps of an eighth.
 N_STEPS = 128
 _STEPS_A_NAT = np.float32(8.0)
 _FIRST_SQUARES = 1e-4
-_SEED, _SPREAD = 20161, 0.3
+_SEED, _SPREAD = 20161, 0.05
 #: The features whose first weights are drawn in one go, with those of the context.
 _N_TOGETHER = FEATURE_NAMES.index("had_idle") + 1
 
 
 class Crosses(NamedTuple):
-    """The network's state; axis ``input`` holds all features, then the context, then a constant."""
+    """The factors; axis ``input`` holds all features, then the context, then a constant."""
 
-    weight: Singles  # (hidden, input)
-    squared_gradient: Singles  # (hidden, input)
-    out: Singles  # (hidden,)
-    out_squared_gradient: Singles  # (hidden,)
+    factor: Singles  # (side, pair, input): a_p, b_p
+    squared_gradient: Singles  # (side, pair, input)
 
 
 class Together(NamedTuple):
@@ -53,37 +55,33 @@ class Together(NamedTuple):
     candidate: Nums  # (place,) which they are
     size: Nums  # (1,) how many
     inputs: Singles  # (feature, place)
-    hidden: Singles  # (hidden, place)
+    side: Singles  # (side, pair, place) the two sums of each product
     correction: Singles  # (place,) what is added to the score
     steps: Nums  # (step,) how many candidates have such a linear score
-    pull: Singles  # (2, place) gradients by score, and by one hidden unit
+    pull: Singles  # (2, place) gradients by score, and by one sum
     context: Singles  # (context,)
 
 
 def new_crosses() -> Crosses:
-    """Return a network that says nothing yet; always the same, so that shards begin alike."""
-    weight = _first_weights()
-    return Crosses(
-        weight=weight,
-        squared_gradient=np.full(weight.shape, _FIRST_SQUARES, np.float32),
-        out=np.zeros(N_HIDDEN, np.float32),
-        out_squared_gradient=np.full(N_HIDDEN, _FIRST_SQUARES, np.float32),
-    )
+    """Return factors that say nothing yet; always the same, so that shards begin alike."""
+    second = _first_factors()
+    factor = np.stack([np.zeros_like(second), second])
+    return Crosses(factor, np.full(factor.shape, _FIRST_SQUARES, np.float32))
 
 
-def _first_weights() -> Singles:
-    """Return small weights by chance, ``(hidden, input)``.
+def _first_factors() -> Singles:
+    """Return small factors by chance, ``(pair, input)``.
 
     A feature that joins at the end draws its own by its name, so that it leaves those of all others as they
     are: while it says nothing, a recommender is the same as without it.
     """
-    shape = (N_HIDDEN, _N_TOGETHER + N_CONTEXT + 1)
+    shape = (N_PAIRS, _N_TOGETHER + N_CONTEXT + 1)
     together = np.random.default_rng(_SEED).normal(0.0, _SPREAD, shape)
     later = [
-        np.random.default_rng([_SEED, crc32(name.encode())]).normal(0.0, _SPREAD, N_HIDDEN)
+        np.random.default_rng([_SEED, crc32(name.encode())]).normal(0.0, _SPREAD, N_PAIRS)
         for name in FEATURE_NAMES[_N_TOGETHER:]
     ]
-    columns = np.reshape(later, (-1, N_HIDDEN)).T
+    columns = np.reshape(later, (-1, N_PAIRS)).T
     return np.hstack([together[:, :_N_TOGETHER], columns, together[:, _N_TOGETHER:]]).astype(np.float32)
 
 
@@ -93,7 +91,7 @@ def empty_together() -> Together:
         candidate=np.zeros(MOST, np.int32),
         size=np.zeros(1, np.int32),
         inputs=np.zeros((N_FEATURES, MOST), np.float32),
-        hidden=np.zeros((N_HIDDEN, MOST), np.float32),
+        side=np.zeros((2, N_PAIRS, MOST), np.float32),
         correction=np.zeros(MOST, np.float32),
         steps=np.zeros(N_STEPS, np.int32),
         pull=np.zeros((2, MOST), np.float32),
@@ -152,25 +150,25 @@ def fill_inputs(features, active, scale, candidate, size, inputs):
 
 
 @kernel
-def correct(weight, out, inputs, context, active, candidate, size, hidden, correction, scores):
+def correct(factor, inputs, context, active, candidate, size, side, correction, scores):
     """Write what features say together into ``correction``, and add it to ``scores``."""
     correction[:size] = 0.0
     n_features = len(active)
-    for unit in range(len(out)):
-        row, level = weight[unit], hidden[unit]
-        start = row[n_features + len(context)]
-        for each in range(len(context)):
-            start += row[n_features + each] * context[each]
-        level[:size] = start
-        for feature in range(n_features):
-            if active[feature]:
-                factor, column = row[feature], inputs[feature]
-                for place in range(size):
-                    level[place] += factor * column[place]
-        factor = out[unit]
+    for pair in range(factor.shape[1]):
+        for each in range(2):
+            row, level = factor[each, pair], side[each, pair]
+            start = row[n_features + len(context)]
+            for place in range(len(context)):
+                start += row[n_features + place] * context[place]
+            level[:size] = start
+            for feature in range(n_features):
+                if active[feature]:
+                    weight, column = row[feature], inputs[feature]
+                    for place in range(size):
+                        level[place] += weight * column[place]
+        one, other = side[0, pair], side[1, pair]
         for place in range(size):
-            level[place] = max(level[place], np.float32(0.0))
-            correction[place] += factor * level[place]
+            correction[place] += one[place] * other[place]
     for place in range(size):
         scores[candidate[place]] += correction[place]
 
@@ -178,39 +176,40 @@ def correct(weight, out, inputs, context, active, candidate, size, hidden, corre
 def contributions(crosses: Crosses, together: Together, active: np.ndarray) -> tuple[Floats, Floats]:
     """Say which part of the last correction each feature brought, and which part the moment alone.
 
-    Where no unit changes between zero and more, the network is linear, so the parts sum to it exactly:
-    ``v . (open * W) z`` by feature, and ``v . (open * (U m + b))`` by the moment.
+    What two inputs bring together is shared in halves, so each brings
+
+        x_i * sum over p of (a_pi (b_p . x) + b_pi (a_p . x)) / 2
+
+    and these parts sum to the correction exactly. (They are its Shapley values.)
 
     Returns
     -------
     Arrays of shape ``(feature, place)`` and ``(place,)``.
     """
-    size = int(together.size[0])
-    is_open = together.hidden[:, :size] > 0.0
-    gate = np.where(is_open, crosses.out[:, None], 0.0).astype(np.float64)  # (hidden, place)
+    size, n_features = int(together.size[0]), len(active)
+    factor, side = crosses.factor.astype(np.float64), together.side[:, :, :size].astype(np.float64)
     inputs = np.where(active[:, None], together.inputs[:, :size], 0.0)
-    by_feature = (crosses.weight[:, : len(active)].T.astype(np.float64) @ gate) * inputs
     moment = np.append(together.context, np.float32(1.0)).astype(np.float64)
-    return by_feature, (crosses.weight[:, len(active) :].astype(np.float64) @ moment) @ gate
+    halves = np.einsum("spi,spc->ic", factor, side[::-1]) / 2.0  # (input, place)
+    return halves[:n_features] * inputs, moment @ halves[n_features:]
 
 
 @kernel
-def take_cross_gradient(out, inputs, context, active, size, hidden, pull, gradient, out_gradient):
-    """Write the gradient of -log p(target) by the network's weights; ``pull[0]`` holds that by the scores."""
+def take_cross_gradient(inputs, context, active, size, side, pull, gradient):
+    """Write the gradient of -log p(target) by the factors; ``pull[0]`` holds that by the scores."""
     n_features, n_context = len(active), len(context)
-    by_score, by_level = pull[0], pull[1]
-    for unit in range(len(out)):
-        level, own = hidden[unit], gradient[unit]
-        out_gradient[unit] = product(by_score, level, size)
-        factor = out[unit]
-        for place in range(size):
-            by_level[place] = factor * by_score[place] if level[place] > 0.0 else np.float32(0.0)
-        total = total_of(by_level, size)
-        for feature in range(n_features):
-            own[feature] = product(by_level, inputs[feature], size) if active[feature] else np.float32(0.0)
-        for each in range(n_context):
-            own[n_features + each] = total * context[each]
-        own[n_features + n_context] = total
+    by_score, by_side = pull[0], pull[1]
+    for each in range(2):
+        for pair in range(gradient.shape[1]):
+            other, own = side[1 - each, pair], gradient[each, pair]
+            for place in range(size):
+                by_side[place] = other[place] * by_score[place]
+            total = total_of(by_side, size)
+            for feature in range(n_features):
+                own[feature] = product(by_side, inputs[feature], size) if active[feature] else np.float32(0.0)
+            for place in range(n_context):
+                own[n_features + place] = total * context[place]
+            own[n_features + n_context] = total
 
 
 @kernel
@@ -223,13 +222,11 @@ def fill_pull(chance, total, candidate, size, target, pull):
 
 
 @kernel
-def learn_crosses(weight, squares, out, out_squares, gradient, out_gradient, rate):
+def learn_crosses(factor, squares, gradient, rate):
     """Take one AdaGrad step."""
-    for unit in range(len(out)):
-        step = out_gradient[unit]
-        out_squares[unit] += step * step
-        out[unit] -= rate * step / np.sqrt(out_squares[unit])
-        row, sums, steps = weight[unit], squares[unit], gradient[unit]
-        for each in range(len(row)):
-            sums[each] += steps[each] * steps[each]
-            row[each] -= rate * steps[each] / np.sqrt(sums[each])
+    for side in range(2):
+        for pair in range(factor.shape[1]):
+            row, sums, steps = factor[side, pair], squares[side, pair], gradient[side, pair]
+            for each in range(len(row)):
+                sums[each] += steps[each] * steps[each]
+                row[each] -= rate * steps[each] / np.sqrt(sums[each])

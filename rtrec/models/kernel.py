@@ -111,7 +111,7 @@ def step(
                     if racing[racer]:
                         ranks[event, racer] = rank_of(item, lists[racer]) if item >= 0 else 0
                         mark(shown[racer], lists[racer])
-                take_lesson(work, scale, crosses, params, item, n, racing[DEFAULT], lessons, event - start)
+                take_lesson(work, scale, params, item, n, racing[DEFAULT], lessons, event - start)
         for event in range(start, stop):
             weight = params.kind_weight[events.kind[event]]
             if weight > 0.0:
@@ -181,7 +181,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
         score(weights, scale, work.features, work.active, work.score, n)
         if params.use_crosses:
             fill_context(work.together.context, tables, users, params, user, now)
-            see_together(work, crosses.weight, crosses.out, scale, n)
+            see_together(work, crosses.factor, scale, n)
         length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
         fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, count, repeat, user)
     if racing[POPULARITY]:
@@ -196,7 +196,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
 
 
 @kernel
-def see_together(work, weight, out, scale, n):
+def see_together(work, factor, scale, n):
     """Correct the linear scores of the best candidates by what their features say together."""
     room = work.together
     size = choose(work.score, n, room.steps, room.candidate)
@@ -205,14 +205,13 @@ def see_together(work, weight, out, scale, n):
         return
     fill_inputs(work.features, work.active, scale, room.candidate, size, room.inputs)
     correct(
-        weight,
-        out,
+        factor,
         room.inputs,
         room.context,
         work.active,
         room.candidate,
         size,
-        room.hidden,
+        room.side,
         room.correction,
         work.score,
     )
@@ -306,7 +305,7 @@ def mark(shown, best):
 
 
 @kernel
-def take_lesson(work, scale, crosses, params, item, n, ranked, lessons, event):
+def take_lesson(work, scale, params, item, n, ranked, lessons, event):
     """Write down what the ranker can learn from the answer just given, if the event is for it."""
     lessons.kind[event] = 0
     if ranked and n > 1:
@@ -321,14 +320,12 @@ def take_lesson(work, scale, crosses, params, item, n, ranked, lessons, event):
                 room = work.together
                 fill_pull(work.chance, total, room.candidate, room.size[0], target, room.pull[0])
                 take_cross_gradient(
-                    crosses.out,
                     room.inputs,
                     room.context,
                     work.active,
                     room.size[0],
-                    room.hidden,
+                    room.side,
                     room.pull,
                     lessons.cross[event],
-                    lessons.cross_out[event],
                 )
             lessons.kind[event] = 2

@@ -61,8 +61,7 @@ class Lesson(NamedTuple):
     gradient: Floats  # (event, feature)
     kind: np.ndarray  # (event,) uint8: 0 nothing, 1 spread only, 2 spread and gradient
     moment: np.ndarray  # (event,) uint8: at which kind of moment
-    cross: Singles  # (event, hidden, input) gradient
-    cross_out: Singles  # (event, hidden) gradient
+    cross: Singles  # (event, side, pair, input) gradient
 
 
 def new_ranker() -> Ranker:
@@ -85,8 +84,7 @@ def empty_lessons(n_events: int) -> Lesson:
         gradient=np.zeros((n_events, N_FEATURES)),
         kind=np.zeros(n_events, np.uint8),
         moment=np.zeros(n_events, np.uint8),
-        cross=np.zeros((n_events, *new_crosses().weight.shape), np.float32),
-        cross_out=np.zeros((n_events, len(new_crosses().out)), np.float32),
+        cross=np.zeros((n_events, *new_crosses().factor.shape), np.float32),
     )
 
 
@@ -126,10 +124,8 @@ def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
         variance=average(lambda each: each.variance, seen_share),
         n_seen=base.n_seen + new.sum(axis=0),
         crosses=Crosses(
-            weight=average(lambda each: each.crosses.weight, taught_share),
+            factor=average(lambda each: each.crosses.factor, taught_share),
             squared_gradient=total(lambda each: each.crosses.squared_gradient),
-            out=average(lambda each: each.crosses.out, taught_share),
-            out_squared_gradient=total(lambda each: each.crosses.out_squared_gradient),
         ),
     )
 
@@ -227,6 +223,5 @@ def learn_ranker(ranker, params, lessons, event):
         ranker.moment_squared_gradient[moment, feature] = own
         ranker.moment_weight[moment, feature] -= MOMENT_RATE * learning_rate * step / np.sqrt(own)
     if params.use_crosses and learning_rate > 0.0:
-        crosses, rate = ranker.crosses, np.float32(learning_rate)
-        weight, squares, out, out_squares = crosses
-        learn_crosses(weight, squares, out, out_squares, lessons.cross[event], lessons.cross_out[event], rate)
+        factor, squares = ranker.crosses
+        learn_crosses(factor, squares, lessons.cross[event], np.float32(learning_rate))

@@ -146,10 +146,8 @@ class Reference:
         self.published: dict[str, VectorRows] = {}
         self.gone: dict[str, tuple[set[int], set[int]]] = {}  # users and items forgotten since
         start = new_crosses()
-        self.cross = start.weight.astype(float)  # (hidden, input)
-        self.cross_squares = start.squared_gradient.astype(float)
-        self.out = start.out.astype(float)
-        self.out_squares = start.out_squared_gradient.astype(float)
+        self.factor = start.factor.astype(float)  # (side, pair, input)
+        self.factor_squares = start.squared_gradient.astype(float)
 
     def decayed(self, item: int, now: float, half_life: float) -> float:
         """Replay the item's events in the order they came, all counts as of ``now``."""
@@ -386,15 +384,12 @@ class Reference:
                     weights[name] -= step * gradient / math.sqrt(sums[name])
 
         if item in found and self.settings.use_crosses:
-            each, inputs, hidden = seen
+            each, inputs, sides = seen
             pull = np.array([chance[one] / total - (one == item) for one in each])  # (place,)
-            by_level = np.where(hidden > 0.0, pull[:, None] * self.out, 0.0)  # (place, hidden)
-            for weights, squares, gradient in (
-                (self.cross, self.cross_squares, by_level.T @ inputs),
-                (self.out, self.out_squares, pull @ hidden),
-            ):
-                squares += gradient**2
-                weights -= self.settings.learning_rate * gradient / np.sqrt(squares)
+            # The slope of a product by one of its sides is the other side.
+            gradient = np.stack([(pull[:, None] * other).T @ inputs for other in (sides[1], sides[0])])
+            self.factor_squares += gradient**2
+            self.factor -= self.settings.learning_rate * gradient / np.sqrt(self.factor_squares)
 
     def context(self, user: int, now: float) -> list[float]:
         values = dict.fromkeys((each.name for each in CONTEXT), 0.0)
@@ -424,19 +419,19 @@ class Reference:
         scale: dict[str, float],
         context: list[float],
     ) -> tuple[list[int], np.ndarray, np.ndarray]:
-        """Correct the scores in place; return the items looked at, their inputs, and the hidden levels."""
+        """Correct the scores in place; return the items looked at, their inputs, both sides of products."""
         each = list(found)
         if not each:
-            return each, np.zeros((0, self.cross.shape[1])), np.zeros((0, len(self.out)))
+            return each, np.zeros((0, self.factor.shape[2])), np.zeros((2, 0, self.factor.shape[1]))
         assert len(each) <= MOST, "the reference does not choose"
         table = np.array([[found[one][name] for name in NAMES] for one in each]).reshape(-1, len(NAMES))
         z = np.clip((table - table.mean(axis=0)) * [scale[name] for name in NAMES], -5.0, 5.0)
         inputs = np.hstack([z, np.tile([*context, 1.0], (len(each), 1))])
-        hidden = np.maximum(inputs @ self.cross.T, 0.0)
+        sides = np.stack([inputs @ self.factor[0].T, inputs @ self.factor[1].T])  # (side, place, pair)
         if self.settings.use_crosses:
-            for one, correction in zip(each, hidden @ self.out, strict=True):
+            for one, correction in zip(each, (sides[0] * sides[1]).sum(axis=1), strict=True):
                 scores[one] += correction
-        return each, inputs, hidden
+        return each, inputs, sides
 
     def learn(self, user: int, item: int, now: float, importance: float, value: float) -> None:
         if now - self.last_time.get(user, -math.inf) >= 30 * 60:

@@ -1,4 +1,4 @@
-"""The network over the features: whom it looks at, what it adds, and its gradient by small differences."""
+"""Products of features: whom they are made for, what they add, and their gradient by small differences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rtrec.models.crosses import (
     MOST,
     Together,
     choose,
+    contributions,
     correct,
     empty_together,
     fill_inputs,
@@ -67,21 +68,20 @@ class Answered:
         self.room: Together = empty_together()
         self.room.context[:] = rng.normal(size=N_CONTEXT)
         self.crosses = new_crosses()
-        self.crosses.out[:] = rng.normal(0.0, 0.3, len(self.crosses.out))
+        self.crosses.factor[:] = rng.normal(0.0, 0.1, self.crosses.factor.shape)
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
         scores, room = self.linear.copy(), self.room
         room.size[0] = choose(scores, self.n, room.steps, room.candidate)
         fill_inputs(self.features, self.active, self.scale, room.candidate, room.size[0], room.inputs)
         correct(
-            self.crosses.weight,
-            self.crosses.out,
+            self.crosses.factor,
             room.inputs,
             room.context,
             self.active,
             room.candidate,
             room.size[0],
-            room.hidden,
+            room.side,
             room.correction,
             scores,
         )
@@ -92,56 +92,72 @@ class Answered:
         return float(np.log(np.exp(scores).sum()) - scores[target])
 
 
-def test_a_new_network_says_nothing() -> None:
+def test_new_factors_say_nothing() -> None:
     answered = Answered()
-    answered.crosses.out[:] = 0.0
+    answered.crosses = new_crosses()
     scores, correction = answered.scores()
     assert (correction == 0.0).all()
     assert scores.tolist() == answered.linear.tolist()
 
 
+def inputs_of(answered: Answered) -> np.ndarray:
+    z = answered.features.T.astype(np.float64)
+    z = np.clip(z - z.mean(axis=0), -5.0, 5.0) * answered.active
+    return np.hstack([z, np.tile([*answered.room.context, 1.0], (answered.n, 1))])
+
+
 def test_the_correction_is_the_formula() -> None:
     answered = Answered()
     scores, correction = answered.scores()
-    z = answered.features.T.astype(np.float64)
-    z = np.clip(z - z.mean(axis=0), -5.0, 5.0) * answered.active
-    inputs = np.hstack([z, np.tile([*answered.room.context, 1.0], (answered.n, 1))])
-    hidden = np.maximum(inputs @ answered.crosses.weight.T.astype(np.float64), 0.0)
-    assert correction == pytest.approx(hidden @ answered.crosses.out, abs=1e-4)
+    inputs, (one, other) = inputs_of(answered), answered.crosses.factor.astype(np.float64)
+    # Every product of two inputs has a weight of its own: the sum over pairs of a_pi b_pj.
+    weight = one.T @ other
+    expected = [float(x @ weight @ x) for x in inputs]
+    assert correction == pytest.approx(expected, abs=1e-4)
     assert scores == pytest.approx(answered.linear + correction, abs=1e-6)
+
+
+def test_what_two_inputs_bring_together_is_shared_in_halves() -> None:
+    answered = Answered()
+    _, correction = answered.scores()
+    inputs, (one, other) = inputs_of(answered), answered.crosses.factor.astype(np.float64)
+    both = (one.T @ other + other.T @ one) / 2.0  # (input, input)
+    by_feature, by_moment = contributions(answered.crosses, answered.room, answered.active)
+    for place in (0, 7):
+        x = inputs[place]
+        by_input = [x[i] * sum(both[i, j] * x[j] for j in range(len(x))) for i in range(len(x))]
+        assert by_feature[:, place] == pytest.approx(by_input[:N_FEATURES], abs=1e-4)
+        assert by_moment[place] == pytest.approx(sum(by_input[N_FEATURES:]), abs=1e-4)
+    assert by_feature.sum(axis=0) + by_moment == pytest.approx(correction, abs=1e-4)
 
 
 def test_the_gradient_is_that_of_the_loss() -> None:
     answered, target = Answered(), 5
     scores, _ = answered.scores()
-    room, crosses = answered.room, answered.crosses
-    gradient, out_gradient = np.zeros_like(crosses.weight), np.zeros_like(crosses.out)
+    room, factor = answered.room, answered.crosses.factor
+    gradient = np.zeros_like(factor)
     chance = np.exp(scores - scores.max())
     fill_pull(chance, chance.sum(), room.candidate, room.size[0], target, room.pull[0])
     take_cross_gradient(
-        crosses.out,
-        room.inputs,
-        room.context,
-        answered.active,
-        room.size[0],
-        room.hidden,
-        room.pull,
-        gradient,
-        out_gradient,
+        room.inputs, room.context, answered.active, room.size[0], room.side, room.pull, gradient
     )
     rng = np.random.default_rng(2)
-    places = [(unit, int(rng.integers(crosses.weight.shape[1]))) for unit in range(len(crosses.out))] * 3
-    places += [(0, N_FEATURES), (1, N_FEATURES + N_CONTEXT)]  # of the context, and the constant
-    for array, found, where in [(crosses.weight, gradient, place) for place in places] + [
-        (crosses.out, out_gradient, (unit,)) for unit in range(len(crosses.out))
-    ]:
-        before, losses = array[where], []
+    n_sides, n_pairs, n_inputs = factor.shape
+    places = [
+        (side, pair, int(rng.integers(n_inputs)))
+        for side in range(n_sides)
+        for pair in range(n_pairs)
+        for _ in range(3)
+    ]
+    places += [(0, 0, N_FEATURES), (1, 1, N_FEATURES + N_CONTEXT)]  # of the context, and the constant
+    for where in places:
+        before, losses = factor[where], []
         for step in (-5e-4, 5e-4):
-            array[where] = before + np.float32(step)
+            factor[where] = before + np.float32(step)
             losses.append(answered.loss(target))
-        array[where] = before
-        assert found[where] == pytest.approx((losses[1] - losses[0]) / 1e-3, abs=5e-3)
-    assert (gradient[:, 3] == 0.0).all()  # a feature that is switched off teaches nothing
+        factor[where] = before
+        assert gradient[where] == pytest.approx((losses[1] - losses[0]) / 1e-3, abs=5e-3)
+    assert (gradient[:, :, 3] == 0.0).all()  # a feature that is switched off teaches nothing
 
 
 def test_crosses_learn_what_no_linear_ranker_can() -> None:

@@ -249,7 +249,8 @@ def compare(
         scored = {int(work.item[place]): float(work.score[place]) for place in range(answer.n_candidates)}
         rank, scores = reference.test_then_learn(user, item, now, KINDS[one.kind[0]], float(one.value[0]))
         assert scored.keys() == scores.keys(), f"event {number}"
-        assert scored == pytest.approx(scores, rel=2e-3, abs=2e-3), f"event {number}"
+        # The crosses multiply sums, and the rounding of float32 with them.
+        assert scored == pytest.approx(scores, rel=5e-3, abs=5e-3), f"event {number}"
         found = int(blend.step(one).ranks[0, 0])
         if found != rank:  # float32 may swap items whose scores are equal in all its digits
             ordered = sorted(scores.values(), reverse=True)
