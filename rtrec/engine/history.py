@@ -24,6 +24,7 @@ from rtrec.features.historical.cohorts import size_drift
 from rtrec.features.historical.features import HistoricalFeatures
 from rtrec.features.historical.frame import frame_of_log, moment_after
 from rtrec.features.historical.inputs import kernel_inputs_at
+from rtrec.models.beginning import known_items
 from rtrec.models.historical import next_version, usable_features, write_features
 from rtrec.models.past import Past
 from rtrec.settings import Settings
@@ -80,8 +81,9 @@ def part_to_publish(
     deployment: Deployment, features: HistoricalFeatures, seq: int, settings: Settings
 ) -> Past:
     """Return what kernels read of a version, in the numbers that items and users had at cut ``seq``."""
+    known = known_items(deployment.texts(), deployment.categories())
     with closing(deployment.open_log(mode="read")) as log:
-        return past_of(features, learned_numbers(log, seq, settings, deployment.texts()))
+        return past_of(features, learned_numbers(log, seq, settings, known))
 
 
 def past_of(features: HistoricalFeatures, numbering: Numbering) -> Past:

@@ -170,7 +170,7 @@ def test_arrays_that_do_not_fit_together_are_refused(changes, words):
 
 def test_a_place_takes_its_own_kind_only():
     blend = Blend(ON)
-    with pytest.raises(ValueError, match="slot 'historical': expected historical features; got Neighbour"):
+    with pytest.raises(ValueError, match=r"slot 'historical': expected one of content, history, own for"):
         blend.publish(HISTORICAL, published.nothing_for("own"))
-    with pytest.raises(ValueError, match="slot 'own': expected a table; got Past"):
+    with pytest.raises(ValueError, match="slot 'own': expected one of historical for a Past"):
         blend.publish("own", no_past())
