@@ -22,7 +22,7 @@ from zlib import crc32
 
 import numpy as np
 
-from rtrec.declared import FEATURE_NAMES, N_CONTEXT, N_FEATURES
+from rtrec.declared import CONTEXT, FEATURE_NAMES, N_CONTEXT, N_FEATURES
 from rtrec.models.jit import kernel
 from rtrec.models.sums import product, total_of
 from rtrec.types import Floats, Nums, Singles
@@ -38,8 +38,6 @@ N_STEPS = 128
 _STEPS_A_NAT = np.float32(8.0)
 _FIRST_SQUARES = 1e-4
 _SEED, _SPREAD = 20161, 0.05
-#: The features whose first weights are drawn in one go, with those of the context.
-_N_TOGETHER = FEATURE_NAMES.index("had_idle") + 1
 
 
 class Crosses(NamedTuple):
@@ -72,17 +70,14 @@ def new_crosses() -> Crosses:
 def _first_factors() -> Singles:
     """Return small factors by chance, ``(pair, input)``.
 
-    A feature that joins at the end draws its own by its name, so that it leaves those of all others as they
-    are: while it says nothing, a recommender is the same as without it.
+    Each input draws its own by its name, so one that is new leaves those of all others as they were: while it
+    says nothing, a recommender is the same as without it.
     """
-    shape = (N_PAIRS, _N_TOGETHER + N_CONTEXT + 1)
-    together = np.random.default_rng(_SEED).normal(0.0, _SPREAD, shape)
-    later = [
-        np.random.default_rng([_SEED, crc32(name.encode())]).normal(0.0, _SPREAD, N_PAIRS)
-        for name in FEATURE_NAMES[_N_TOGETHER:]
+    names = (*FEATURE_NAMES, *(f"context {each.name}" for each in CONTEXT), "constant")
+    columns = [
+        np.random.default_rng([_SEED, crc32(name.encode())]).normal(0.0, _SPREAD, N_PAIRS) for name in names
     ]
-    columns = np.reshape(later, (-1, N_PAIRS)).T
-    return np.hstack([together[:, :_N_TOGETHER], columns, together[:, _N_TOGETHER:]]).astype(np.float32)
+    return np.array(columns, np.float32).T.copy()
 
 
 def empty_together() -> Together:
