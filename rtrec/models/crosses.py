@@ -28,7 +28,7 @@ from rtrec.models.sums import product, total_of
 from rtrec.types import Floats, Nums, Singles
 
 #: Candidates looked at, the best by the linear score.
-MOST = 192
+MOST = 128
 #: Products; each costs two sums over all inputs.
 N_PAIRS = 4
 #: A standardised feature further out than this says no more.

@@ -59,13 +59,17 @@ def fill_features(work, tables, users, params, user, now, n):
     features, item = work.features, work.item
     active, gathered = work.active, work.gathered
     discount, log_count, total = tables.discount, tables.log_count, tables.total
+    factor = work.score  # which is not needed yet
     for candidate in range(n):
-        item_num = item[candidate]
-        for feature in range(N_DISCOUNTED):
-            features[feature, candidate] *= discount[item_num]
-        root = np.sqrt(discount[item_num])
-        features[NEAR_SUPPORT, candidate] *= root
-        features[NEXT_SUPPORT, candidate] *= root
+        factor[candidate] = discount[item[candidate]]
+    for feature in range(N_DISCOUNTED):
+        if gathered[feature]:
+            scale_by(features[feature], factor, n)
+    if active[NEAR_SUPPORT] or active[NEXT_SUPPORT]:
+        for candidate in range(n):
+            factor[candidate] = np.sqrt(factor[candidate])
+        scale_by(features[NEAR_SUPPORT], factor, n)
+        scale_by(features[NEXT_SUPPORT], factor, n)
     for feature in range(N_ROOTED):
         if active[FIRST_ROOT + feature]:
             for candidate in range(n):
@@ -78,15 +82,15 @@ def fill_features(work, tables, users, params, user, now, n):
         for candidate in range(n):
             features[COUNT, candidate] = log_count[item[candidate]]
     if gathered[AGE]:
-        fill_root_hours(features[AGE], item, total, tables.first_time, now, n)
+        fill_root_hours(features[AGE], item, tables.first_time, now, n)
     if active[IDLE]:
-        fill_root_hours(features[IDLE], item, total, tables.last_time, now, n)
+        fill_root_hours(features[IDLE], item, tables.last_time, now, n)
     fill_gaps(
         features, active, item, users.ring[user], params.ring_length, log_count, tables.first_time, now, n
     )
     if gathered[VALUE]:
         own = users.value_sum[user], users.n_values[user]
-        fill_values(features[VALUE], features[VALUE_GAP], item, tables.value_sum, tables.n_values, own, n)
+        fill_values(features[VALUE], features[VALUE_GAP], item, tables.value_level, own, n)
     if active[DAYPART]:
         part = daypart_of(now)
         fill_daypart(features[DAYPART], item, tables.daypart, tables.daypart_total, part, total, n)
@@ -102,11 +106,17 @@ def fill_heat(row, item, heat, age, n):
 
 
 @kernel
-def fill_root_hours(row, item, total, since, now, n):
+def scale_by(row, factor, n):
+    """Multiply a feature of each candidate by its factor."""
+    for candidate in range(n):
+        row[candidate] *= factor[candidate]
+
+
+@kernel
+def fill_root_hours(row, item, since, now, n):
     """Fill the fourth root of the hours ``since`` a time of each candidate; a cold item is as new as any."""
     for candidate in range(n):
-        item_num = item[candidate]
-        row[candidate] = now - since[item_num] if total[item_num] > 0.0 else 0.0
+        row[candidate] = now - since[item[candidate]]
     for candidate in range(n):
         hours = max(row[candidate], np.float32(0.0)) * TO_HOURS
         row[candidate] = np.sqrt(np.sqrt(np.float32(1.0) + hours))
@@ -154,18 +164,15 @@ def root_age(now, first_time):
 
 
 @kernel
-def fill_values(level, gap, item, value_sum, n_values, own, n):
+def fill_values(level, gap, item, value_level, own, n):
     """Fill the mean value level of each candidate and its distance from the user's; none where unknown."""
     own_sum, n_own = own
     mean = np.float32(own_sum / n_own) if n_own > 0.0 else np.float32(0.0)
     for candidate in range(n):
-        item_num = item[candidate]
-        if n_values[item_num] > 0.0:
-            level[candidate] = value_sum[item_num] / n_values[item_num]
-            gap[candidate] = abs(level[candidate] - mean) if n_own > 0.0 else np.float32(0.0)
-        else:
-            level[candidate] = mean
-            gap[candidate] = 0.0
+        each = value_level[item[candidate]]
+        is_known = each == each  # not NaN
+        level[candidate] = each if is_known else mean
+        gap[candidate] = abs(each - mean) if is_known and n_own > 0.0 else np.float32(0.0)
 
 
 @kernel

@@ -50,10 +50,13 @@ class ItemTables(NamedTuple):
     total: Floats  # (item,) summed weights of its events
     log_count: np.ndarray  # (item,) float32, log(1 + total), kept so that no candidate takes a logarithm
     discount: np.ndarray  # (item,) float32, (total + SMOOTHING) ** -CANDIDATE_POWER, likewise
-    first_time: Floats  # (item,)
-    last_time: Floats  # (item,)
+    first_time: Floats  # (item,) infinity before its first event, so that it is as new as can be
+    last_time: Floats  # (item,) likewise
     value_sum: Floats  # (item,) of sign(value) * log(1 + |value|) over its events that have a value
     n_values: Floats  # (item,)
+    value_level: (
+        np.ndarray
+    )  # (item,) float32, the mean of those, NaN without any; no candidate takes a quotient
     daypart: np.ndarray  # (item, daypart) float32, summed weights of its events at such times
     daypart_total: Floats  # (daypart,) of all items
     heat: Floats  # (half-life, item)
@@ -100,10 +103,11 @@ def empty_item_tables(capacity: int, row_length: int, n_walkers: int) -> ItemTab
         total=np.zeros(capacity),
         log_count=np.zeros(capacity, np.float32),
         discount=np.full(capacity, SMOOTHING**-CANDIDATE_POWER, np.float32),
-        first_time=np.zeros(capacity),
-        last_time=np.zeros(capacity),
+        first_time=np.full(capacity, np.inf),
+        last_time=np.full(capacity, np.inf),
         value_sum=np.zeros(capacity),
         n_values=np.zeros(capacity),
+        value_level=np.full(capacity, np.nan, np.float32),
         daypart=np.zeros((capacity, N_DAYPARTS), np.float32),
         daypart_total=np.zeros(N_DAYPARTS),
         heat=np.full((N_HALF_LIVES, capacity), NEVER_HOT),
@@ -188,6 +192,7 @@ def learn_item(tables, params, timestamp, item, weight, value, walker, before):
     if np.isfinite(value):
         tables.value_sum[item] += level_of(value)
         tables.n_values[item] += 1.0
+        tables.value_level[item] = tables.value_sum[item] / tables.n_values[item]
     part = daypart_of(timestamp)
     tables.daypart[item, part] += np.float32(weight)
     tables.daypart_total[part] += weight
