@@ -93,7 +93,7 @@ def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
-    compare(Blend(settings), _reference()(settings), stream(500, n_items=60, seed=4))
+    compare(Blend(settings), _reference()(settings), stream(360, n_items=60, seed=4))
 
 
 #: One table knows most items, the other so few that many users are known by their learned vector.
@@ -115,7 +115,7 @@ PUBLISHED = {
     ids=["default", "short rings", "rows alone", "one of two"],
 )
 def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) -> None:
-    events = stream(500, n_items=60, seed=4)
+    events = stream(360, n_items=60, seed=4)
     compare(Blend(settings), _reference()(settings), events, publish=PUBLISHED)
 
 
@@ -126,7 +126,7 @@ def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) 
 )
 def test_they_forget_alike(settings: Settings, publish: dict[int, tuple[str, VectorRows]]) -> None:
     """Numbers of users and items that were forgotten come again, as somebody else's."""
-    events = stream(500, n_items=60, seed=5)
+    events = stream(360, n_items=60, seed=5)
     compare(Blend(settings), _reference()(settings), events, forget_every=20, publish=publish)
 
 
@@ -215,7 +215,7 @@ def test_kernel_equals_the_reference_with_categories(
         rows[item, : len(numbers)] = numbers
     blend = Blend(settings)
     blend.publish("categories", of_rows(rows))
-    events = stream(500, n_items=60, seed=4)
+    events = stream(360, n_items=60, seed=4)
     compare(blend, _reference()(settings, own), events, forget_every=forget_every)
     taken = blend.to_arrays()["users/category"]
     assert (taken >= 0).all(axis=1).any() == (n_categories > taken.shape[1])
