@@ -344,7 +344,8 @@ def test_a_rung_made_again_is_the_same_and_leaves_the_one_below_as_it_was(events
     before = {name: array.copy() for name, array in below.state.items()}
     first, again = (replay_rung(below, part, Settings(), 1500, True) for _ in range(2))
     assert first.counts.tolist() == again.counts.tolist()
-    assert all(np.array_equal(before[name], below.state[name]) for name in before)
+    for name in before:
+        np.testing.assert_array_equal(before[name], below.state[name], err_msg=name)
     at_once = replay_rung(None, part, Settings(), 1500, True)
     assert at_once.counts.tolist() == first.counts.tolist()
 
