@@ -70,7 +70,7 @@ def logged(home: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("n_kills", "n_tested", "refits"), [(12, 20_000, "none"), (5, 6000, "refits")], ids=["plain", "refits"]
+    ("n_kills", "n_tested", "refits"), [(8, 14_000, "none"), (4, 6000, "refits")], ids=["plain", "refits"]
 )
 def test_killed_many_times_ends_as_if_undisturbed(
     tmp_path: Path, n_kills: int, n_tested: int, refits: str
