@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.errors import InputError
-from rtrec.events.vocabulary import UNKNOWN, packed, unpacked
+from rtrec.events.vocabulary import UNKNOWN, check_id, packed, unpacked
 from rtrec.types import Floats, Nums
 
 #: An id is kept over another by its events in about the last months.
@@ -266,8 +266,7 @@ class Roster:
 
     def _meet(self, each: str, age: float, n_before: int) -> int:
         """Give an id its number if it is to have one; else it waits."""
-        if not isinstance(each, str):
-            raise TypeError(f"an id must be a string, got {each!r} ({type(each).__name__}); write str(id)")
+        check_id(each)
         if len(self._nums) >= self.most:
             self._crowded = True
         if self._crowded and self.admit_at > 1:

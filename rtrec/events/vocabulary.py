@@ -113,12 +113,23 @@ class Vocabulary:
         return vocabulary
 
     def _add(self, each: str) -> int:
-        if not isinstance(each, str):
-            raise TypeError(f"an id must be a string, got {each!r} ({type(each).__name__}); write str(id)")
+        check_id(each)
         num = self._nums.setdefault(each, len(self._ids))
         if num == len(self._ids):
             self._ids.append(each)
         return num
+
+
+def check_id(each: object) -> None:
+    """Raise if an id is no string: one that came as 17 and as "17" would be two.
+
+    Raises
+    ------
+    TypeError
+        Saying what came.
+    """
+    if not isinstance(each, str):
+        raise TypeError(f"an id must be a string, got {each!r} ({type(each).__name__}); write str(id)")
 
 
 def packed(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:

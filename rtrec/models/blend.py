@@ -217,11 +217,10 @@ class Blend:
         self._clear_workspace()
 
     def _clear_workspace(self) -> None:
-        self._work = self._empty_workspace()
-
-    def _empty_workspace(self) -> Workspace:
         capacity, settings = len(self._items.total), self.settings
-        return empty_workspace(capacity, self._params, settings.row_length, self._nearline, settings.without)
+        self._work = empty_workspace(
+            capacity, self._params, settings.row_length, self._nearline, settings.without
+        )
 
     def make_room(self, n_users: int, n_items: int) -> None:
         """Grow the arrays for so many users and items; one more user row stays empty, for strangers."""
