@@ -16,7 +16,7 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Control
 from rtrec.files import make_folder, new_hash, publish_text
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 _MANIFEST, _LOCK = "deployment.json", "lock"
 _TEXTS, _CATEGORIES, _TITLES = "texts.json", "categories.json", "titles.json"
 #: What lies in a home that is ours to remove when a run starts afresh.

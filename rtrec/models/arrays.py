@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 _Table = TypeVar("_Table", bound=tuple[Any, ...])
+_PAIRS = ("pair", "pair_count", "pair_time", "pair_hint", "n_pairs")
 #: Arrays of fixed size, kept whole.
-WHOLE = ("trend_item", "trend_size", "daypart_total", "pair", "pair_count", "pair_time", "n_pairs")
+WHOLE = ("trend_item", "trend_size", "daypart_total", *_PAIRS)
 #: Arrays whose second axis is the item.
 BY_COLUMN = ("heat",)
 #: Item state with a row for each user of all shards.

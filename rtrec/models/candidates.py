@@ -239,20 +239,20 @@ def add_item(item_num, request, stamp, slot, item, n):
 
 
 @kernel
-def drop_barred(pair, pair_count, repeat, user, slot, item, features, gathered, n):
-    """Take out what the user may not get, closing the gaps; return how many candidates are left."""
-    kept = 0
-    for candidate in range(n):
-        item_num = item[candidate]
-        if not may_get(pair, pair_count, repeat, user, item_num):
-            slot[item_num] = -1
+def drop_barred(had, repeat, user, slot, item, features, gathered, n):
+    """Take out what the user may not get, the last moving into its place; return how many are left."""
+    kept, candidate = n, 0
+    while candidate < kept:
+        if may_get(had, repeat, user, item[candidate]):
+            candidate += 1
             continue
-        slot[item_num] = kept
-        item[kept] = item_num
+        kept -= 1
+        slot[item[kept]] = candidate
+        slot[item[candidate]] = -1  # which may be the last itself
+        item[candidate] = item[kept]
         for feature in range(N_SUMS):
             if gathered[feature]:
-                features[feature, kept] = features[feature, candidate]
-        kept += 1
+                features[feature, candidate] = features[feature, kept]
     clear_sums(features, gathered, kept, n)
     return kept
 
@@ -266,7 +266,7 @@ def clear_sums(features, gathered, start, stop):
 
 
 @kernel
-def add_trending(trend, size, wanted, pair, pair_count, repeat, user, request, stamp, slot, item, n):
+def add_trending(trend, size, wanted, had, repeat, user, request, stamp, slot, item, n):
     """Make the ``wanted`` hottest items that the user may get candidates."""
     taken = 0
     for rank in range(size):
@@ -274,7 +274,7 @@ def add_trending(trend, size, wanted, pair, pair_count, repeat, user, request, s
             break
         item_num = trend[rank]
         if stamp[item_num] != request:
-            if not may_get(pair, pair_count, repeat, user, item_num):
+            if not may_get(had, repeat, user, item_num):
                 continue
             stamp[item_num] = request
             slot[item_num] = n
@@ -396,12 +396,12 @@ def gather(work, tables, nearline, users, params, user):
                     n,
                 )
         decay *= params.ring_decay
-    pair, count, repeat = users.pair, users.pair_count, params.repeat
-    n = drop_barred(pair, count, repeat, user, slot, item, sums, gathered, n)
+    had, repeat = (users.pair, users.pair_hint, users.pair_count), params.repeat
+    n = drop_barred(had, repeat, user, slot, item, sums, gathered, n)
     if params.use_trending:
         for half_life in range(N_HALF_LIVES):
             trend, size = tables.trend_item[half_life], tables.trend_size[half_life]
             wanted = params.trending_candidates
-            n = add_trending(trend, size, wanted, pair, count, repeat, user, request, stamp, slot, item, n)
+            n = add_trending(trend, size, wanted, had, repeat, user, request, stamp, slot, item, n)
     work.request[1] = n
     return n

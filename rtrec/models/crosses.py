@@ -24,7 +24,7 @@ import numpy as np
 
 from rtrec.declared import CONTEXT, FEATURE_NAMES, N_CONTEXT, N_FEATURES
 from rtrec.models.jit import kernel
-from rtrec.models.sums import product, total_of
+from rtrec.models.sums import add_weighted, product, total_of
 from rtrec.types import Floats, Nums, Singles
 
 #: Candidates looked at, the best by the linear score.
@@ -115,11 +115,12 @@ def choose(scores, n, steps, candidate):
     size = 0
     for each in range(n):
         step = step_of(highest - scores[each])
-        if step < last or (step == last and left > 0):
-            candidate[size] = each
-            size += 1
-            if step == last:
-                left -= 1
+        in_last = step == last and left > 0
+        candidate[size] = each  # if it is not one of them the next takes its place: nothing to guess at
+        size += step < last or in_last
+        left -= in_last
+        if size == len(candidate):
+            break
     return size
 
 
@@ -156,11 +157,7 @@ def correct(factor, inputs, context, active, candidate, size, side, correction, 
             for place in range(len(context)):
                 start += row[n_features + place] * context[place]
             level[:size] = start
-            for feature in range(n_features):
-                if active[feature]:
-                    weight, column = row[feature], inputs[feature]
-                    for place in range(size):
-                        level[place] += weight * column[place]
+            add_weighted(row, inputs, active, size, level)
         one, other = side[0, pair], side[1, pair]
         for place in range(size):
             correction[place] += one[place] * other[place]

@@ -169,7 +169,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
     if racing[DEFAULT] or racing[COOCCURRENCE] or racing[TRANSITIONS] or racing[TRAILS]:
         n = gather(work, tables, nearline, users, params, user)
     trend, size, heat = tables.trend_item[LONG], tables.trend_size[LONG], tables.heat[LONG]
-    pair, count, repeat = users.pair, users.pair_count, params.repeat
+    had, repeat = (users.pair, users.pair_hint, users.pair_count), params.repeat
     if racing[DEFAULT]:
         fill_features(work, tables, users, params, user, now, n)
         fill_products(work, nearline, users, params, user, walker, n)
@@ -183,15 +183,15 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
             fill_context(work.together.context, tables, users, params, user, now)
             see_together(work, crosses.factor, scale, n)
         length = take_best(work.score, work.item, n, -np.inf, lists[DEFAULT])
-        fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, pair, count, repeat, user)
+        fill_up(lists[DEFAULT], length, trend, size, heat, tables.total, had, repeat, user)
     if racing[POPULARITY]:
-        fill_up(lists[POPULARITY], 0, trend, size, heat, tables.total, pair, count, repeat, user)
+        fill_up(lists[POPULARITY], 0, trend, size, heat, tables.total, had, repeat, user)
     for racer, feature in ((COOCCURRENCE, NEAR_RING), (TRANSITIONS, NEXT_RING), (TRAILS, TRAIL_RING)):
         if racing[racer]:
             if not racing[DEFAULT] and racer != TRAILS:
                 discount_sums(work.features[feature], tables.discount, work.item, n)
             length = take_best(work.features[feature], work.item, n, 0.0, lists[racer])
-            fill_up(lists[racer], length, trend, size, heat, tables.total, pair, count, repeat, user)
+            fill_up(lists[racer], length, trend, size, heat, tables.total, had, repeat, user)
     return n
 
 
@@ -252,14 +252,14 @@ def ahead(scores, item, one, other):
 
 
 @kernel
-def fill_up(best, length, trend, size, heat, total, pair, pair_count, repeat, user):
+def fill_up(best, length, trend, size, heat, total, had, repeat, user):
     """Fill ``best`` from ``length`` on with the hottest items that are not in it; -1 if none are left."""
     own = length
     for rank in range(size):
         if length == len(best):
             return
         item = trend[rank]
-        if not is_among(item, best, own) and may_get(pair, pair_count, repeat, user, item):
+        if not is_among(item, best, own) and may_get(had, repeat, user, item):
             best[length] = item
             length += 1
     if length < len(best):
@@ -270,7 +270,7 @@ def fill_up(best, length, trend, size, heat, total, pair, pair_count, repeat, us
                 continue
             if length == len(best) and not hotter(heat, item, best[length - 1]):
                 continue
-            if not may_get(pair, pair_count, repeat, user, item):
+            if not may_get(had, repeat, user, item):
                 continue
             place = min(length, len(best) - 1)
             while place > own and hotter(heat, item, best[place - 1]):

@@ -26,7 +26,7 @@ from rtrec.declared import FEATURES, N_FEATURES
 from rtrec.models.arrays import leaves
 from rtrec.models.crosses import Crosses, learn_crosses, new_crosses
 from rtrec.models.jit import kernel
-from rtrec.models.sums import product, squares_about, total_of
+from rtrec.models.sums import add_weighted, fill_exponential, product, squares_about, total_of
 from rtrec.models.users import SITTING_S, VISIT_S
 from rtrec.types import Floats, Singles
 
@@ -159,12 +159,7 @@ def weights_at(ranker, moment, weight):
 def score(weight, scale, features, active, scores, n):
     """Write the score of ``n`` candidates, from the active features, into ``scores``."""
     scores[:n] = 0.0
-    for feature in range(N_FEATURES):
-        factor = np.float32(weight[feature] * scale[feature])
-        if active[feature] and factor != 0.0:
-            row = features[feature]
-            for candidate in range(n):
-                scores[candidate] += factor * row[candidate]
+    add_weighted((weight * scale).astype(np.float32), features, active, n, scores)
 
 
 @kernel
@@ -187,8 +182,7 @@ def take_gradient(scale, features, active, scores, chance, n, target, gradient):
     highest = scores[0]
     for candidate in range(1, n):
         highest = max(highest, scores[candidate])
-    for candidate in range(n):
-        chance[candidate] = np.exp(scores[candidate] - highest)
+    fill_exponential(scores, highest, n, chance)
     total = total_of(chance, n)
     for feature in range(N_FEATURES):
         if not active[feature]:
