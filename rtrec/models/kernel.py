@@ -174,10 +174,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
         fill_features(work, tables, users, params, user, now, n)
         fill_products(work, nearline, users, params, user, walker, n)
         fill_tastes(work, nearline, users, params, user, now, n)
-        past = nearline.past
-        if params.use_historical and len(past.item_value) > 1:
-            value, lift, cohort, level = past.item_value, past.cohort_lift, past.user_cohort, past.user_level
-            fill_past(work.features, work.active, work.item, value, lift, cohort, level, walker, n)
+        fill_past(work, nearline, walker, n)
         score(weights, scale, work.features, work.active, work.score, n)
         if params.use_crosses:
             fill_context(work.together.context, tables, users, params, user, now)

@@ -70,19 +70,33 @@ def without_known(past: Past, items: Nums, walkers: Nums) -> Past:
 
 
 @kernel
-def fill_past(features, active, item, item_value, cohort_lift, user_cohort, user_level, walker, n):
-    """Fill what history says of ``n`` candidates; ``walker`` is the user's number over all shards, or -1."""
-    known = len(user_cohort) - 1
+def fill_past(work, nearline, walker, n):
+    """Fill what history says of ``n`` gathered candidates, feature by feature, where it may say anything.
+
+    ``walker`` is the user's number among those of all shards, -1 for a stranger.
+    """
+    past, active, features, item = nearline.past, work.active, work.features, work.item
+    item_value, last = past.item_value, len(past.item_value) - 1
+    known = len(past.user_cohort) - 1
     row = walker if 0 <= walker < known else known
-    cohort, level = user_cohort[row], user_level[row]
-    last = len(item_value) - 1
-    for candidate in range(n):
-        value = item_value[min(item[candidate], last)]
-        for column in range(N_PAST):
-            features[FIRST_PAST + column, candidate] = value[column]
-        features[PAST_VALUE_GAP, candidate] = abs(value[PAST_VALUE] - level)
-    if active[COHORT_LIFT]:
-        lift = cohort_lift[max(cohort, 0)]
+    cohort, level = past.user_cohort[row], past.user_level[row]
+    for column in range(N_PAST):
+        if active[FIRST_PAST + column]:
+            fill_column(features[FIRST_PAST + column], item, item_value[:, column], n)
+    if active[PAST_VALUE_GAP]:
+        gap = features[PAST_VALUE_GAP]
         for candidate in range(n):
-            said = lift[min(item[candidate], last)]
-            features[COHORT_LIFT, candidate] = said if cohort >= 0 else np.float32(0.0)
+            gap[candidate] = abs(item_value[min(item[candidate], last), PAST_VALUE] - level)
+    if active[COHORT_LIFT]:
+        if cohort >= 0:
+            fill_column(features[COHORT_LIFT], item, past.cohort_lift[cohort], n)
+        else:
+            features[COHORT_LIFT, :n] = 0.0
+
+
+@kernel
+def fill_column(said, item, of_item, n):
+    """Fill what is known of each candidate; the last stands for all items that are not known."""
+    last = len(of_item) - 1
+    for candidate in range(n):
+        said[candidate] = of_item[min(item[candidate], last)]
