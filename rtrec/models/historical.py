@@ -1,7 +1,7 @@
 """Versions of the historical features on disk, in the format of snapshots: whole and checked, or not there.
 
 A folder a version, ``version-7``; whoever serves maps the newest into memory and goes on with it until there
-is a newer one.
+is a newer one. Folders of other names, such as a copy that somebody made, are no versions and left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rtrec.models.snapshot import latest_snapshot, list_snapshots, prune_snapsho
 #: How many versions are kept: the one in use, and some to go back to.
 KEPT_VERSIONS = 5
 
-_VERSION = re.compile(r"version-([0-9]+)")
+_VERSION = re.compile(r"version-[1-9][0-9]*")
 
 log = structlog.get_logger(__name__)
 
@@ -35,17 +35,14 @@ def write_features(root: Path, features: HistoricalFeatures, about: Mapping[str,
     """
     manifest = features.to_manifest() | {"about": dict(about or {})}
     path = write_snapshot(root, f"version-{features.version}", features.to_arrays(), manifest)
-    prune_snapshots(root, KEPT_VERSIONS)
+    prune_snapshots(root, KEPT_VERSIONS, named=_VERSION)
     return path
 
 
 def next_version(root: Path) -> int:
-    """Return a number above that of every version under ``root``, good or damaged.
-
-    Folders of other names, such as a copy that somebody made, are none.
-    """
-    found = (_VERSION.fullmatch(path.name) for path in list_snapshots(root))
-    return 1 + max((int(each[1]) for each in found if each), default=0)
+    """Return a number above that of every version under ``root``, good or damaged."""
+    found = list_snapshots(root, named=_VERSION)
+    return 1 + int(found[-1].name.removeprefix("version-")) if found else 1
 
 
 def latest_features(root: Path, *, mmap: bool = False) -> HistoricalFeatures | None:
@@ -56,7 +53,7 @@ def latest_features(root: Path, *, mmap: bool = False) -> HistoricalFeatures | N
     CorruptionError
         If that version was written with other declared features.
     """
-    snapshot = latest_snapshot(root, mmap=mmap)
+    snapshot = latest_snapshot(root, named=_VERSION, mmap=mmap)
     return None if snapshot is None else HistoricalFeatures.from_arrays(snapshot.arrays(), snapshot.manifest)
 
 

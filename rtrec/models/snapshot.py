@@ -5,7 +5,8 @@ what-if starts from. The arrays are plain ``.npy`` files, so they can be opened 
 knows NumPy; nothing is ever unpickled. ``manifest.json`` lists each of them with its checksum.
 
 The names of the snapshots in a folder say their order; numbers in them count as numbers (``cut-9`` comes
-before ``cut-10``). One writer at a time, any number of readers.
+before ``cut-10``). A folder of any other name, such as a copy that somebody made, is none of them and left
+alone. One writer at a time, any number of readers.
 """
 
 from __future__ import annotations
@@ -162,13 +163,17 @@ def read_snapshot(path: Path, *, mmap: bool = False, verify: bool = True) -> Sna
 
 
 def latest_snapshot(
-    root: Path, *, mmap: bool = False, accept: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    root: Path,
+    *,
+    named: re.Pattern[str] = _NAME,
+    mmap: bool = False,
+    accept: Callable[[Mapping[str, Any]], bool] = lambda _: True,
 ) -> Snapshot | None:
     """Open the newest snapshot that is good and whose manifest ``accept`` takes; None if there is none.
 
     Damaged ones are passed over with a warning.
     """
-    for path in reversed(list_snapshots(root)):
+    for path in reversed(list_snapshots(root, named=named)):
         try:
             if accept(read_snapshot(path, verify=False).manifest):
                 return read_snapshot(path, mmap=mmap)
@@ -177,15 +182,20 @@ def latest_snapshot(
     return None
 
 
-def list_snapshots(root: Path) -> list[Path]:
-    """Return the snapshots in ``root``, good or damaged, oldest first."""
+def list_snapshots(root: Path, *, named: re.Pattern[str] = _NAME) -> list[Path]:
+    """Return the snapshots in ``root``, good or damaged, oldest first.
+
+    Parameters
+    ----------
+    named
+        What the whole name of a snapshot there looks like; without, like any that can be written.
+    """
     if not root.is_dir():
         return []
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted(folders, key=_age)
+    return sorted((path for path in root.iterdir() if path.is_dir() and named.fullmatch(path.name)), key=_age)
 
 
-def prune_snapshots(root: Path, keep: int) -> list[Path]:
+def prune_snapshots(root: Path, keep: int, *, named: re.Pattern[str] = _NAME) -> list[Path]:
     """Delete all but the newest ``keep`` good snapshots, and what a killed writer left; return those deleted.
 
     For the writer, between two writes. What counts as good is what :func:`read_snapshot` opens without
@@ -196,7 +206,7 @@ def prune_snapshots(root: Path, keep: int) -> list[Path]:
     for leftover in list(root.glob(f"{UNFINISHED}*")):
         _discard(leftover)
     n_good, deleted = 0, []
-    for path in reversed(list_snapshots(root)):
+    for path in reversed(list_snapshots(root, named=named)):
         if n_good >= keep:
             _discard(path)
             deleted.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import dask
@@ -20,6 +21,7 @@ from rtrec.models.historical import (
     usable_features,
     write_features,
 )
+from rtrec.models.snapshot import read_snapshot
 from rtrec.settings import Settings
 
 
@@ -55,11 +57,17 @@ def test_a_damaged_version_is_passed_over_and_its_number_not_used_again(tmp_path
     assert next_version(tmp_path) == 3
 
 
-def test_a_copy_beside_the_versions_is_no_version(tmp_path, features):
-    write_features(tmp_path, features)
-    for name in ("version-7 (copy)", "before the move", "version-x"):
-        (tmp_path / name).mkdir()
-    assert next_version(tmp_path) == features.version + 1
+@pytest.mark.parametrize("name", ["version-9 copy", "version-9-copy", "version-09", "version-x", "before"])
+def test_a_copy_beside_the_versions_is_none_and_left_alone(tmp_path, features, name):
+    other = replace(features, version=9)
+    shutil.move(write_features(tmp_path / "elsewhere", other), tmp_path / name)
+    for version in range(1, KEPT_VERSIONS + 2):
+        write_features(tmp_path, replace(features, version=version))
+    assert latest_features(tmp_path).version == KEPT_VERSIONS + 1
+    assert next_version(tmp_path) == KEPT_VERSIONS + 2
+    kept = {f"version-{version}" for version in range(2, KEPT_VERSIONS + 2)}
+    assert {path.name for path in tmp_path.iterdir()} == kept | {name, "elsewhere"}
+    assert read_snapshot(tmp_path / name).manifest["version"] == 9  # whole, as it was
 
 
 def test_old_versions_go(tmp_path, features):

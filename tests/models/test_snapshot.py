@@ -160,6 +160,19 @@ def test_snapshots_are_listed_in_the_order_of_their_numbers(tmp_path):
     assert list_snapshots(tmp_path / "nowhere") == []
 
 
+def test_a_folder_of_another_name_is_none_of_them(tmp_path):
+    write_snapshot(tmp_path, "cut-1", {}, {"number": 1})
+    shutil.copytree(tmp_path / "cut-1", tmp_path / "cut-2 copy")
+    shutil.copytree(tmp_path / "cut-1", tmp_path / "cut-3-copy")
+    exact = re.compile("cut-[0-9]+")
+
+    assert [path.name for path in list_snapshots(tmp_path)] == ["cut-1", "cut-3-copy"]
+    assert [path.name for path in list_snapshots(tmp_path, named=exact)] == ["cut-1"]
+    assert latest_snapshot(tmp_path, named=exact).path.name == "cut-1"
+    assert prune_snapshots(tmp_path, keep=1, named=exact) == []
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_the_latest_good_snapshot_is_taken_and_the_damaged_one_named(tmp_path):
     for number in (1, 2, 3):
         write_snapshot(tmp_path, f"cut-{number}", {"a": np.array([number])}, {"number": number})
