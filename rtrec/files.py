@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,6 +52,27 @@ def publish_text(path: Path, text: str) -> None:
 
     make_folder(path.parent)
     publish_file(path, write)
+
+
+def publish_new_text(path: Path, text: str) -> Path:
+    """Write a text file as :func:`publish_text` does, but never over another; return where it is.
+
+    Where there is one of that name already it gets a number: ``report_2.html``.
+    """
+    make_folder(path.parent)
+    names = chain([path], (path.with_stem(f"{path.stem}_{number}") for number in count(2)))
+    free = next(each for each in names if _is_claimed(each))
+    publish_text(free, text)
+    return free
+
+
+def _is_claimed(path: Path) -> bool:
+    """Say whether the name was free; from now on it is ours, also before other processes."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        return False
+    return True
 
 
 def make_folder(path: Path) -> None:

@@ -28,7 +28,6 @@ from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.historical.cohorts import Earlier, find_cohorts
-from rtrec.files import publish_text
 from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.models.historical import usable_features
@@ -49,6 +48,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
     """
     from rtrec.engine.deployment import Deployment
     from rtrec.jobs.report import render
+    from rtrec.jobs.report_page import publish_report
 
     deployment = Deployment(request.home)
     manifest, time = deployment.manifest, clock()
@@ -77,9 +77,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
             progress=request.progress,
             earlier=None if features is None else features.earlier,
         )
-    path = deployment.reports / f"evaluate-{time:%Y%m%dT%H%M%SZ}.html"
-    publish_text(path, render(findings))
-    return path
+    return publish_report(deployment.reports, "evaluate", time, render(findings))
 
 
 def evaluate_log(

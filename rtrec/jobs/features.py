@@ -31,11 +31,10 @@ from rtrec.evaluation.markup import table
 from rtrec.features.historical.cohorts import size_drift
 from rtrec.features.historical.declared import ITEM_FEATURES, USER_FEATURES
 from rtrec.features.historical.features import HistoricalFeatures
-from rtrec.files import publish_text
 from rtrec.jobs.catalogue import JobRequest
 from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.findings import settings_now
-from rtrec.jobs.report_page import page
+from rtrec.jobs.report_page import page, publish_report
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 
@@ -83,8 +82,8 @@ def recompute_features(request: JobRequest, *, clock: Callable[[], datetime] = u
             )
             _publish(deployment, store, order, settings, made.features, began)
     features = made.features
-    report = deployment.reports / f"features-{time:%Y%m%dT%H%M%SZ}.html"
-    publish_text(report, render(features, made.before, made.path, _command(request)))
+    html = render(features, made.before, made.path, _command(request))
+    report = publish_report(deployment.reports, "features", time, html)
     _log.info(
         "historical features recomputed",
         version=features.version,

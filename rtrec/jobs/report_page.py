@@ -7,8 +7,12 @@ passed on without telling anybody.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
+from pathlib import Path
 from string import Template
+
+from rtrec.files import publish_new_text
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -58,6 +62,11 @@ $after
 </body>
 </html>
 """)
+
+
+def publish_report(folder: Path, job: str, time: datetime, html: str) -> Path:
+    """Write a page as ``<job>-<UTC time>.html``, beside any other of that second; return where it is."""
+    return publish_new_text(folder / f"{job}-{time:%Y%m%dT%H%M%SZ}.html", html)
 
 
 def page(

@@ -95,6 +95,10 @@ def test_the_job_writes_one_file_named_by_the_time(client, home):
     assert path == home / "reports" / "evaluate-20261124T053000Z.html"
     later = report_on_deployment(request, clock=lambda: NOW + timedelta(seconds=1))
     assert sorted(home.joinpath("reports").iterdir()) == [path, later]
+    at_once = report_on_deployment(request, clock=lambda: NOW)  # another job of the same second
+    assert sorted(home.joinpath("reports").iterdir()) == [path, at_once, later]
+    assert at_once.name == "evaluate-20261124T053000Z_2.html"
+    assert at_once.read_text(encoding="utf-8") != ""
     page = path.read_text(encoding="utf-8")
     assert "1,200 events tested" in page
     assert ">7 events</td>" in page  # the ring length that was changed, beside its default
