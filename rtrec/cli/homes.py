@@ -17,11 +17,16 @@ def find_deployment(home: Path | None) -> Deployment:
     Raises
     ------
     InputError
-        If no home is given and it is not clear which one is meant.
+        If there is none at ``home``, or none is given and it is not clear which one is meant.
     """
     if home is not None:
         deployment = Deployment(home)
-        _ = deployment.manifest  # there, and of this version
+        if not deployment.exists:
+            raise InputError(
+                f"{home}: no deployment here; make one with `rtrec run FILE ... --home {home}`, or name "
+                "another with --home DIR or RTREC_HOME"
+            )
+        _ = deployment.manifest  # of this version
         return deployment
     found = sorted(path for path in HOMES.iterdir() if Deployment(path).exists) if HOMES.is_dir() else []
     if len(found) != 1:

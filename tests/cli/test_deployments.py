@@ -19,6 +19,8 @@ COMMANDS = [
     "snapshots list",
     "snapshots verify",
     "jobs run evaluate",
+    "jobs run features",
+    "jobs run refit --model ease",
     "tables list",
 ]
 
@@ -67,10 +69,16 @@ def test_without_a_deployment_it_says_how_to_name_one(rtrec, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_home_without_a_deployment_exits_with_1(rtrec, command):
-    result = rtrec(*command.split(), "--home", "nowhere")
-    assert result.exit_code == 1
-    assert "nowhere: no deployment here" in result.stderr
+@pytest.mark.parametrize("home", ["nowhere", "empty"])
+def test_a_home_without_a_deployment_exits_with_2_and_says_how_to_make_one(rtrec, tmp_path, command, home):
+    (tmp_path / "empty").mkdir()
+    result = rtrec(*command.split(), "--home", home)
+    assert result.exit_code == 2
+    assert (
+        f"{home}: no deployment here; make one with `rtrec run FILE ... --home {home}`, or name another "
+        "with --home DIR or RTREC_HOME"
+    ) in " ".join(result.stderr.split())
+    assert not any((tmp_path / "empty").iterdir())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

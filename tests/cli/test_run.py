@@ -191,7 +191,7 @@ def test_home_comes_from_the_environment(rtrec, events, asked, monkeypatch):
 
 def test_without_a_source_a_home_is_looked_at(rtrec, events, asked, in_threads):
     result = rtrec("run", "--home", "nowhere", "--headless")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "nowhere: no deployment here" in result.stderr
     assert rtrec("run", "--headless").exit_code == 2
 
