@@ -89,7 +89,7 @@ class RunStore:
         self._phase = Phase.STARTING
         self._moved = self._phase_since = began
         self._events = -1
-        self._tested = -1
+        self._tested = 0  # so that the curves of a run that tested nothing yet stay empty
         self._curves = Curves.empty()
         self._pulse: deque[PulseSample] = deque(maxlen=PULSE_SAMPLES)
         self._pulse_due = self._slow_due = began
@@ -160,14 +160,16 @@ class RunStore:
         status = self._run.status()
         if status.events != self._events:
             self._events, self._moved = status.events, now
-        if status.phase in (Phase.STARTING, Phase.RECOVERING):  # there is nobody yet to ask for more
-            return Reading(status=status, phase_s=self._phase_s(status.phase, now))
-        if now >= self._slow_due:
+        is_slow = now >= self._slow_due
+        if is_slow:
             self._slow_due = now + _SLOW_EVERY_S
-            self._users = tuple(self._run.recent_users())
             if status.tested != self._tested:
                 self._curves = Curves.from_dataset(self._run.history()).settled()
                 self._tested = status.tested
+        if status.phase in (Phase.STARTING, Phase.RECOVERING):  # there is nobody yet to ask for more
+            return Reading(status=status, phase_s=self._phase_s(status.phase, now), curves=self._curves)
+        if is_slow:
+            self._users = tuple(self._run.recent_users())
         self._changes = tuple(self._run.changes())
         reading = Reading(
             status=status,

@@ -103,7 +103,10 @@ class ScriptedRun:
             if self.broken:
                 raise RuntimeError(self.broken)
             if self.phase is Phase.STARTING:
-                return Status(Phase.STARTING, self.message, source="synthetic stream")
+                n = self._counts.n_tested  # before the last stop
+                return Status(
+                    Phase.STARTING, self.message, events=n, tested=n, logged=n, source="synthetic stream"
+                )
             self.advance(self.step)
             n = self._counts.n_tested
             return Status(

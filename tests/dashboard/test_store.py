@@ -39,6 +39,14 @@ def test_a_reading_holds_status_curves_users_and_changes():
     assert len(reading.pulse) == 1
 
 
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RECOVERING])
+def test_a_run_that_is_started_again_shows_the_curves_it_had(phase):
+    reading = RunStore(ScriptedRun(tested=4_000, phase=phase)).read()
+    assert len(reading.curves) == 4
+    assert reading.users == ()  # there is nobody yet to ask
+    assert len(RunStore(ScriptedRun(phase=phase)).read().curves) == 0
+
+
 def test_age_grows_while_nothing_is_learned_and_starts_again_with_the_next_event(clock):
     run = ScriptedRun(tested=1_000)
     store = RunStore(run, clock=clock)
