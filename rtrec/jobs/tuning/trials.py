@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from rtrec.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-STATES = COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
+COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
+#: So much of what cannot be read is shown.
+_SHOWN = 80
 
 
 @dataclass
@@ -31,9 +33,9 @@ class Trial:
     """
 
     number: int
-    values: dict[str, Any]
-    state: str = RUNNING
-    by_rung: list[float] = field(default_factory=list)
+    values: dict[str, bool | int | float]
+    state: Annotated[str, Field(pattern=f"^({COMPLETE}|{PRUNED}|{FAILED}|{RUNNING})$")] = RUNNING
+    by_rung: list[FiniteFloat] = field(default_factory=list)
     n_replayed: int = 0
     seconds: float = 0.0
     reason: str = ""
@@ -51,6 +53,15 @@ class Trial:
     def as_json(self) -> dict[str, Any]:
         """Return it in JSON values, from which ``Trial(**values)`` makes it again."""
         return asdict(self)
+
+
+class _Stored(BaseModel):
+    """What ``trials.json`` holds."""
+
+    model_config = ConfigDict(strict=True)
+
+    search: dict[str, Any]
+    trials: list[Trial]
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
@@ -71,24 +82,24 @@ def in_order(trials: Sequence[Trial], start: Trial) -> list[Trial]:
     ]
 
 
-def read_trials(values: Sequence[dict[str, Any]]) -> list[Trial]:
-    """Return the trials behind :meth:`Trial.as_json`, without those that were running.
+def read_trials(content: bytes) -> tuple[dict[str, Any], list[Trial]]:
+    """Return what ``trials.json`` says was searched, and its trials without those that were running.
 
     Raises
     ------
-    InputError
-        If they are something else.
+    ValueError
+        If it holds something else: where, what was expected there, and what came.
     """
     try:
-        trials = [Trial(**each) for each in values]
-    except TypeError as error:
-        raise InputError(
-            f"trials.json: not written by this version of rtrec tune: {error}; leave out resume"
-        ) from error
-    for each in trials:
-        if each.state not in STATES:
-            raise InputError(
-                f"trials.json: expected a state to be one of {', '.join(STATES)}; got {each.state!r}; "
-                "leave out resume"
-            )
-    return [each for each in trials if each.state != RUNNING]
+        stored = _Stored.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise ValueError(f"{where}: {first['msg']}; got {str(first['input'])[:_SHOWN]!r}") from error
+    for place, each in enumerate(stored.trials):
+        space = stored.search.get("space")
+        if not isinstance(space, dict) or set(each.values) != set(space):
+            raise ValueError(f"trials.{place}: expected a value of each of {space}; got {each.values}")
+        if each.state in (COMPLETE, PRUNED) and not each.by_rung:
+            raise ValueError(f"trials.{place}: expected figures of a trial that is {each.state}; got none")
+    return stored.search, [each for each in stored.trials if each.state != RUNNING]

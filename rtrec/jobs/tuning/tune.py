@@ -323,17 +323,15 @@ def _about(
 
 
 def _earlier(out: Path, about: Mapping[str, Any]) -> list[Trial]:
-    import json
-
     path = out / "trials.json"
     if not path.exists():
         return []
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        before, trials = stored["search"], read_trials(stored["trials"])
-    except (ValueError, KeyError, TypeError) as error:
+        before, trials = read_trials(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: cannot be read as the trials of a search: {error!r}; leave out resume"
+            f"{path}: cannot be read as the trials of a search: {error}; restore the file from a copy, or "
+            "leave out --resume and search from the start"
         ) from error
     other = [name for name, each in about.items() if before.get(name) != each]
     if other:

@@ -228,9 +228,39 @@ def test_trials_of_another_search_are_not_gone_on_with(tuned, tmp_path):
     tuned(out=tmp_path, trials=2)
     with pytest.raises(InputError, match="trials of another search: metric was hr@5, now it is hr@10"):
         tuned(out=tmp_path, trials=3, metric="hr@10", resume=True)
-    (tmp_path / "trials.json").write_text("{}")
-    with pytest.raises(InputError, match="cannot be read as the trials of a search"):
+
+
+TRIAL = Trial(0, {"half_life_short_h": 1.0, "ring_length": 9}, COMPLETE, [0.25], 440, 0.5).as_json()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"search": {"data": "x"', "all of it: Invalid JSON: EOF while parsing"),
+        (b"\x00\xff", "all of it: Invalid JSON"),
+        ([], "all of it: Input should be an object; got '[]'"),
+        ({}, "search: Field required"),
+        ({"trials": "none"}, "trials: Input should be a valid array; got 'none'"),
+        ({"trials": [TRIAL, 7]}, "trials.1: Input should be an object; got '7'"),
+        ({"trials": [TRIAL | {"state": "done"}]}, "trials.0.state: String should match pattern '^(complete|"),
+        ({"trials": [TRIAL | {"by_rung": ["high"]}]}, "trials.0.by_rung.0: Input should be a valid number"),
+        ({"trials": [TRIAL | {"by_rung": []}]}, "trials.0: expected figures of a trial that is complete"),
+        ({"trials": [TRIAL | {"values": {"ring_length": 9}}]}, "trials.0: expected a value of each of"),
+    ],
+)
+def test_damaged_trials_are_named_with_what_was_expected_and_what_to_do(tuned, tmp_path, content, said):
+    if isinstance(content, dict) and content:
+        content = {"search": {"space": dict.fromkeys(TRIAL["values"], "a range")}} | content
+    path = tmp_path / "trials.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    before = path.read_bytes()
+    with pytest.raises(InputError) as raised:
         tuned(out=tmp_path, trials=3, resume=True)
+    assert str(raised.value).startswith(f"{path}: cannot be read as the trials of a search: {said}")
+    assert str(raised.value).endswith(
+        "; restore the file from a copy, or leave out --resume and search from the start"
+    )
+    assert path.read_bytes() == before
 
 
 def test_what_is_saved_can_be_used(tuned, tmp_path):
