@@ -10,7 +10,7 @@ from rtrec.models.explain import Answer
 
 
 def named(
-    answer: Answer, user_id: str, *, known: bool, items: Roster, titles: Mapping[str, str], offset: int
+    answer: Answer, user_id: str, *, known: bool, items: Roster[str], titles: Mapping[str, str], offset: int
 ) -> Recommendation:
     """Return an answer with the ids and titles of its items; an item without a title is called by its id."""
 

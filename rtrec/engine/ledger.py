@@ -70,7 +70,7 @@ class Ledger:
         return self.numbering.n_users
 
     @property
-    def items(self) -> Roster:
+    def items(self) -> Roster[str]:
         """Return the items that are known."""
         return self.numbering.items
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from rtrec.events.roster import Forgotten, Roster
 from rtrec.events.schema import unknown_kinds
-from rtrec.events.vocabulary import Vocabulary
+from rtrec.events.vocabulary import Id, Vocabulary, check_no_null
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Columns, Forgetting, NumberedEvents, Nums
 
@@ -20,6 +21,8 @@ _KINDS = pa.array(KINDS)
 #: At which of its events an item gets a number once the numbers are taken. A user gets one at once, or
 #: nothing could be learned of a newcomer's first session.
 ADMIT_ITEM_AT = 2
+#: So many events at most are handed to a model at a time.
+_CHUNK = 8192
 
 
 def number_events(events: pa.Table, users: Vocabulary, items: Vocabulary) -> NumberedEvents:
@@ -34,6 +37,67 @@ def number_events(events: pa.Table, users: Vocabulary, items: Vocabulary) -> Num
     return _numbered(
         events, kinds, users.numbers(events[Columns.USER_ID]), items.numbers(events[Columns.ITEM_ID])
     )
+
+
+class Piece(NamedTuple):
+    """Events of a log from the one numbered ``start`` on, and what to forget before them."""
+
+    start: int
+    events: NumberedEvents
+    forgetting: Forgetting | None
+
+
+class NumberedLog(NamedTuple):
+    """A whole log in numbers, and what a model that goes by them has to forget on the way."""
+
+    events: NumberedEvents
+    forgetting: tuple[Forgetting, ...] = ()
+
+    def pieces(self, start: int, stop: int, *, batch: int = 1, every: int | None = None) -> Iterator[Piece]:
+        """Yield events ``start`` to ``stop - 1`` in whole batches, so many that nothing happens within.
+
+        Parameters
+        ----------
+        every
+            Something happens besides at each multiple of so many events, or at the next batch.
+        """
+        gone = {each.position: each for each in self.forgetting}
+        step = max(_CHUNK // batch, 1) * batch
+        marks = range(start // every * every, stop, every) if every is not None else ()
+        ends = {start - (start - mark) // batch * batch for mark in marks} | gone.keys()
+        ends = {each for each in ends if start < each < stop} | {*range(start, stop, step), stop}
+        for first, last in pairwise(sorted(ends)):
+            yield Piece(first, self.events.part(first, last), gone.get(first))
+
+
+def within_bounds(
+    events: NumberedEvents, settings: Settings, *, n_first_items: int = 0, unit: int = 1
+) -> NumberedLog:
+    """Give a log that vocabularies numbered the numbers that it has in a run of one shard under ``settings``.
+
+    They are the same as long as all users and items may be known at a time.
+
+    Parameters
+    ----------
+    n_first_items
+        How many items had a number before the first event.
+    unit
+        How many events are learned together.
+
+    Raises
+    ------
+    InputError
+        As :class:`Numbering` and :meth:`Numbering.number`.
+    """
+    user_ids, item_ids = events.user_num.tolist(), events.item_num.tolist()
+    n_users, n_items = max(user_ids, default=-1) + 1, max(item_ids, default=-1) + 1
+    if n_users <= settings.most_users and max(n_items, n_first_items) <= settings.most_items:
+        return NumberedLog(events)
+    users, items = _new_users(settings), _new_items(settings, range(n_first_items))
+    user_num, users_gone = users.number(user_ids, events.timestamp, unit=unit)
+    item_num, items_gone = items.number(item_ids, events.timestamp, unit=unit)
+    numbered = events._replace(user_num=user_num, item_num=item_num)
+    return NumberedLog(numbered, _together(0, [users_gone], items_gone))
 
 
 class Numbering:
@@ -55,8 +119,8 @@ class Numbering:
     """
 
     def __init__(self, n_shards: int, settings: Settings, first_items: Iterable[str] = ()) -> None:
-        self.users = [Roster("users", settings.most_users) for _ in range(n_shards)]
-        self.items = Roster("items", settings.most_items, admit_at=ADMIT_ITEM_AT, first=first_items)
+        self.users: list[Roster[str]] = [_new_users(settings) for _ in range(n_shards)]
+        self.items = _new_items(settings, first_items)
 
     @property
     def n_users(self) -> int:
@@ -98,20 +162,22 @@ class Numbering:
         """
         n_shards = len(tables)
         kinds = [_kinds(table) for table in tables]
-        item_ids = [table[Columns.ITEM_ID].to_pylist() for table in tables]
+        user_ids, item_ids = (
+            [_ids(table, column) for table in tables] for column in (Columns.USER_ID, Columns.ITEM_ID)
+        )
         items_gone: list[Forgotten] = []
         if n_shards > 1:
             everything = [each for ids in item_ids for each in ids]
             items_gone = [Forgotten(0, self.items.make_room(everything, n_before))]
         parts, gone = [], []
-        for table, kind, users, ids in zip(tables, kinds, self.users, item_ids, strict=True):
-            together = unit if n_shards == 1 else max(len(ids), 1)
+        for table, kind, users, of_user, of_item in zip(
+            tables, kinds, self.users, user_ids, item_ids, strict=True
+        ):
+            together = unit if n_shards == 1 else max(len(of_item), 1)
             timestamps = _seconds(table)
-            user_num, users_gone = users.number(
-                table[Columns.USER_ID].to_pylist(), timestamps, unit=together, n_before=n_before
-            )
+            user_num, users_gone = users.number(of_user, timestamps, unit=together, n_before=n_before)
             item_num, more = self.items.number(
-                ids, timestamps, unit=together, n_before=n_before, forget=n_shards == 1
+                of_item, timestamps, unit=together, n_before=n_before, forget=n_shards == 1
             )
             items_gone += more
             parts.append(_numbered(table, kind, user_num, item_num))
@@ -167,6 +233,20 @@ def _together(
         items = [nothing, *(each.nums for each in items_gone if each.position == position)]
         found.append(Forgetting(position, users[shard], np.concatenate(walkers), np.concatenate(items)))
     return tuple(found)
+
+
+def _new_users(settings: Settings) -> Roster[Any]:
+    return Roster("users", settings.most_users)
+
+
+def _new_items(settings: Settings, first: Iterable[Id]) -> Roster[Id]:
+    return Roster("items", settings.most_items, admit_at=ADMIT_ITEM_AT, first=first)
+
+
+def _ids(events: pa.Table, column: str) -> list[str]:
+    check_no_null(events[column])
+    ids: list[str] = events[column].to_pylist()
+    return ids
 
 
 def _seconds(events: pa.Table) -> npt.NDArray[np.float64]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.errors import InputError
-from rtrec.events.vocabulary import UNKNOWN, check_id, packed, unpacked
+from rtrec.events.vocabulary import UNKNOWN, Id, Numbered, packed, unpacked
 from rtrec.types import Floats, Nums
 
 #: An id is kept over another by its events in about the last months.
@@ -37,10 +37,11 @@ class Forgotten(NamedTuple):
     nums: Nums
 
 
-class Roster:
+class Roster(Numbered[Id]):
     """Ids that have a number, at most ``most`` at a time.
 
-    While there is room this is a vocabulary: ids are numbered from 0 in order of first appearance.
+    While there is room this is a vocabulary: ids are numbered from 0 in order of first appearance. They are
+    strings, or the numbers of a vocabulary that holds them all.
 
     Parameters
     ----------
@@ -70,19 +71,18 @@ class Roster:
     array([-1,  1,  0], dtype=int32)
     """
 
-    def __init__(self, what: str, most: int, *, admit_at: int = 1, first: Iterable[str] = ()) -> None:
+    def __init__(self, what: str, most: int, *, admit_at: int = 1, first: Iterable[Id] = ()) -> None:
+        super().__init__()
         self.what = what
         self.most = most
         self.admit_at = admit_at
         self.n_forgotten = 0
         self.forgotten_at = -1
-        self._nums: dict[str, int] = {}
-        self._ids: list[str] = []  # by number; what a free number was is forgotten with the rest
         self._heat: list[float] = []  # by number: log2 of the decayed count, + time / half-life
         self._since: list[int] = []  # by number: events numbered before it was given, or was freed
         self._free: list[int] = []
         self._crowded = False  # whether an id ever found no number
-        self._waiting: dict[str, int] = {}  # events so far of ids without one, by how long they wait
+        self._waiting: dict[Id, int] = {}  # events so far of ids without one, by how long they wait
         for each in first:
             if each not in self._nums:
                 self._give(each, _NEVER, 0)
@@ -91,12 +91,6 @@ class Roster:
                 f"{len(self._ids):,} {what} are known before the first event, but setting 'most_{what}' is "
                 f"{most:,}; raise it"
             )
-
-    def __len__(self) -> int:
-        return len(self._nums)
-
-    def __contains__(self, each: object) -> bool:
-        return each in self._nums
 
     def __repr__(self) -> str:
         return f"Roster({len(self):,} of at most {self.most:,} {self.what})"
@@ -108,7 +102,7 @@ class Roster:
 
     def number(
         self,
-        ids: Sequence[str],
+        ids: Sequence[Id],
         timestamps: Floats,
         *,
         unit: int = 1,
@@ -132,8 +126,6 @@ class Roster:
         ------
         InputError
             If the events of one unit have more ids than there are numbers.
-        TypeError
-            If an id that needs a number is no string.
         """
         nums = np.empty(len(ids), np.int32)
         forgotten = []
@@ -158,7 +150,7 @@ class Roster:
                 nums[event] = num
         return nums, forgotten
 
-    def make_room(self, ids: Sequence[str], n_before: int) -> Nums:
+    def make_room(self, ids: Sequence[Id], n_before: int) -> Nums:
         """Forget the coldest until each of ``ids`` that is to have a number can; return those set free.
 
         Raises
@@ -190,34 +182,17 @@ class Roster:
         coldest = np.sort(np.lexsort((np.arange(len(heat)), heat))[:n]).astype(np.int32)
         self._crowded = True
         for num in coldest.tolist():
-            del self._nums[self._ids[num]]
-            self._ids[num], self._heat[num], self._since[num] = "", _NEVER, n_before
+            del self._nums[self.id_of(num)]
+            # What a free number was is forgotten with the rest.
+            self._ids[num], self._heat[num], self._since[num] = None, _NEVER, n_before
         self._free += coldest.tolist()
         self.n_forgotten += n
         self.forgotten_at = n_before
         return coldest
 
-    def lookup(self, ids: Sequence[str]) -> Nums:
-        """Return the number of each id, shape ``(id,)``, -1 for those without; nothing changes."""
-        known = self._nums.get
-        return np.fromiter((known(each, UNKNOWN) for each in ids), np.int32, count=len(ids))
-
-    def id_of(self, num: int) -> str:
-        """Return the id that has a number.
-
-        Raises
-        ------
-        IndexError
-            If none has it.
-        """
-        each = self._ids[num] if 0 <= num < len(self._ids) else ""
-        if self._nums.get(each) != num:
-            raise IndexError(f"number {num}: none of the {len(self):,} {self.what} has it")
-        return each
-
-    def ids(self) -> list[str | None]:
+    def ids(self) -> list[Id | None]:
         """Return the id behind each number, None where nobody has it."""
-        return [each if self._nums.get(each) == num else None for num, each in enumerate(self._ids)]
+        return list(self._ids)
 
     def free_numbers(self) -> Nums:
         """Return the numbers that were taken away and not given again."""
@@ -233,11 +208,11 @@ class Roster:
         holds: npt.NDArray[np.bool_] = (nums >= 0) & (since[nums] <= n_before)
         return holds
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self: Roster[str]) -> dict[str, npt.NDArray[Any]]:
         """Return all of it as arrays, for a snapshot."""
         arrays = {f"waiting/{name}": array for name, array in packed(list(self._waiting)).items()}
         return arrays | {
-            **packed(self._ids),
+            **packed([each or "" for each in self._ids]),
             "heat": np.array(self._heat),
             "since": np.array(self._since, np.int64),
             "free": np.array(self._free, np.int32),
@@ -245,7 +220,7 @@ class Roster:
             "counts": np.array([self.n_forgotten, self.forgotten_at, self._crowded], np.int64),
         }
 
-    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    def restore(self: Roster[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Become what :meth:`to_arrays` wrote down.
 
         Raises
@@ -253,9 +228,10 @@ class Roster:
         ValueError
             If the arrays do not describe distinct ids one after the other.
         """
-        self._ids, self._free = unpacked(arrays), arrays["free"].tolist()
+        self._free = arrays["free"].tolist()
         free = set(self._free)
-        self._nums = {each: num for num, each in enumerate(self._ids) if num not in free}
+        self._ids = [None if num in free else each for num, each in enumerate(unpacked(arrays))]
+        self._nums = {each: num for num, each in enumerate(self._ids) if each is not None}
         if len(self._nums) + len(free) != len(self._ids):
             raise ValueError(f"roster arrays: of {len(self._ids):,} {self.what} some come twice")
         self._heat, self._since = arrays["heat"].tolist(), arrays["since"].tolist()
@@ -264,9 +240,8 @@ class Roster:
         self.n_forgotten, self.forgotten_at, crowded = arrays["counts"].tolist()
         self._crowded = bool(crowded)
 
-    def _meet(self, each: str, age: float, n_before: int) -> int:
+    def _meet(self, each: Id, age: float, n_before: int) -> int:
         """Give an id its number if it is to have one; else it waits."""
-        check_id(each)
         if len(self._nums) >= self.most:
             self._crowded = True
         if self._crowded and self.admit_at > 1:
@@ -279,7 +254,7 @@ class Roster:
             del self._waiting[each]
         return self._give(each, age, n_before)
 
-    def _give(self, each: str, heat: float, n_before: int) -> int:
+    def _give(self, each: Id, heat: float, n_before: int) -> int:
         if self._free:
             num = self._free.pop()
             self._ids[num], self._heat[num], self._since[num] = each, heat, n_before

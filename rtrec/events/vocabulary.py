@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,47 @@ from rtrec.types import Nums
 Ids: TypeAlias = "Sequence[str] | pa.StringArray | pa.ChunkedArray"
 
 UNKNOWN = -1
+Id = TypeVar("Id", bound=Hashable)
 
 
-class Vocabulary:
+class Numbered(Generic[Id]):
+    """Ids that have a number, and who has which."""
+
+    what = "ids"
+
+    def __init__(self) -> None:
+        self._nums: dict[Id, int] = {}
+        self._ids: list[Id | None] = []  # by number; None: nobody has it
+
+    def __len__(self) -> int:
+        return len(self._nums)
+
+    def __contains__(self, each: object) -> bool:
+        return each in self._nums
+
+    def lookup(self, ids: Sequence[Id] | pa.StringArray | pa.ChunkedArray) -> Nums:
+        """Return the number of each id, shape ``(id,)``, with -1 for those without; nothing changes."""
+        if isinstance(ids, pa.Array | pa.ChunkedArray):
+            distinct, codes = _distinct(ids)
+            return self.lookup(distinct)[codes]
+        known = self._nums.get
+        return np.fromiter((known(each, UNKNOWN) for each in ids), np.int32, count=len(ids))
+
+    def id_of(self, num: int) -> Id:
+        """Return the id that has a number.
+
+        Raises
+        ------
+        IndexError
+            If none has it.
+        """
+        each = self._ids[num] if 0 <= num < len(self._ids) else None
+        if each is None:
+            raise IndexError(f"number {num}: none of the {len(self):,} {self.what} has it")
+        return each
+
+
+class Vocabulary(Numbered[str]):
     """Ids in order of first appearance; an id keeps its number for ever.
 
     A number is a row of the arrays that belong to the ids, so the numbers are dense and start at 0. Reading
@@ -35,16 +73,9 @@ class Vocabulary:
     """
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        self._ids: list[str] = []
-        self._nums: dict[str, int] = {}
+        super().__init__()
         for each in ids:
             self._add(each)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, each: object) -> bool:
-        return each in self._nums
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self):,} ids)"
@@ -69,33 +100,13 @@ class Vocabulary:
             nums[row] = self._add(each) if num is None else num
         return nums
 
-    def lookup(self, ids: Ids) -> Nums:
-        """Return the number of each id, shape ``(id,)``, with -1 for those that are unknown; add nothing."""
-        if isinstance(ids, pa.Array | pa.ChunkedArray):
-            distinct, codes = _distinct(ids)
-            return self.lookup(distinct)[codes]
-        known = self._nums.get
-        return np.fromiter((known(each, UNKNOWN) for each in ids), np.int32, count=len(ids))
-
-    def id_of(self, num: int) -> str:
-        """Return the id behind one number.
-
-        Raises
-        ------
-        IndexError
-            If no id has this number.
-        """
-        if not 0 <= num < len(self._ids):
-            raise IndexError(f"number {num}: this vocabulary has the numbers 0 to {len(self._ids) - 1}")
-        return self._ids[num]
-
     def ids(self, nums: Iterable[int] | npt.NDArray[np.integer[Any]]) -> list[str]:
         """Return the ids behind ``nums``, in their order."""
         return [self.id_of(num) for num in nums]
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the ids as arrays for a snapshot: see :func:`packed`."""
-        return packed(self._ids)
+        return packed(self.ids(range(len(self))))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Vocabulary:
@@ -113,23 +124,24 @@ class Vocabulary:
         return vocabulary
 
     def _add(self, each: str) -> int:
-        check_id(each)
+        if not isinstance(each, str):
+            raise TypeError(f"an id must be a string, got {each!r} ({type(each).__name__}); write str(id)")
         num = self._nums.setdefault(each, len(self._ids))
         if num == len(self._ids):
             self._ids.append(each)
         return num
 
 
-def check_id(each: object) -> None:
-    """Raise if an id is no string: one that came as 17 and as "17" would be two.
+def check_no_null(ids: pa.Array | pa.ChunkedArray) -> None:
+    """Raise if an id is missing.
 
     Raises
     ------
-    TypeError
-        Saying what came.
+    ValueError
+        Saying how many are.
     """
-    if not isinstance(each, str):
-        raise TypeError(f"an id must be a string, got {each!r} ({type(each).__name__}); write str(id)")
+    if ids.null_count:
+        raise ValueError(f"{ids.null_count} of {len(ids)} ids are null; every event needs one")
 
 
 def packed(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -160,8 +172,7 @@ def unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> list[str]:
 
 def _distinct(ids: pa.Array | pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
     """Return the distinct ids in order of first appearance, and the place among them of each id."""
-    if ids.null_count:
-        raise ValueError(f"{ids.null_count} of {len(ids)} ids are null; every event needs one")
+    check_no_null(ids)
     array = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     if pa.types.is_dictionary(array.type):
         # A dictionary from outside may be in any order, and hold ids that no event has.

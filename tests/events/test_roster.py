@@ -90,9 +90,16 @@ def test_first_ids_have_numbers_and_are_the_coldest() -> None:
         Roster("items", 2, first=["a", "b", "c"])
 
 
-def test_an_id_that_needs_a_number_is_a_string() -> None:
-    with pytest.raises(TypeError, match="write str"):
-        Roster("users", 2).number([7], np.zeros(1))  # type: ignore[list-item]
+def test_numbers_of_a_vocabulary_are_numbered_as_their_ids_are() -> None:
+    ids = list("abacbdedeeacdbb")
+    by_id, by_num = Roster[str]("items", 3, admit_at=2), Roster[int]("items", 3, admit_at=2)
+    nums = Vocabulary().numbers(ids).tolist()
+    (first, gone), (second, also_gone) = (
+        each.number(keys, np.arange(15.0)) for each, keys in ((by_id, ids), (by_num, nums))
+    )
+    assert first.tolist() == second.tolist()
+    assert str(gone) == str(also_gone) != "[]"
+    assert by_num.ids() == [None if each is None else "abcde".index(each) for each in by_id.ids()]
 
 
 def test_stale_numbers_mean_something_else_than_they_did() -> None:
