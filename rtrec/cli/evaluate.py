@@ -47,6 +47,16 @@ def evaluate(
         ),
     ] = None,
     repeat: Repeat = None,
+    historical: Annotated[
+        int | None,
+        typer.Option(
+            max=MOST_EVENTS,
+            metavar="EVERY",
+            rich_help_panel=_PROTOCOL,
+            help="Recompute historical features every so many events, from those before; `default` looks at "
+            "them with --set use_historical=true.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Test models on every event of a log before they learn it.
@@ -57,6 +67,9 @@ def evaluate(
     Example: `rtrec evaluate ratings.csv --user userId --item movieId --time timestamp --models all`
 
     Or: `rtrec evaluate --dataset movielens-latest-small --json`
+
+    With what all of history says of items and users: `rtrec evaluate clicks.csv --historical 50000 --set
+    use_historical=true`
     """
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_each
@@ -85,6 +98,7 @@ def evaluate(
             repeat=repeat,
             texts=found.texts,
             categories=found.categories,
+            historical=historical,
             progress=progress,
         )
     if json:

@@ -12,28 +12,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_numbers
-from rtrec.events.numbering import Numbering
-from rtrec.events.roster import Roster
-from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.historical.build import Progress, compute_features
 from rtrec.features.historical.cohorts import size_drift
 from rtrec.features.historical.features import HistoricalFeatures
 from rtrec.features.historical.frame import frame_of_log, moment_after
-from rtrec.features.historical.inputs import kernel_inputs_at
 from rtrec.models.beginning import known_items
 from rtrec.models.historical import next_version, usable_features, write_features
 from rtrec.models.past import Past
+from rtrec.models.past_of import past_of
 from rtrec.settings import Settings
-from rtrec.types import Nums
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
-
-_NOBODY = np.int32(-1)
 
 
 class Recomputed(NamedTuple):
@@ -83,28 +75,8 @@ def part_to_publish(
     """Return what kernels read of a version, in the numbers that items and users had at cut ``seq``."""
     known = known_items(deployment.texts(), deployment.categories())
     with closing(deployment.open_log(mode="read")) as log:
-        return past_of(features, learned_numbers(log, seq, settings, known))
-
-
-def past_of(features: HistoricalFeatures, numbering: Numbering) -> Past:
-    """Return what kernels read of a version; the last rows are those of who is not known."""
-    item_row = np.append(_rows(features.items, numbering.items), _NOBODY)
-    n_shards = len(numbering.users)
-    by_shard = [_rows(features.users, users) for users in numbering.users]
-    size = max((len(rows) - 1) * n_shards + shard + 1 for shard, rows in enumerate(by_shard))
-    user_row: Nums = np.full(max(size, 0) + 1, _NOBODY, np.int32)
-    for shard, rows in enumerate(by_shard):
-        user_row[shard : shard + len(rows) * n_shards : n_shards] = rows
-    inputs = kernel_inputs_at(features, item_row, user_row)
-    return Past(inputs.item_value, inputs.cohort_lift, inputs.user_cohort, inputs.user_value_quantile)
-
-
-def _rows(known: Vocabulary, roster: Roster) -> Nums:
-    """Return for each number which row of the features is its own, -1 for none."""
-    ids = roster.ids()
-    rows = known.lookup([each or "" for each in ids])
-    rows[[each is None for each in ids]] = _NOBODY
-    return rows
+        numbering = learned_numbers(log, seq, settings, known)
+    return past_of(features, numbering.items.ids(), [users.ids() for users in numbering.users])
 
 
 def _sizes(features: HistoricalFeatures) -> list[int]:

@@ -11,44 +11,40 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from rtrec.declared import HISTORICAL
 from rtrec.errors import InputError
 from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.inputs import Progress, loaded_events, model_makers, report
 from rtrec.evaluation.metrics import RankCounts
+from rtrec.evaluation.past import PastOfLog
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.loading import LoadedEvents
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.numbering import Numbering, number_events
+from rtrec.events.numbering import NumberedLog, number_events, within_bounds
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.categories import Categories, ItemCategories
-from rtrec.models.base import Compiled, Forgetful, Recommender, Testable
+from rtrec.models.base import Compiled, Forgetful, Informed, Recommender, Testable
 from rtrec.models.beginning import known_items, published_at_first
 from rtrec.models.kernel import DISLIKE, UNTESTED
 from rtrec.models.published import CATEGORIES
 from rtrec.settings import Settings
-from rtrec.types import Forgetting, NumberedEvents
+from rtrec.types import NumberedEvents
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 8192
 _WINDOWS = 50
 _MOST_EVENTS = 10**12  # what arrays can count is not far above
-
-
-class Bounded(NamedTuple):
-    """The events as a model sees them that forgets users and items, and when it has to."""
-
-    events: NumberedEvents
-    forgetting: tuple[Forgetting, ...]
+#: Of the models only this one looks at what is published.
+_LOOKS = "default"
 
 
 def evaluate(
@@ -70,6 +66,7 @@ def evaluate(
     mapping: ColumnMapping | None = None,
     texts: Mapping[str, str] | None = None,
     categories: Categories | None = None,
+    historical: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Test models on every event of a log before they learn it.
@@ -97,6 +94,10 @@ def evaluate(
     categories
         The category or categories of each item id, such as ``{"film-1": ["war", "drama"]}``: ``default`` then
         counts what each user takes of them lately.
+    historical
+        Compute historical features anew after every so many events, from those before, as a run does that
+        waits for them: ``default`` then looks at them, if ``use_historical`` is on. The time that takes
+        counts as learning.
 
     Raises
     ------
@@ -113,31 +114,47 @@ def evaluate(
         raise InputError(f"batch, k and limit are at least 1; got batch={batch}, k={k}, limit={limit}")
     if max(batch, limit or 1) > _MOST_EVENTS:
         raise InputError(f"batch and limit are at most {_MOST_EVENTS:,}; got batch={batch}, limit={limit}")
+    if historical is not None and historical < 1:
+        raise InputError(f"historical features come every so many events, at least 1; got {historical}")
     loaded = loaded_events(
         data, user=user, item=item, time=time, kind=kind, value=value, min_value=min_value, mapping=mapping
     )
     chosen = (settings or Settings()).changed(list_length=k)
     if repeat is not None:
         chosen = chosen.changed(repeat=repeat)
+    if historical is not None and not chosen.use_historical:
+        raise InputError(
+            "historical: no model looks at historical features while setting 'use_historical' is off; turn "
+            "it on (--set use_historical=true), or leave out historical"
+        )
     n_warm = int(loaded.events.num_rows * warmup)
     table = loaded.events if limit is None else loaded.events.slice(0, n_warm + limit)
     if table.num_rows <= n_warm:
         raise InputError(f"{loaded.name}: no event left to test after {n_warm:,} to warm up")
     users, items = Vocabulary(), Vocabulary(known_items(texts, categories))
-    # Of the models only this one looks at them; all of them see items under the same numbers.
-    looked_at = "default" in ([models] if isinstance(models, str) else models)
+    n_first_items = len(items)
+    # All models see items under the same numbers.
+    looked_at = _LOOKS in ([models] if isinstance(models, str) else models)
     published = published_at_first(texts, categories, items) if looked_at else {}
     events = number_events(table, users, items)
-
-    bounded = None
-    if len(users) > chosen.most_users or len(items) > chosen.most_items:
-        numbering = Numbering(1, chosen, known_items(texts, categories))
-        parts, forgetting = numbering.number([table], 0, unit=batch)
-        bounded = Bounded(parts[0], forgetting[0])
+    bounded = within_bounds(events, chosen, n_first_items=n_first_items, unit=batch)
 
     makers = model_makers(models, chosen, published)
+    past = None
+    if historical is not None:
+        past = PastOfLog(table, events, users, items, n_first_items, chosen, every=historical)
     results = [
-        _test(name, make, events, n_warm, chosen, batch=batch, progress=progress, bounded=bounded)
+        _test(
+            name,
+            make,
+            events,
+            n_warm,
+            chosen,
+            batch=batch,
+            progress=progress,
+            bounded=bounded,
+            past=past if name == _LOOKS else None,
+        )
         for name, make in makers.items()
     ]
     seen = np.unique(events.item_num)
@@ -146,6 +163,8 @@ def evaluate(
     if isinstance(in_some, ItemCategories):
         about["items in categories"] = in_some.n_among(seen)
     about |= {"warm-up": n_warm, "batch": batch, "repeat": chosen.repeat}
+    if historical is not None:
+        about["historical features every"] = historical
     tested = n_warm + np.flatnonzero(events.kind[n_warm:] != DISLIKE)
     return Evaluation(results, chosen, about, users, events.user_num[tested])
 
@@ -159,7 +178,8 @@ def _test(
     *,
     batch: int,
     progress: Progress | None,
-    bounded: Bounded | None = None,
+    bounded: NumberedLog,
+    past: PastOfLog | None = None,
 ) -> ModelResult:
     model, k = make(), settings.list_length
     if isinstance(model, Recommender):
@@ -168,32 +188,31 @@ def _test(
     if isinstance(model, Compiled):
         model.compile()
     compile_seconds = time.perf_counter() - began
-    forget, forgetting = None, dict[int, Forgetting]()
-    if bounded is not None and isinstance(model, Forgetful):
-        forget, events = model.forget, bounded.events
-        forgetting = {each.position: each for each in bounded.forgetting}
-    n_events = events.n_events
-    for start, stop in _pieces(0, n_warm, batch, forgetting):
-        if forget is not None and start in forgetting:
-            forget(forgetting[start])
-        model.test_then_learn(events.part(start, stop), k=k, batch=batch)
-        report(progress, name, stop, n_events)
-    model.start_testing()
+    log = bounded if isinstance(model, Forgetful) else NumberedLog(events)
+    n_events, seconds = events.n_events, 0.0
+    every = None if past is None else past.every
     ranks = np.full(n_events - n_warm, UNTESTED, np.int16)
-    seconds = 0.0
-    for start, stop in _pieces(n_warm, n_events, batch, forgetting):
+    parts = [log.pieces(*ends, batch=batch, every=every) for ends in ((0, n_warm), (n_warm, n_events))]
+    for piece in chain(*parts):
+        if piece.start == n_warm:
+            model.start_testing()
+            seconds = 0.0
         began = time.perf_counter()
-        if forget is not None and start in forgetting:
-            forget(forgetting[start])
-        answered = model.test_then_learn(events.part(start, stop), k=k, batch=batch)
+        if past is not None and past.is_due(piece.start) and isinstance(model, Informed):
+            model.publish(HISTORICAL, past.at(piece.start, log))
+        if piece.forgetting is not None and isinstance(model, Forgetful):
+            model.forget(piece.forgetting)
+        answered = model.test_then_learn(piece.events, k=k, batch=batch)
         seconds += time.perf_counter() - began
-        if np.shape(answered) != (stop - start,):
-            raise ValueError(
-                f"model {name!r}: expected {stop - start:,} ranks of test_then_learn, one an event; got an "
-                f"array of shape {np.shape(answered)}"
-            )
-        ranks[start - n_warm : stop - n_warm] = answered
-        report(progress, name, stop, n_events)
+        n_answered = piece.events.n_events
+        if piece.start >= n_warm:
+            if np.shape(answered) != (n_answered,):
+                raise ValueError(
+                    f"model {name!r}: expected {n_answered:,} ranks of test_then_learn, one an event; got an "
+                    f"array of shape {np.shape(answered)}"
+                )
+            ranks[piece.start - n_warm :][:n_answered] = answered
+        report(progress, name, piece.start + n_answered, n_events)
     tested = np.flatnonzero(ranks != UNTESTED)
     counts = RankCounts(1, k)
     counts.add(ranks[tested, None])
@@ -212,15 +231,6 @@ def _test(
         ranks=ranks[tested],
         windows=windows,
     )
-
-
-def _pieces(
-    start: int, stop: int, batch: int, forgetting: Mapping[int, Forgetting]
-) -> Iterator[tuple[int, int]]:
-    """Yield where to call a model: whole batches, a few thousand events, and none to forget in between."""
-    step = max(_CHUNK // batch, 1) * batch
-    ends = {*range(start, stop, step), *(each for each in forgetting if start < each < stop), stop}
-    yield from pairwise(sorted(ends))
 
 
 def peak_rss_mb() -> float:

@@ -19,13 +19,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from rtrec.models.kernel import DISLIKE, UNTESTED
 from rtrec.types import Floats, Forgetting, NumberedEvents
+
+if TYPE_CHECKING:
+    from rtrec.models.published import Published
 
 Ranks = npt.NDArray[np.int16]
 
@@ -67,6 +70,15 @@ class Forgetful(Protocol):
 
     def forget(self, forgetting: Forgetting) -> None:
         """Clear all that belongs to users and items whose numbers will mean somebody else."""
+        ...
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """A model that looks at what is made outside the stream."""
+
+    def publish(self, slot: str, value: Published) -> None:
+        """Let it have an opinion from now on, in place of what was in the slot before."""
         ...
 
 

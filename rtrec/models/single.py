@@ -54,7 +54,7 @@ class BuiltIn:
         self.blend = Blend(settings, racers=(name,))
         self._place = RACERS.index(name)
         for slot, table in (published or {}).items():
-            self.blend.publish(slot, table)
+            self.publish(slot, table)
         #: How the rows in each slot were found that come from a vector table, at the last publication.
         self.nearest: dict[str, Nearest] = {}
         self._nearline = dict(nearline or {})
@@ -88,6 +88,10 @@ class BuiltIn:
                 self._until_refit -= part.n_events
             start = stop
         return np.concatenate(ranks) if ranks else np.zeros(0, np.int16)
+
+    def publish(self, slot: str, value: Published) -> None:
+        """See :class:`rtrec.models.base.Informed`."""
+        self.blend.publish(slot, value)
 
     def forget(self, forgetting: Forgetting) -> None:
         """See :class:`rtrec.models.base.Forgetful`; the models behind slots are fitted anew, without them."""

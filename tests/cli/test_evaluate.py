@@ -213,3 +213,13 @@ def test_a_file_of_items_that_cannot_be_used_says_why(rtrec, events, tmp_path, w
     result = rtrec("evaluate", events, *COLUMNS, *words)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_historical_features_every_so_many_events(rtrec, events):
+    words = ("evaluate", events, *COLUMNS, "--models", "default", "--repeat", "--historical", 60)
+    result = rtrec(*words, "--set", "use_historical=true")
+    assert result.exit_code == 0, result.stderr
+    assert "historical features every 60" in " ".join(result.stdout.split())
+    refused = rtrec(*words)
+    assert refused.exit_code == 2
+    assert "turn it on (--set use_historical=true), or leave out historical" in refused.stderr

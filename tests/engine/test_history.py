@@ -26,6 +26,7 @@ from rtrec.engine.fitting import FEATURES
 from rtrec.engine.live import LiveRun
 from rtrec.engine.refits import RefitPlan
 from rtrec.errors import CorruptionError, InputError
+from rtrec.evaluation.prequential import evaluate
 from rtrec.features.historical.declared import ITEM_FEATURES
 from rtrec.models.blend import Blend
 from rtrec.models.historical import latest_features
@@ -33,7 +34,17 @@ from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import latest_snapshot, list_snapshots
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from tests.engine.test_live import N_TESTED, assert_same, finished, start, state, until
+from tests.engine.test_live import (
+    CATEGORIES,
+    N_TESTED,
+    N_WARM,
+    assert_same,
+    feed,
+    finished,
+    start,
+    state,
+    until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 WAITING = RefitPlan({HISTORICAL: FEATURES}, every=1300, wait=True)
@@ -58,6 +69,25 @@ def test_it_counts_from_where_it_fell_due(undisturbed: LiveRun) -> None:
     latest = latest_features(undisturbed.deployment.features)
     assert (table.slot, table.model, latest.version) == (HISTORICAL, "features", 2)
     assert table.n_events == latest.n_events == table.live_from
+
+
+@pytest.mark.parametrize("settings", [ON, ON.changed(most_users=120, most_items=100)], ids=["", "few"])
+def test_run_finds_what_evaluate_finds(tmp_path: Path, settings: Settings) -> None:
+    known = {"categories": dict(list(CATEGORIES.items())[:60])}
+    with live(tmp_path, settings=settings, **known) as run:
+        summary = finished(run).summary()
+        assert len(list_snapshots(run.deployment.features)) == 3
+    table = feed().stream.events(N_WARM + N_TESTED)
+    options = {"models": "default", "warmup": N_WARM / (N_WARM + N_TESTED), "settings": settings} | known
+    found = evaluate(table, historical=1300, **options)["default"]
+    assert (found.hit_rate, found.ndcg, found.coverage) == (
+        summary["hr@10"],
+        summary["ndcg@10"],
+        summary["coverage@10"],
+    )
+    assert (summary["forgotten"] > 200) == (settings.most_items == 100)
+    for historical in (None, 1200):
+        assert evaluate(table, historical=historical, **options)["default"].ndcg != found.ndcg
 
 
 def test_batch_and_online_agree_row_by_row(undisturbed: LiveRun) -> None:

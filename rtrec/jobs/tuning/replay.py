@@ -17,22 +17,25 @@ import numpy as np
 
 from rtrec.evaluation.metrics import RankCounts
 from rtrec.evaluation.ranking_metrics import Bools
+from rtrec.events.numbering import within_bounds
 from rtrec.models import kernel
 from rtrec.models.blend import Blend
 from rtrec.models.published import Published
 from rtrec.settings import Settings
 from rtrec.types import Ints, NumberedEvents
 
-#: Events a step; the result does not depend on it.
-_CHUNK = 8192
-
 
 class SearchPart(NamedTuple):
-    """The part of a log that trials may see, and the tables published for it by slot."""
+    """The part of a log that trials may see, and the tables published for it by slot.
+
+    ``n_first_items`` is how many items had a number before the first event. How many may have one at a time
+    is for each trial's settings to say.
+    """
 
     events: NumberedEvents
     n_warm: int
     published: Mapping[str, Published]
+    n_first_items: int = 0
 
 
 class Rung(NamedTuple):
@@ -85,13 +88,12 @@ def replay_rung(below: Rung | None, part: SearchPart, settings: Settings, stop: 
         start = int(below.state["n_learned"])
         blend = Blend.from_arrays(below.state, settings, racers=racers)
         counts.merge(RankCounts.from_array(below.counts[None, :]))
-    at = start
-    while at < stop:
-        to = min(at + _CHUNK, part.n_warm if at < part.n_warm else stop)
-        ranks = blend.step(part.events.part(at, to)).ranks[:, kernel.DEFAULT]
-        if at >= part.n_warm:
-            counts.add(ranks[ranks != kernel.UNTESTED, None])
-        at = to
+    log = within_bounds(part.events.part(0, stop), settings, n_first_items=part.n_first_items)
+    for piece in log.pieces(start, stop):
+        if piece.forgetting is not None:
+            blend.forget(piece.forgetting)
+        ranks = blend.step(piece.events).ranks[max(part.n_warm - piece.start, 0) :, kernel.DEFAULT]
+        counts.add(ranks[ranks != kernel.UNTESTED, None])
     state = None if is_last else {**blend.to_arrays(), "n_learned": np.array(stop)}
     return Rung(state, counts.counts[0], stop - start, time.perf_counter() - began)
 

@@ -202,8 +202,8 @@ def _n_tested(events: pa.Table) -> int:
 
 def _search_part(table: pa.Table, n_warm: int, known: _Known) -> SearchPart:
     items = Vocabulary()
-    published = published_at_first(*known, items)
-    return SearchPart(number_events(table, Vocabulary(), items), n_warm, published)
+    published, n_first_items = published_at_first(*known, items), len(items)
+    return SearchPart(number_events(table, Vocabulary(), items), n_warm, published, n_first_items)
 
 
 def _confirm(

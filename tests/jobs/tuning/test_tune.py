@@ -155,6 +155,19 @@ def test_texts_and_categories_are_published_and_rungs_carry_them_on(tuned, log):
     assert found.trials[1].value == alone["default"].hit_rate
 
 
+def test_trials_know_no_more_users_and_items_than_a_run_may(tuned, log):
+    few = SLOW.changed(most_users=100)
+    texts = {f"h{hour}-0": f"hour {hour}" for hour in range(20)}  # they have numbers before the first event
+    found = tuned(settings=few, space="most_items=100:120", trials=3, pruner="none", texts=texts)
+    for trial in found.trials[1:]:
+        settings = few.changed(**trial.values)
+        alone, roomy = (
+            rtrec.evaluate(log[:1280], models="default", settings=each, warmup=0.25, k=5, texts=texts)
+            for each in (settings, SLOW)
+        )
+        assert trial.value == alone["default"].hit_rate != roomy["default"].hit_rate
+
+
 def test_a_trial_that_fails_is_recorded_and_the_others_go_on(tuned, monkeypatch):
     class Broken(Blend):
         def step(self, events, **options):
