@@ -10,7 +10,8 @@ From one number to a verdict:
 - :mod:`~rtrec.evaluation.history`: the same, window by window over the life of a stream (xarray)
 - :mod:`~rtrec.evaluation.drift`: noticing that the hit rate has changed (ADWIN)
 - :mod:`~rtrec.evaluation.comparison`: two variants on the same events, for what-ifs and reports
-- :mod:`~rtrec.evaluation.prequential`: test, then learn a whole file with several models
+- :mod:`~rtrec.evaluation.prequential`: test, then learn a whole file with several models, with what history
+  says at any event (:mod:`~rtrec.evaluation.past`)
 - :mod:`~rtrec.evaluation.result`: what that hands back (:mod:`~rtrec.evaluation.markup` draws it)
 
 Offline, a model learns one part of a log and ranks all items for every user of the other, and figures are

@@ -59,7 +59,7 @@ class NumberedLog(NamedTuple):
         Parameters
         ----------
         every
-            Something happens besides at each multiple of so many events, or at the next batch.
+            Begin a piece also at each multiple of so many events, or with the next batch.
         """
         gone = {each.position: each for each in self.forgetting}
         step = max(_CHUNK // batch, 1) * batch
@@ -89,13 +89,13 @@ def within_bounds(
     InputError
         As :class:`Numbering` and :meth:`Numbering.number`.
     """
-    user_ids, item_ids = events.user_num.tolist(), events.item_num.tolist()
-    n_users, n_items = max(user_ids, default=-1) + 1, max(item_ids, default=-1) + 1
-    if n_users <= settings.most_users and max(n_items, n_first_items) <= settings.most_items:
+    n_users = int(events.user_num.max(initial=-1)) + 1
+    n_items = max(int(events.item_num.max(initial=-1)) + 1, n_first_items)
+    if n_users <= settings.most_users and n_items <= settings.most_items:
         return NumberedLog(events)
     users, items = _new_users(settings), _new_items(settings, range(n_first_items))
-    user_num, users_gone = users.number(user_ids, events.timestamp, unit=unit)
-    item_num, items_gone = items.number(item_ids, events.timestamp, unit=unit)
+    user_num, users_gone = users.number(events.user_num.tolist(), events.timestamp, unit=unit)
+    item_num, items_gone = items.number(events.item_num.tolist(), events.timestamp, unit=unit)
     numbered = events._replace(user_num=user_num, item_num=item_num)
     return NumberedLog(numbered, _together(0, [users_gone], items_gone))
 

@@ -126,9 +126,11 @@ class Vocabulary(Numbered[str]):
     def _add(self, each: str) -> int:
         if not isinstance(each, str):
             raise TypeError(f"an id must be a string, got {each!r} ({type(each).__name__}); write str(id)")
-        num = self._nums.setdefault(each, len(self._ids))
-        if num == len(self._ids):
-            self._ids.append(each)
+        num = self._nums.get(each)
+        if num is None:
+            num = len(self._ids)
+            self._ids.append(each)  # first, for whoever reads meanwhile: a number that is known has its id
+            self._nums[each] = num
         return num
 
 

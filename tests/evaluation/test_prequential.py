@@ -10,9 +10,13 @@ import pytest
 
 from rtrec.errors import InputError
 from rtrec.evaluation.prequential import evaluate
+from rtrec.events.numbering import Numbering
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.base import Recommender
+from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
+
+FEW = Settings(most_users=120, most_items=100)
 
 
 def log(*events: tuple[str, str], times: list[int] | None = None) -> pd.DataFrame:
@@ -100,6 +104,24 @@ def test_limit_tests_only_the_first_events_behind_the_warm_part() -> None:
     whole = evaluate(stream.events(1000), models=["default"])
     limited = evaluate(stream.events(1000), models=["default"], limit=100)
     assert limited["default"].ranks.tolist() == whole["default"].ranks[:100].tolist()
+
+
+def test_where_memory_binds_ids_are_numbered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SyntheticStream(SyntheticConfig(n_users=300, n_items=200)).events(2000)
+    expected = evaluate(log, models=["default"], settings=FEW)["default"].ranks
+    assert expected.tolist() != evaluate(log, models=["default"])["default"].ranks.tolist()
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("from the table, a second time")
+
+    monkeypatch.setattr(Numbering, "number", again)
+    assert evaluate(log, models=["default"], settings=FEW)["default"].ranks.tolist() == expected.tolist()
+
+
+def test_a_model_that_forgets_nobody_knows_all_ids_where_memory_binds() -> None:
+    log = SyntheticStream(SyntheticConfig(n_users=300, n_items=200)).events(2000)
+    few, roomy = (evaluate(log, models={"mine": ByCount}, settings=each)["mine"] for each in (FEW, None))
+    assert few.ranks.tolist() == roomy.ranks.tolist()
 
 
 def test_a_batch_of_the_kernel_learns_nothing_in_between() -> None:
