@@ -32,12 +32,13 @@ def verify(home: Home = None, json: Json = False) -> None:
 
 def _report(home: Home, *, json: bool, verify: bool) -> None:
     from rtrec.cli.homes import find_deployment
+    from rtrec.engine.deployment import SNAPSHOT_NAME
     from rtrec.errors import CorruptionError
     from rtrec.models.snapshot import list_snapshots, read_snapshot
 
     facts: list[dict[str, Any]] = []
     damaged = []
-    for path in list_snapshots(find_deployment(home).snapshots):
+    for path in list_snapshots(find_deployment(home).snapshots, named=SNAPSHOT_NAME):
         size_mb = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
         try:
             manifest, state = read_snapshot(path, verify=verify).manifest, "good" if verify else "complete"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,6 +18,8 @@ from rtrec.events.log import Control
 from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 6
+#: What a run calls its snapshots, by the last cut in them; other folders beside them are not its own.
+SNAPSHOT_NAME = re.compile("[0-9]{12,}")
 _MANIFEST, _LOCK = "deployment.json", "lock"
 _TEXTS, _CATEGORIES, _TITLES = "texts.json", "categories.json", "titles.json"
 #: What lies in a home that is ours to remove when a run starts afresh.

@@ -15,7 +15,7 @@ import pyarrow as pa
 import structlog
 
 from rtrec.engine.cluster import Workers
-from rtrec.engine.deployment import Deployment
+from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin, origin_of
@@ -111,7 +111,7 @@ class Driver:
         """Load the newest good snapshot and apply all cuts behind it."""
         await self.written()
         self._say(Phase.RECOVERING, "loading the last snapshot")
-        snapshot = await asyncio.to_thread(latest_snapshot, self.deployment.snapshots)
+        snapshot = await asyncio.to_thread(latest_snapshot, self.deployment.snapshots, named=SNAPSHOT_NAME)
         if snapshot is None:
             self.ledger = self._empty_ledger(await asyncio.to_thread(self.origin))
             self._ranker = new_ranker()
@@ -192,8 +192,9 @@ class Driver:
         """Write a snapshot, then let go of what no kept one needs; return its name."""
         folder = self.deployment.snapshots
         write_snapshot(folder, name, arrays, manifest)
-        if prune_snapshots(folder, self._keep):
-            oldest = read_snapshot(list_snapshots(folder)[0], mmap=True, verify=False).manifest
+        if prune_snapshots(folder, self._keep, named=SNAPSHOT_NAME):
+            [first, *_] = list_snapshots(folder, named=SNAPSHOT_NAME)
+            oldest = read_snapshot(first, mmap=True, verify=False).manifest
             self.log.compact(oldest["ends"], oldest["seq"])
             prune_tables(self._tables, self.log.controls(), oldest["n_controls"])
         return name

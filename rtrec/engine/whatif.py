@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rtrec.engine.cluster import Workers
-from rtrec.engine.deployment import Deployment
+from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
 from rtrec.engine.driver import read_cut, shard_arrays
 from rtrec.engine.exchange import Agreement, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
@@ -92,7 +92,9 @@ def recent_past(
     first, n_shards = max(ledger.n_events - n_events, 0), log.partitions
     states, store, beginning = None, TableStore(home), origin()
     snapshot = latest_snapshot(
-        Deployment(home).snapshots, accept=lambda manifest: manifest["n_events"] <= first
+        Deployment(home).snapshots,
+        named=SNAPSHOT_NAME,
+        accept=lambda manifest: manifest["n_events"] <= first,
     )
     if snapshot is not None:
         old = Ledger.from_snapshot(snapshot)

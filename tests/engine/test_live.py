@@ -259,6 +259,20 @@ def test_what_if_the_categories_had_no_say(undisturbed: LiveRun) -> None:
     assert change.difference("hit_rate").value == pytest.approx(found[0] - found[1])
 
 
+def test_folders_beside_the_snapshots_are_none_and_left_alone(tmp_path: Path) -> None:
+    snapshots = tmp_path / "snapshots"
+    with start(tmp_path, limit=200) as run:
+        finished(run)
+    [only] = list_snapshots(snapshots)
+    others = {f"{only.name}-copy", "99-later", "backup"}
+    for name in others:
+        shutil.copytree(only, snapshots / name)
+    with start(tmp_path, snapshot_every=300) as run:  # some are deleted meanwhile, so the log is compacted
+        assert finished(run).status().phase is Phase.FINISHED
+    assert not only.exists()
+    assert others < {path.name for path in snapshots.iterdir()}
+
+
 def test_preview_passes_over_a_damaged_snapshot(tmp_path: Path) -> None:
     with start(tmp_path) as run:
         finished(run)
