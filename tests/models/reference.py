@@ -172,7 +172,9 @@ class Reference:
         found: dict[int, dict[str, float]] = {}
 
         def sums(item: int) -> dict[str, float]:
-            return found.setdefault(item, dict.fromkeys(NAMES, 0.0))
+            if item not in found:
+                found[item] = dict.fromkeys(NAMES, 0.0)
+            return found[item]
 
         ring = self.ring.get(user, [])[: self.settings.ring_length]
         for age, last in enumerate(ring):
@@ -218,18 +220,30 @@ class Reference:
             for item in hot[: self.settings.trending_candidates]:
                 sums(item)
         found = {item: values for item, values in found.items() if item in allowed}
+        # What candidates are held against is the same for all of them.
+        ring_counts = [math.log(1.0 + self.total(last)) for last in ring]
+        ring_ages = [self.root_age(last, now) for last in ring]
         for item, values in found.items():
-            self.fill(values, user, item, now)
+            self.fill(values, user, item, now, ring_counts, ring_ages)
             values |= dict.fromkeys(self.settings.without, 0.0)  # what all have alike decides nothing
         return found
 
-    def fill(self, values: dict[str, float], user: int, item: int, now: float) -> None:
+    def fill(
+        self,
+        values: dict[str, float],
+        user: int,
+        item: int,
+        now: float,
+        ring_counts: list[float],
+        ring_ages: list[float],
+    ) -> None:
         times = [then for then, weight in self.events[item] if weight > 0.0]
+        total = self.total(item)
         for name in ("near_ring", "near_last", "next_ring", "next_last"):
-            values[name] *= (self.total(item) + SMOOTHING) ** -CANDIDATE_POWER
+            values[name] *= (total + SMOOTHING) ** -CANDIDATE_POWER
             values[f"{name}_root"] = math.sqrt(values[name])
         for name in ("near_support", "next_support"):
-            values[name] *= (self.total(item) + SMOOTHING) ** (-CANDIDATE_POWER / 2.0)
+            values[name] *= (total + SMOOTHING) ** (-CANDIDATE_POWER / 2.0)
         for slot, (_, vectors) in self.published.items():
             values[f"{slot}_ring_root"] = math.sqrt(values[f"{slot}_ring"])
             if self.settings.use_vectors and getattr(self.settings, f"use_{slot}"):
@@ -238,30 +252,17 @@ class Reference:
         if self.settings.use_trending:
             for name, half_life in zip(("heat_now", "heat_short", "heat_long"), self.half_lives, strict=True):
                 values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
-            values["count"] = math.log(1.0 + self.total(item))
+            values["count"] = math.log(1.0 + total)
         if self.settings.use_catalogue:
             values["age"] = self.root_age(item, now)
             values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
-        ring = self.ring.get(user, [])[: self.settings.ring_length]
-        for name, own, power, of, is_on in (
-            (
-                "count",
-                math.log(1.0 + self.total(item)),
-                1.0,
-                lambda each: math.log(1.0 + self.total(each)),
-                self.settings.use_trending,
-            ),
-            (
-                "age",
-                self.root_age(item, now),
-                0.5,
-                lambda each: self.root_age(each, now),
-                self.settings.use_catalogue,
-            ),
+        for name, own, power, of_ring, is_on in (
+            ("count", math.log(1.0 + total), 1.0, ring_counts, self.settings.use_trending),
+            ("age", self.root_age(item, now), 0.5, ring_ages, self.settings.use_catalogue),
         ):
-            if ring and is_on:
-                values[f"{name}_gap_last"] = abs(own - of(ring[0])) ** power
-                values[f"{name}_gap_ring"] = abs(own - sum(map(of, ring)) / len(ring)) ** power
+            if of_ring and is_on:
+                values[f"{name}_gap_last"] = abs(own - of_ring[0]) ** power
+                values[f"{name}_gap_ring"] = abs(own - sum(of_ring) / len(of_ring)) ** power
         if self.settings.use_value:
             mean = average(self.user_values.get(user, []))
             level = average(self.item_values.get(item, []))
@@ -272,7 +273,7 @@ class Reference:
             share = sum(w for each in raised for t, w in raised[each] if daypart(t) == daypart(now))
             share /= sum(w for each in raised for _, w in raised[each])
             own_share = sum(w for t, w in raised[item] if daypart(t) == daypart(now))
-            expected = share * (self.total(item) + SMOOTHING)
+            expected = share * (total + SMOOTHING)
             values["daypart"] = math.sqrt((own_share + share * SMOOTHING) / expected) if share else 1.0
         if self.settings.use_historical and self.past_missing:
             past = self.past_of_item.get(item, self.past_missing)
