@@ -33,7 +33,7 @@ from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import latest_snapshot, list_snapshots
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from tests.engine.test_live import N_TESTED, assert_same, finished, start, state, until
+from tests.engine.live_runs import N_TESTED, assert_same, finished, start, state, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 WAITING = RefitPlan({HISTORICAL: FEATURES}, every=1300, wait=True)
