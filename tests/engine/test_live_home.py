@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rtrec.engine.deployment import FORMAT_VERSION
 from rtrec.engine.live import LiveRun
 from rtrec.errors import CorruptionError, DeploymentError, InputError
 from rtrec.events.embedded_log import EmbeddedLog
@@ -77,7 +78,7 @@ def test_a_log_without_its_manifest_is_refused(tmp_path: Path) -> None:
             "checksum",
         ),
         (lambda text: text[:-20], CorruptionError, "cannot be read"),
-        (lambda _: "[1, 2]", DeploymentError, "expected format 5, got None"),
+        (lambda _: "[1, 2]", DeploymentError, f"expected format {FORMAT_VERSION}, got None"),
     ],
     ids=["edited", "cut", "a list"],
 )
