@@ -96,6 +96,7 @@ class RunStore:
         self._users: tuple[str, ...] = ()
         self._changes: tuple[AppliedChange, ...] = ()
         self._failure = ""
+        self._unheard = ""
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="dashboard")
         self._reader = threading.Thread(target=self._read_on, name="dashboard-reader", daemon=True)
@@ -147,8 +148,10 @@ class RunStore:
             reading = replace(last, age_s=now - self._moved, problem=problem)
         try:
             self.state.reading = reading
-        except Exception:  # of one page's watcher, which is no reason to leave all others without readings
-            log.exception("a page could not be told of a reading")
+        except Exception as error:  # of one page's watcher: no reason to leave all others without readings
+            if repr(error) != self._unheard:  # said once, not at every reading
+                log.exception("a page could not be told of a reading")
+            self._unheard = repr(error)
         return reading
 
     def _reading(self, now: float) -> Reading:

@@ -31,6 +31,8 @@ from rtrec.types import Floats, Nums, Singles
 MOST = 128
 #: Products; each costs two sums over all inputs.
 N_PAIRS = 4
+#: All features, the context, and a constant.
+N_INPUTS = N_FEATURES + N_CONTEXT + 1
 #: A standardised feature further out than this says no more.
 FURTHEST = np.float32(5.0)
 #: The linear scores of those looked at are told apart in this many steps of an eighth.
@@ -41,7 +43,7 @@ _SEED, _SPREAD = 20161, 0.05
 
 
 class Crosses(NamedTuple):
-    """The factors; axis ``input`` holds all features, then the context, then a constant."""
+    """The factors; axis ``input`` holds :data:`N_INPUTS`: all features, then the context, then a constant."""
 
     factor: Singles  # (side, pair, input): a_p, b_p
     squared_gradient: Singles  # (side, pair, input)

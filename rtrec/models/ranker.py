@@ -24,7 +24,7 @@ import numpy as np
 
 from rtrec.declared import FEATURES, N_FEATURES
 from rtrec.models.arrays import leaves
-from rtrec.models.crosses import Crosses, learn_crosses, new_crosses
+from rtrec.models.crosses import N_INPUTS, N_PAIRS, Crosses, learn_crosses, new_crosses
 from rtrec.models.jit import kernel
 from rtrec.models.sums import add_weighted, fill_exponential, product, squares_about, total_of
 from rtrec.models.users import SITTING_S, VISIT_S
@@ -84,7 +84,7 @@ def empty_lessons(n_events: int) -> Lesson:
         gradient=np.zeros((n_events, N_FEATURES)),
         kind=np.zeros(n_events, np.uint8),
         moment=np.zeros(n_events, np.uint8),
-        cross=np.zeros((n_events, *new_crosses().factor.shape), np.float32),
+        cross=np.zeros((n_events, 2, N_PAIRS, N_INPUTS), np.float32),
     )
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from rtrec.dashboard.store import RunStore
 from rtrec.engine.status import Phase
@@ -159,11 +160,15 @@ def test_one_bad_watcher_does_not_stop_the_reader(until):
         raise AttributeError("'DocumentCallbackManager' object has no attribute '_session_callbacks'")
 
     store.state.param.watch(fail, "reading")
-    store.start()
-    try:
-        until(lambda: store.state.reading.status.events > 300)
-    finally:
-        store.stop()
+    with capture_logs() as said:
+        store.start()
+        try:
+            until(lambda: store.state.reading.status.events > 300)
+        finally:
+            store.stop()
+    assert [each["event"] for each in said] == [
+        "a page could not be told of a reading"
+    ]  # once, not each time
 
 
 def test_the_alarm_of_the_drift_reaches_the_reading():

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 import pytest
 from bokeh.models import ColumnDataSource
 
+from rtrec.dashboard.markup import message
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.store import RunStore
 from rtrec.dashboard.views import live_markup
 from rtrec.dashboard.views.header import header_markup, state_text
 from rtrec.dashboard.views.live import LiveView
+from rtrec.dashboard.views.pieces import MarkupPane
 from rtrec.dashboard.views.recommendations import (
     RecommendationsView,
     changes_between,
@@ -256,11 +258,28 @@ def test_a_page_that_does_not_follow_stands_still(session, scripted_run, until, 
     assert not view._asking
 
 
+def test_a_pane_made_hidden_is_seen_with_its_first_words_and_not_without():
+    pane = MarkupPane(visible=False)
+    for words in (message("bad", "No list", "why"), None, message("bad", "No list", "why"), None):
+        pane.show(words)
+        assert pane.visible is pane.object.visible is (words is not None)
+
+
 def test_a_user_that_cannot_be_answered_says_why_in_place(session, scripted_run, until, monkeypatch):
     def refuse(user_id: str, k: int = 10) -> Recommendation:
         raise RuntimeError("shard 1 is being recovered")
 
     monkeypatch.setattr(scripted_run, "recommend", refuse)
     view = RecommendationsView(session)
+    assert not view._problem.visible
     view._picker.value = "u2"
-    until(lambda: "shard 1 is being recovered" in view._problem.markup)
+    until(lambda: "the message above says why" in view._list.markup)
+    assert view._problem.visible
+    assert "No recommendations for u2" in view._problem.markup
+    assert "shard 1 is being recovered" in view._problem.markup
+    assert "History of u2" in view._history.markup
+    assert "One moment" not in view._history.markup + view._list.markup
+    monkeypatch.undo()
+    view._picker.value = "u3"
+    until(lambda: "Recommended to u3 now" in view._list.markup and "One moment" not in view._list.markup)
+    assert not view._problem.visible

@@ -16,7 +16,7 @@ from rtrec.evaluation.prequential import evaluate
 from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import list_snapshots
 from rtrec.settings import Settings
-from tests.engine.test_live import (
+from tests.engine.live_runs import (
     CATEGORIES,
     N_TESTED,
     N_WARM,

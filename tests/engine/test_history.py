@@ -34,7 +34,7 @@ from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import latest_snapshot, list_snapshots
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from tests.engine.test_live import (
+from tests.engine.live_runs import (
     CATEGORIES,
     N_TESTED,
     N_WARM,

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import latest_snapshot
+from tests.engine.lives import begin
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-N_WARM = 2000
-
-LIFE = f"""
-import json, sys
-from rtrec.engine.refits import RefitPlan
-from rtrec.engine.live import LiveRun
-from rtrec.events.feeds import SyntheticFeed
-from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
-from rtrec.models.nearline.recipe import Recipe
-
-if __name__ == "__main__":
-    recipes = {{"history": Recipe("ease")}} if sys.argv[3] == "refits" else {{}}
-    refits = RefitPlan(recipes, every=900, wait=True)
-    feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
-    run = LiveRun.start(
-        sys.argv[1], feed, warmup={N_WARM}, limit=int(sys.argv[2]), snapshot_every=1500, batch_events=150,
-        processes=False, refits=refits,
-    )
-    run.wait()
-    if run.error is not None:
-        raise run.error
-    run.stop()
-    print(json.dumps(run.summary()))
-"""
+#: A life takes a second or two.
+PATIENCE_S = 200
 
 
-def live(script: Path, home: Path, n_tested: int, refits: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(script), str(home), str(n_tested), refits]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def figures(process: subprocess.Popen[str]) -> dict[str, object]:
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    summary = json.loads(out.strip().splitlines()[-1])
+def figures(process: ForkServerProcess, summary: Path) -> dict[str, object]:
+    process.join(PATIENCE_S)
+    assert process.exitcode == 0
+    found = json.loads(summary.read_text(encoding="utf-8"))
     return {
-        name: summary[name]
+        name: found[name]
         for name in ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models", "tables")
     }
 
@@ -70,37 +43,39 @@ def logged(home: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("n_kills", "n_tested", "refits"), [(8, 14_000, "none"), (4, 6000, "refits")], ids=["plain", "refits"]
+    ("n_kills", "n_tested", "recipes"),
+    [(8, 14_000, {}), (4, 6000, {"history": Recipe("ease")})],
+    ids=["plain", "refits"],
 )
 def test_killed_many_times_ends_as_if_undisturbed(
-    tmp_path: Path, n_kills: int, n_tested: int, refits: str
+    tmp_path: Path, n_kills: int, n_tested: int, recipes: dict[str, Recipe]
 ) -> None:
     """Break the cut journal, the source position or the snapshot's seq, and this fails.
 
     With refits: break the order of model, table and record, or when a refit is due again, and it does too.
     """
-    script = tmp_path / "life.py"
-    script.write_text(LIFE, encoding="utf-8")
-    expected = figures(live(script, tmp_path / "undisturbed", n_tested, refits))
+    summary = tmp_path / "summary.json"
+    expected = figures(begin(tmp_path / "undisturbed", n_tested, recipes, summary), summary)
+    summary.unlink()
 
     rng = np.random.default_rng(20)
     home, kills = tmp_path / "killed", 0
     while kills < n_kills:
-        process, before = live(script, home, n_tested, refits), logged(home)
+        before = logged(home)
+        process = begin(home, n_tested, recipes, summary)
         # From a life's first new event on, so that each life gets somewhere; then at any moment.
         deadline = time.monotonic() + 60
-        while process.poll() is None and logged(home) == before and time.monotonic() < deadline:
+        while process.is_alive() and logged(home) == before and time.monotonic() < deadline:
             time.sleep(0.01)
-        if process.poll() is None:
-            time.sleep(float(rng.uniform(0.0, 0.12)))
-            os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        if process.returncode != -signal.SIGKILL:
-            assert process.returncode == 0
+        time.sleep(float(rng.uniform(0.0, 0.12)))
+        process.kill()
+        process.join(PATIENCE_S)
+        if process.exitcode != -signal.SIGKILL:
+            assert process.exitcode == 0
             break
         kills += 1
     assert kills == n_kills, "the run was over before it was killed often enough: make it longer"
-    assert figures(live(script, home, n_tested, refits)) == expected
+    assert figures(begin(home, n_tested, recipes, summary), summary) == expected
 
     one, other = (latest_snapshot(each / "snapshots") for each in (tmp_path / "undisturbed", home))
     assert one is not None

@@ -27,7 +27,7 @@ from rtrec.models.single import BuiltIn
 from rtrec.models.snapshot import list_snapshots, read_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from tests.engine.test_live import N_TESTED, N_WARM, assert_same, feed, finished, start, state, until
+from tests.engine.live_runs import N_TESTED, N_WARM, assert_same, feed, finished, start, state, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 EASE_HISTORY = {"history": Recipe("ease", {"ridge": 20.0})}

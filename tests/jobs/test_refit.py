@@ -25,7 +25,7 @@ from rtrec.models.single import BuiltIn
 from rtrec.models.snapshot import latest_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from tests.engine.test_live import until
+from tests.engine.live_runs import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 N_WARM, N_FIRST, N_ALL = 500, 1500, 2500

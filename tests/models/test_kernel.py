@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,19 +18,10 @@ from rtrec.models.past import Past
 from rtrec.models.published import VectorRows
 from rtrec.settings import Settings
 from rtrec.types import KINDS, Forgetting, NumberedEvents
+from tests.models.reference import Reference
 
 pytestmark = pytest.mark.timeout(180)
 MIXED = ("view", "view", "view", "click", "buy", "dislike")
-
-
-def _reference() -> Any:
-    path = Path(__file__).with_name("reference.py")
-    spec = importlib.util.spec_from_file_location("reference", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Reference
 
 
 def stream(n_events: int, *, n_items: int, seed: int) -> NumberedEvents:
@@ -93,7 +81,7 @@ def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
     ],
 )
 def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
-    compare(Blend(settings), _reference()(settings), stream(360, n_items=60, seed=4))
+    compare(Blend(settings), Reference(settings), stream(360, n_items=60, seed=4))
 
 
 #: One table knows most items, the other so few that many users are known by their learned vector.
@@ -116,7 +104,7 @@ PUBLISHED = {
 )
 def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) -> None:
     events = stream(360, n_items=60, seed=4)
-    compare(Blend(settings), _reference()(settings), events, publish=PUBLISHED)
+    compare(Blend(settings), Reference(settings), events, publish=PUBLISHED)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +115,12 @@ def test_kernel_equals_the_reference_with_what_is_published(settings: Settings) 
 def test_they_forget_alike(settings: Settings, publish: dict[int, tuple[str, VectorRows]]) -> None:
     """Numbers of users and items that were forgotten come again, as somebody else's."""
     events = stream(360, n_items=60, seed=5)
-    compare(Blend(settings), _reference()(settings), events, forget_every=20, publish=publish)
+    compare(Blend(settings), Reference(settings), events, forget_every=20, publish=publish)
 
 
 def test_features_go_and_come_back_while_the_stream_runs() -> None:
     events = stream(450, n_items=60, seed=5)
-    blend, reference = Blend(Settings()), _reference()(Settings())
+    blend, reference = Blend(Settings()), Reference(Settings())
     for number, without in enumerate([(), ("near_ring", "heat_long", "age", "trail_ring_root"), ("count",)]):
         reference.settings = Settings(without=without)
         blend.change(reference.settings)
@@ -149,7 +137,7 @@ def test_what_history_says_equals_the_reference(without: tuple[str, ...]) -> Non
     rng = np.random.default_rng(8)
     settings = Settings(use_historical=True, without=without)
     events = stream(400, n_items=60, seed=7)
-    blend, reference = Blend(settings), _reference()(settings)
+    blend, reference = Blend(settings), Reference(settings)
     compare(blend, reference, events.part(0, 100))
     for start in (100, 250):
         item = rng.normal(0.0, 1.0, (31, len(PAST))).astype(np.float32)
@@ -216,14 +204,14 @@ def test_kernel_equals_the_reference_with_categories(
     blend = Blend(settings)
     blend.publish("categories", of_rows(rows))
     events = stream(360, n_items=60, seed=4)
-    compare(blend, _reference()(settings, own), events, forget_every=forget_every)
+    compare(blend, Reference(settings, own), events, forget_every=forget_every)
     taken = blend.to_arrays()["users/category"]
     assert (taken >= 0).all(axis=1).any() == (n_categories > taken.shape[1])
 
 
 def compare(
     blend: Blend,
-    reference: Any,
+    reference: Reference,
     events: NumberedEvents,
     *,
     forget_every: int = 0,

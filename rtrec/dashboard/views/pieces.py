@@ -53,10 +53,13 @@ class MarkupPane(pn.pane.Bokeh):
 
     def show(self, markup: Html | None) -> None:
         """Show ``markup``, or hide the pane when there is none; equal markup costs nothing."""
-        if self._markup != (markup or ""):
-            self._markup = markup or ""
-            with pn.io.unlocked():  # or it could reach the browser before the page that it belongs to
+        with pn.io.unlocked():  # or it could reach the browser before the page that it belongs to
+            if self._markup != (markup or ""):
+                self._markup = markup or ""
                 self.object.text = escape(self._markup)  # the browser's side takes one layer off again
+            # Panel takes what equals its default from the model: one made hidden would stay so for ever.
+            if self.object.visible != bool(markup):
+                self.object.visible = bool(markup)
         self.param.update(visible=bool(markup))
 
 

@@ -1,0 +1,47 @@
+"""Lives of a deployment in processes of their own, to be killed at any moment.
+
+They are forked from one process that has imported everything and holds the compiled kernels, so that a life
+begins at once: most of what a fresh interpreter would do is over long before the first event.
+"""
+
+from __future__ import annotations
+
+import json
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from rtrec.engine.live import LiveRun
+from rtrec.engine.refits import RefitPlan
+from rtrec.events.feeds import SyntheticFeed
+from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.models.nearline.recipe import Recipe
+
+N_WARM = 2000
+
+
+def live(home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path) -> None:
+    """Go on with a deployment to the end of its stream, and write down what it came to."""
+    feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
+    run = LiveRun.start(
+        home,
+        feed,
+        warmup=N_WARM,
+        limit=n_tested,
+        snapshot_every=1500,
+        batch_events=150,
+        processes=False,
+        refits=RefitPlan(recipes, every=900, wait=True),
+    )
+    run.result()
+    run.stop()
+    summary.write_text(json.dumps(run.summary()), encoding="utf-8")
+
+
+def begin(home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path) -> ForkServerProcess:
+    """Begin a life; its ``exitcode`` is that of the process."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.engine.lives_preload"])
+    process = context.Process(target=live, args=(home, n_tested, recipes, summary))
+    process.start()
+    return process
