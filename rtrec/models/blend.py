@@ -153,14 +153,8 @@ class Blend:
             If there is no such slot (:data:`rtrec.declared.PLACES`), it takes another kind of thing, or what
             is published does not fit together, or into what settings leave room for.
         """
-        if misfit := published.misfit_of(value):
+        if misfit := published.misfit_of(value, max(self.settings.most_items, self.n_items)):
             raise ValueError(f"slot {slot!r}: {misfit}")
-        n_items, most = published.n_items_of(value), max(self.settings.most_items, self.n_items)
-        if n_items > max(most, value.n_items):
-            raise ValueError(
-                f"slot {slot!r}: expected numbers of items below {most:,} (setting 'most_items'); "
-                f"got {n_items - 1:,}"
-            )
         self._take(slot, value)
 
     def _take(self, slot: str, value: Published) -> None:

@@ -47,6 +47,7 @@ KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS), no_
 #: No opinion is larger: its square, summed over all candidates, must be a number in single precision.
 MOST_SAID = 1e15
 _ROWS_AT_ONCE = 10_000
+_MOST_ITEMS = 2**31
 
 
 class Nearline(NamedTuple):
@@ -193,15 +194,20 @@ def from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], prefix: str, where: 
     return value
 
 
-def misfit_of(value: Published) -> str:
+def misfit_of(value: Published, most_items: int = _MOST_ITEMS) -> str:
     """Say what in a published thing does not fit, or cannot be said; empty if all does.
 
     Kernels follow the numbers of items, and the lengths of rows, without looking; and one opinion that is no
     number would make weights of the ranker none, for good.
+
+    Parameters
+    ----------
+    most_items
+        Numbers of items lie below this, or below the number of rows: all of them get room.
     """
     match value:
         case NeighbourTable():
-            return _misfit_of_rows(value)
+            return _misfit_of_rows(value, most_items)
         case VectorRows(rows, (found, given, user)):
             if found.shape != given.shape or found.shape[1] != user.shape[1]:
                 said = f"{found.shape}, {given.shape}, {user.shape}"
@@ -210,7 +216,7 @@ def misfit_of(value: Published) -> str:
                 )
             learned = user[~np.isnan(user[:, :1]).any(axis=1)]  # a row of NaN: no vector of that user
             if all(_longest(found) * _longest(each) <= MOST_SAID for each in (given, learned)):
-                return _misfit_of_rows(rows)
+                return _misfit_of_rows(rows, most_items)
             return (
                 f"expected vectors whose products are at most {MOST_SAID:.0e}; some are larger, or not finite"
             )
@@ -226,7 +232,7 @@ def misfit_of(value: Published) -> str:
             return "" if fits else f"expected categories 0 to {len(n_items) - 1}, or -1; got {said}"
 
 
-def _misfit_of_rows(table: NeighbourTable) -> str:
+def _misfit_of_rows(table: NeighbourTable, most_items: int) -> str:
     item, weight, size = table
     if item.shape != weight.shape or len(item) != len(size):
         said = f"{item.shape}, {weight.shape}, {size.shape}"
@@ -239,8 +245,11 @@ def _misfit_of_rows(table: NeighbourTable) -> str:
     for start in range(0, len(size), _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
         filled = np.arange(item.shape[1]) < size[block, None]
-        if (lowest := int(item[block][filled].min(initial=0))) < 0:
-            return f"expected numbers of items, from 0 on; got {lowest}"
+        named = item[block][filled]
+        lowest, highest = int(named.min(initial=0)), int(named.max(initial=0))
+        if lowest < 0 or highest >= max(most_items, len(size)):
+            said = f"got {lowest if lowest < 0 else highest:,}"
+            return f"expected numbers of items from 0 to {max(most_items, len(size)) - 1:,}; {said}"
         weights = weight[block][filled]
         if not _is_said(weights) or weights.min(initial=0.0) < 0.0:
             return f"expected weights from 0 to {MOST_SAID:.0e}; some are not"

@@ -322,7 +322,7 @@ class Reference:
         return (1.0 + max(now - first, 0.0) / 3600.0) ** 0.25
 
     def moment(self, user: int, now: float) -> tuple[str, bool]:
-        gap = now - self.last_time.get(user, 0.0)
+        gap = now - self.last_time.get(user, -math.inf)
         when = "sitting" if gap < 30 * 60 else "visit" if gap < 24 * 3600 else "later"
         return when, self.n_events.get(user, 0) >= 8
 
@@ -441,7 +441,7 @@ class Reference:
         if math.isfinite(value):
             self.user_values.setdefault(user, []).append(level_of(value))
         self.had.setdefault((user, item), []).append(now)
-        self.last_time[user] = max(now, self.last_time.get(user, 0.0))
+        self.last_time[user] = max(now, self.last_time.get(user, -math.inf))
         self.n_events[user] = self.n_events.get(user, 0) + 1
         if importance <= 0.0:
             self.hidden.add((user, item))
