@@ -321,8 +321,10 @@ def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Float
 
 
 def _groups_that_fall(weight: Floats, key: Keys) -> list[Ints]:
-    """Return the rows of each key that has a negative weight: these are not plain sums."""
-    return [np.flatnonzero(key == fallen) for fallen in np.unique(key[weight < 0.0])]
+    """Return the rows of each key, of rising ones, that has a negative weight: these are not plain sums."""
+    fallen = np.unique(key[weight < 0.0])
+    ends = zip(*(np.searchsorted(key, fallen, side=side) for side in ("left", "right")), strict=True)
+    return [np.arange(start, stop) for start, stop in ends]
 
 
 def _root_hours(seconds: Floats) -> npt.NDArray[np.float32]:
