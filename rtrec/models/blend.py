@@ -142,7 +142,7 @@ class Blend:
             )
             if start >= n_events:
                 return Learned(ranks, operations)
-            self._make_room_for_pairs(batch)
+            self._make_room_for_pairs(min(batch, n_events - start))
 
     def publish(self, slot: str, value: Published) -> None:
         """Let what was made outside the stream have an opinion from now on, in place of the last one.

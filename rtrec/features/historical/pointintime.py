@@ -307,16 +307,16 @@ def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Float
     """
     with np.errstate(divide="ignore"):
         added = np.where(weight > 0.0, np.log2(np.abs(weight)) + age, -np.inf)
-    heats = running(np.logaddexp2, added, key)
-    for rows in _groups_that_fall(weight, key):
-        heat = -np.inf
-        for row in rows.tolist():
-            if weight[row] > 0.0:
-                heat = np.logaddexp2(heat, added[row])
-            elif heat > -np.inf:
-                left = 2.0 ** (heat - age[row])
-                heat = np.log2(max(left + weight[row], min(left, least))) + age[row]
-            heats[row] = heat
+        heats = running(np.logaddexp2, added, key)
+        for rows in _groups_that_fall(weight, key):
+            heat = -np.inf
+            for row in rows.tolist():
+                if weight[row] > 0.0:
+                    heat = np.logaddexp2(heat, added[row])
+                elif heat > -np.inf:
+                    left = 2.0 ** (heat - age[row])  # 0 after a thousand half-lives
+                    heat = np.log2(max(left + weight[row], min(left, least))) + age[row]
+                heats[row] = heat
     return heats
 
 
