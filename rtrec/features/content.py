@@ -134,9 +134,8 @@ def reduced(features: Features, d: int, *, seed: int, dask: bool = False) -> Sin
     Latent semantic analysis (Deerwester et al. 1990) by randomised SVD (Halko, Martinsson, Tropp 2011). With
     ``dask``, as Dask tasks over blocks of rows; they are dense then, each only while a task works on it.
     """
-    dask = (
-        dask and d < features.shape[1]
-    )  # dask-ml always leaves out a direction, and so few columns are small
+    # dask-ml leaves out a direction at least; where none may be, columns are few and a block is all there is.
+    dask = dask and d < features.shape[1]
     if dask:
         from dask_ml.decomposition import TruncatedSVD
     else:
