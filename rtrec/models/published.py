@@ -228,8 +228,8 @@ def misfit_of(value: Published, most_items: int = _MOST_ITEMS) -> str:
         case ItemCategories(number, n_items):
             lowest, highest = int(number.min(initial=NO_CATEGORY)), int(number.max(initial=NO_CATEGORY))
             fits = lowest >= NO_CATEGORY and highest < len(n_items)
-            said = f"{lowest} to {highest}"
-            return "" if fits else f"expected categories 0 to {len(n_items) - 1}, or -1; got {said}"
+            said = f"got {highest if lowest >= NO_CATEGORY else lowest}"
+            return "" if fits else f"expected categories 0 to {len(n_items) - 1}; {said}"
 
 
 def _misfit_of_rows(table: NeighbourTable, most_items: int) -> str:

@@ -186,7 +186,7 @@ def with_past(**changes: np.ndarray) -> Past:
         (with_vectors(user=np.ones((1, 2), np.float32)), "users of the same length"),
         (with_past(item_value=no_past().item_value + np.nan), "values and lifts of at most"),
         (with_past(user_cohort=np.ones(1, np.int32)), "cohorts from -1 to 0; got 1"),
-        (of_rows(np.array([[0]], np.int32))._replace(number=np.array([[-2]])), "got -2 to -1"),
+        (of_rows(np.array([[0]], np.int32))._replace(number=np.array([[-2]])), "categories 0 to 0; got -2"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_changes_nothing(value: published.Published, words: str) -> None:
