@@ -58,7 +58,11 @@ class Settings(BaseModel):
         0.85, "Weight of each older event in the ring, relative to the next newer one.", ge=0.1, le=1.0
     )
     transition_reach: int = _live(
-        5, "How many events back a transition is counted (at 1/distance).", unit="events", ge=1, le=32
+        5,
+        "How many events back a transition is counted (at 1/distance), ring_length at most.",
+        unit="events",
+        ge=1,
+        le=32,
     )
     trending_candidates: int = _live(
         100,

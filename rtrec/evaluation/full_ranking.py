@@ -1,8 +1,9 @@
 """Teach any model a train part and have it rank all items for every user.
 
 Three kinds of model meet here under one rule, the rule of the stream: the k best of all items that have an
-event in the train part, ties by item number, less what the user had there (with ``repeat``, less what they
-dislike). An item that a model has no opinion on (NaN) is not ranked.
+event of positive weight in the train part, ties by item number, less what the user had there (with
+``repeat``, less what they had last in an event of weight 0 or less, as a dislike is). An item that a model
+has no opinion on (NaN) is not ranked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import numpy.typing as npt
 
 from rtrec.declared import FEATURE_NAMES
 from rtrec.models.base import Recommender
-from rtrec.models.kernel import DISLIKE
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
@@ -36,21 +36,22 @@ class Lessons(NamedTuple):
 
     events: NumberedEvents  # in order of time
     history: Interactions  # those of positive weight
-    known: npt.NDArray[np.bool_]  # (item,) may be listed: has an event that is no dislike
+    known: npt.NDArray[np.bool_]  # (item,) may be listed: has an event of positive weight
     barred: ByUser  # what each user may not get
 
     @classmethod
     def of(cls, events: NumberedEvents, settings: Settings, *, n_items: int = 0) -> Lessons:
         """Prepare a train part, which is in order of time; with ``n_items`` all of so many may be listed."""
+        raises = np.array(settings.kind_weights())[events.kind] > 0.0
         known = np.zeros(int(events.item_num.max(initial=-1)) + 1, bool)
-        known[events.item_num[events.kind != DISLIKE]] = True
+        known[events.item_num[raises]] = True
         user, item = events.user_num, events.item_num
         if settings.repeat:
-            # The last event on an item decides whether it is disliked.
+            # The last event on an item decides whether it is hidden.
             newest = np.lexsort((np.arange(len(user)), item, user))
             last = np.ones(len(user), bool)
             last[:-1] = (np.diff(user[newest]) != 0) | (np.diff(item[newest]) != 0)
-            places = newest[last & (events.kind[newest] == DISLIKE)]
+            places = newest[last & ~raises[newest]]
             user, item = user[places], item[places]
         history = Interactions.of(events, settings.kind_weights())
         if n_items:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +121,10 @@ class Evaluation:
         events = f"{self.results[0].events:,} events, hr@{self.results[0].k}: " if self.results else ""
         text = f"{events}{figures or 'no model'}"
         return f"Evaluation({text if len(text) <= 105 else text[:102] + '...'})"
+
+    def __iter__(self) -> Iterator[ModelResult]:
+        """Iterate over the results of the models."""
+        return iter(self.results)
 
     def __getitem__(self, model: str) -> ModelResult:
         """Return the result of one model.

@@ -134,12 +134,17 @@ def reduced(features: Features, d: int, *, seed: int, dask: bool = False) -> Sin
     Latent semantic analysis (Deerwester et al. 1990) by randomised SVD (Halko, Martinsson, Tropp 2011). With
     ``dask``, as Dask tasks over blocks of rows; they are dense then, each only while a task works on it.
     """
+    # dask-ml leaves out a direction at least; where none may be, columns are few and a block is all there is.
+    dask = dask and d < features.shape[1]
     if dask:
         from dask_ml.decomposition import TruncatedSVD
     else:
         from sklearn.decomposition import TruncatedSVD
+    if features.shape[1] == 1:  # there is one direction, which they have already, and scikit-learn takes two
+        return np.nan_to_num(unit_rows(np.asarray(_dense(features), np.float32)))
     svd = TruncatedSVD(d, algorithm="randomized", random_state=seed)
-    rows = svd.fit_transform(_in_blocks(features) if dask else features)
+    with np.errstate(invalid="ignore"):  # of what is all alike, no variance is explained: 0 / 0
+        rows = svd.fit_transform(_in_blocks(features) if dask else features)
     return np.nan_to_num(unit_rows(np.asarray(rows, np.float32)))
 
 

@@ -114,8 +114,19 @@ class Recommender(ABC):
         return -1.0 if kind == DISLIKE else 1.0
 
     def recommend(self, user_num: int, timestamp: float, *, k: int = 10) -> list[int]:
-        """Return at most ``k`` item numbers, best first."""
+        """Return at most ``k`` item numbers, best first.
+
+        Raises
+        ------
+        ValueError
+            If ``score`` returns something else than one number an item.
+        """
         scores = np.asarray(self.score(user_num, timestamp), np.float64)
+        if scores.ndim != 1:
+            raise ValueError(
+                f"{type(self).__name__}.score: expected one number an item, shape (item,); "
+                f"got shape {scores.shape}"
+            )
         allowed = np.full(len(scores), False)
         allowed[: len(self._is_known)] = self._is_known[: len(scores)]
         barred = self._disliked if self.repeat else self._had

@@ -142,7 +142,7 @@ class Blend:
             )
             if start >= n_events:
                 return Learned(ranks, operations)
-            self._make_room_for_pairs(batch)
+            self._make_room_for_pairs(min(batch, n_events - start))
 
     def publish(self, slot: str, value: Published) -> None:
         """Let what was made outside the stream have an opinion from now on, in place of the last one.
@@ -150,8 +150,14 @@ class Blend:
         Raises
         ------
         ValueError
-            If there is no such slot (:data:`rtrec.declared.PLACES`), or it takes another kind of thing.
+            If there is no such slot (:data:`rtrec.declared.PLACES`), it takes another kind of thing, or what
+            is published does not fit together, or into what settings leave room for.
         """
+        if misfit := published.misfit_of(value, max(self.settings.most_items, self.n_items)):
+            raise ValueError(f"slot {slot!r}: {misfit}")
+        self._take(slot, value)
+
+    def _take(self, slot: str, value: Published) -> None:
         self._nearline = published.placed(self._nearline, slot, value)
         self.make_room(0, published.n_items_of(value))
         if slot == published.CATEGORIES:  # numbers that users were counted by mean something else now
@@ -392,7 +398,7 @@ class Blend:
         slots = {name.split("/")[2] for name in arrays if name.startswith(_NEARLINE)}
         for slot in sorted(slots):
             prefix = f"{_NEARLINE}{slot}/"
-            blend.publish(slot, copied(published.from_arrays(arrays, prefix, f"state, slot {slot!r}")))
+            blend._take(slot, copied(published.from_arrays(arrays, prefix, f"state, slot {slot!r}")))
         fill_from(blend._users, arrays, "users/", blend.n_users)
         blend._shown[:, : blend.n_items] = arrays["shown"]
         blend.ranker = ranker_of(arrays)

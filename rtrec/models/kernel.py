@@ -122,7 +122,7 @@ def step(
             if item < 0:  # not admitted: a miss for everybody, and nothing to learn
                 operations.weight[event] = 0.0
                 continue
-            value = events.value[event]
+            value = np.float64(events.value[event])  # as operations have it: the same tables to the bit
             operations.weight[event] = weight
             operations.value[event] = value
             walker = user * shard[1] + shard[0]

@@ -14,12 +14,13 @@ import numpy as np
 
 from rtrec.declared import HISTORICAL, SLOTS
 from rtrec.errors import CorruptionError
-from rtrec.features.categories import ItemCategories, no_categories
+from rtrec.features.categories import NO_CATEGORY, ItemCategories, no_categories
 from rtrec.models.arrays import leaves, made_of
 from rtrec.models.forgetting import without_categories, without_neighbours
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable, empty_table
-from rtrec.models.past import Past, misfit_of, no_past, without_known
-from rtrec.types import Nums
+from rtrec.models.past import Past, no_past, without_known
+from rtrec.models.past import misfit_of as misfit_of_past
+from rtrec.types import Floats, Nums, Singles
 
 
 class VectorRows(NamedTuple):
@@ -43,6 +44,10 @@ _NO_ROWS = empty_table(0, 1)
 _NO_VECTORS = VectorTable(*(np.zeros((0, 1), np.float32) for _ in VectorTable._fields))
 #: An empty one of every kind: the names of its arrays, and their axes, tell it from the others.
 KINDS: tuple[Published, ...] = (_NO_ROWS, VectorRows(_NO_ROWS, _NO_VECTORS), no_past(), no_categories())
+#: No opinion is larger: its square, summed over all candidates, must be a number in single precision.
+MOST_SAID = 1e15
+_ROWS_AT_ONCE = 10_000
+_MOST_ITEMS = 2**31
 
 
 class Nearline(NamedTuple):
@@ -184,30 +189,82 @@ def from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], prefix: str, where: 
                 f"{where}: expected {expected[name].ndim} axes in {prefix + name!r}; got shape {array.shape}"
             )
     value = made_of(empty, found)
-    if misfit := _misfit(value):
+    if misfit := misfit_of(value):
         raise CorruptionError(f"{where}: {misfit}")
     return value
 
 
-def _misfit(value: Published) -> str:
-    """Say what in a published thing does not fit together; empty if all does."""
+def misfit_of(value: Published, most_items: int = _MOST_ITEMS) -> str:
+    """Say what in a published thing does not fit, or cannot be said; empty if all does.
+
+    Kernels follow the numbers of items, and the lengths of rows, without looking; and one opinion that is no
+    number would make weights of the ranker none, for good.
+
+    Parameters
+    ----------
+    most_items
+        Numbers of items lie below this, or below the number of rows: all of them get room.
+    """
     match value:
-        case NeighbourTable(item, weight, size):
-            if item.shape == weight.shape and len(item) == len(size):
-                return ""
-            said = f"{item.shape}, {weight.shape}, {size.shape}"
-            return f"expected a table's item and weight of one shape and a size a row; got {said}"
+        case NeighbourTable():
+            return _misfit_of_rows(value, most_items)
         case VectorRows(rows, (found, given, user)):
-            if found.shape == given.shape and found.shape[1] == user.shape[1]:
-                return _misfit(rows)
-            said = f"{found.shape}, {given.shape}, {user.shape}"
-            return f"expected vectors found and given of one shape, and users of the same length; got {said}"
-        case Past():
-            return misfit_of(value)
+            if found.shape != given.shape or found.shape[1] != user.shape[1]:
+                said = f"{found.shape}, {given.shape}, {user.shape}"
+                return (
+                    f"expected vectors found and given of one shape, and users of the same length; got {said}"
+                )
+            learned = user[~np.isnan(user[:, :1]).any(axis=1)]  # a row of NaN: no vector of that user
+            if all(_longest(found) * _longest(each) <= MOST_SAID for each in (given, learned)):
+                return _misfit_of_rows(rows, most_items)
+            return (
+                f"expected vectors whose products are at most {MOST_SAID:.0e}; some are larger, or not finite"
+            )
+        case Past(item_value, cohort_lift, _, user_level):
+            if misfit := misfit_of_past(value):
+                return misfit
+            fits = all(_is_said(each) for each in (item_value, cohort_lift, user_level))
+            return "" if fits else f"expected values and lifts of at most {MOST_SAID:.0e}; some are not"
         case ItemCategories(number, n_items):
-            highest = int(number.max(initial=-1))
-            fits = highest < len(n_items)
-            return "" if fits else f"expected categories 0 to {len(n_items) - 1}; got {highest}"
+            lowest, highest = int(number.min(initial=NO_CATEGORY)), int(number.max(initial=NO_CATEGORY))
+            fits = lowest >= NO_CATEGORY and highest < len(n_items)
+            said = f"got {highest if lowest >= NO_CATEGORY else lowest}"
+            return "" if fits else f"expected categories 0 to {len(n_items) - 1}; {said}"
+
+
+def _misfit_of_rows(table: NeighbourTable, most_items: int) -> str:
+    item, weight, size = table
+    if item.shape != weight.shape or len(item) != len(size):
+        said = f"{item.shape}, {weight.shape}, {size.shape}"
+        return f"expected a table's item and weight of one shape and a size a row; got {said}"
+    shortest, longest = int(size.min(initial=0)), int(size.max(initial=0))
+    if shortest < 0 or longest > item.shape[1]:
+        return (
+            f"expected rows of 0 to {item.shape[1]} neighbours; got a size of {min(shortest, 0) or longest}"
+        )
+    for start in range(0, len(size), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        filled = np.arange(item.shape[1]) < size[block, None]
+        named = item[block][filled]
+        lowest, highest = int(named.min(initial=0)), int(named.max(initial=0))
+        if lowest < 0 or highest >= max(most_items, len(size)):
+            said = f"got {lowest if lowest < 0 else highest:,}"
+            return f"expected numbers of items from 0 to {max(most_items, len(size)) - 1:,}; {said}"
+        weights = weight[block][filled]
+        if not _is_said(weights) or weights.min(initial=0.0) < 0.0:
+            return f"expected weights from 0 to {MOST_SAID:.0e}; some are not"
+    return ""
+
+
+def _is_said(numbers: np.ndarray[Any, Any]) -> bool:
+    """Say whether numbers are finite, and none is too large to be squared."""
+    return float(np.abs(numbers).max(initial=0.0)) <= MOST_SAID
+
+
+def _longest(vectors: Singles) -> float:
+    """Return the length of the longest vector, NaN or infinite where one is not finite."""
+    squares: Floats = np.einsum("vd,vd->v", vectors, vectors, dtype=np.float64)
+    return float(np.sqrt(squares.max(initial=0.0)))
 
 
 def _placed(nearline: Nearline, slot: str, rows: NeighbourTable, vectors: VectorTable) -> Nearline:

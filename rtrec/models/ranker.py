@@ -140,8 +140,11 @@ def fill_scale(ranker, scale):
 
 @kernel
 def moment_of(n_events, last_time, now):
-    """Say at which kind of moment a user asks who had ``n_events``, the latest at ``last_time``."""
-    gap = now - last_time
+    """Say at which kind of moment a user asks who had ``n_events``, the latest at ``last_time``.
+
+    Somebody new comes back from as far away as can be.
+    """
+    gap = now - last_time if n_events > 0.0 else np.inf
     moment = 0 if gap < SITTING_S else 1 if gap < VISIT_S else 2
     if n_events >= MANY_EVENTS:
         moment += 3

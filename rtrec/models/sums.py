@@ -89,7 +89,7 @@ def add_weighted(weight, rows, active, n, total):
 def fill_exponential(values, highest, n, exponential):
     """Fill e^(value - highest) of the first ``n`` values, none of which is above ``highest``.
 
-    A library's takes one at a time. This one is off by 2e-6 of the result at most, as
+    A library's takes one at a time. This one is off by 4e-6 of the result at most, as
     the exponent is rounded, and never below 2^-126.
     """
     bits = exponential.view(np.int32)

@@ -22,7 +22,7 @@ import numpy as np
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.files import blake2b, make_folder
 from rtrec.models.nearline.base import Arrays
-from rtrec.models.published import Published, from_arrays, to_arrays
+from rtrec.models.published import Published, from_arrays, misfit_of, to_arrays
 from rtrec.models.snapshot import (
     latest_snapshot,
     list_snapshots,
@@ -94,8 +94,10 @@ class TableStore:
         Raises
         ------
         ValueError
-            If it is there already: what is published never changes.
+            If it is there already, since what is published never changes, or does not fit together.
         """
+        if misfit := misfit_of(table):
+            raise ValueError(f"slot {slot!r}: {misfit}")
         if self.path(slot, version).exists():
             raise ValueError(f"{self.path(slot, version)}: is there already, and a version never changes")
         path = write_snapshot(self.tables / slot, version, to_arrays(table, _TABLE), about)

@@ -187,8 +187,9 @@ def learn_user(users, half_life_s, timestamp, user, item, weight, value, categor
     if np.isfinite(value):
         users.value_sum[user] += level_of(value)
         users.n_values[user] += 1.0
+    is_first = users.n_events[user] == 0.0
     users.n_events[user] += 1.0
-    users.last_time[user] = max(users.last_time[user], timestamp)
+    users.last_time[user] = timestamp if is_first else max(users.last_time[user], timestamp)
     slot = pair_slot(users.pair, user, item)
     if users.pair[slot] == NO_PAIR:
         put_pair(users.pair, users.pair_hint, pair_key(user, item))

@@ -154,14 +154,31 @@ def test_what_can_only_be_tested_cannot_be_ranked():
         learn("mine", Silent(), Lessons.of(log(ROWS), Settings()), Settings())
 
 
+def test_what_an_event_counts_for_says_whether_its_item_may_be_listed():
+    settings = Settings(weight_click=0.0, weight_cart=-0.5, weight_dislike=1.0)
+    click, cart = KINDS.index("click"), KINDS.index("cart")
+    rows = [*ROWS, (0, 7, click), (0, 8, cart), (0, 9, DISLIKE)]
+
+    assert lists(Fitted(), rows, [9], 2, settings=settings) == [[9, 5]]
+
+    rows = [*ROWS, (0, 5), (0, 5, click), (0, 4, cart), (0, 4)]
+    # With repeats, what came last hides 5, and shows 4 again.
+    assert lists(Fitted(), rows, [0], 2, settings=settings.changed(repeat=True)) == [[4, 3]]
+
+
+@pytest.mark.parametrize("weights", [{}, {"weight_click": 0.0, "weight_cart": -0.5}], ids=["as is", "own"])
 @pytest.mark.parametrize("repeat", [False, True])
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_built_in_model_ranks_as_it_does_in_the_stream(name, repeat):
+def test_a_built_in_model_ranks_as_it_does_in_the_stream(name, repeat, weights):
     """The list after 400 events gives each next event the rank that the kernel gives it."""
     stream = SyntheticStream(SyntheticConfig(n_users=20, n_items=40))
     events = number_events(stream.events(500), Vocabulary(), Vocabulary())
     events = events._replace(timestamp=np.minimum(events.timestamp, events.timestamp[399]))
-    settings = Settings(list_length=10, repeat=repeat)
+    if weights:
+        click, cart = KINDS.index("click"), KINDS.index("cart")
+        kind = np.random.default_rng(0).choice([0, click, cart], 500, p=[0.6, 0.2, 0.2])
+        events = events._replace(kind=kind.astype(np.uint8))
+    settings = Settings(list_length=10, repeat=repeat, **weights)
     lessons = Lessons.of(events.part(0, 400), settings)
     model = make_model(name, settings)
     learn(name, model, lessons, settings)

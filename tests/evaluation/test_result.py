@@ -41,6 +41,11 @@ def evaluation() -> Evaluation:
     )
 
 
+def test_results_come_by_name_and_one_after_the_other(evaluation):
+    assert evaluation["popularity"].hit_rate == 0.25
+    assert [each.model for each in evaluation] == ["default", "popularity"]
+
+
 def test_json_has_the_promised_keys_with_k_in_them():
     line = result("default", [1, 0, 0, 1], k=5).as_json()
 

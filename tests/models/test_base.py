@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,12 @@ def test_the_list_is_the_best_of_what_is_known_and_not_barred(scores, rows, repe
 
     for user in range(4):
         assert model.recommend(user, 0.0, k=k) == slowly(scores, rows, user, k, repeat)
+
+
+@pytest.mark.parametrize(("scores", "shape"), [(1.0, r"\(\)"), ([[0.0, 1.0]], r"\(1, 2\)")])
+def test_scores_that_are_not_one_an_item_are_refused_by_name(scores, shape):
+    with pytest.raises(ValueError, match=rf"Fixed.score: expected one number an item, .* got shape {shape}"):
+        Fixed(scores, repeat=False).test_then_learn(log([(0, 0, 0)]), k=1)
 
 
 def test_coverage_counts_the_items_known_and_not_the_room_for_more():

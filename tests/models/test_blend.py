@@ -240,6 +240,15 @@ def test_an_answer_takes_the_kernels_that_a_step_has_compiled() -> None:
     assert {tuple(map(str, each[8:11])) for each in kernel.answer.signatures} == {step_has}
 
 
+def test_a_batch_takes_room_for_the_events_there_are() -> None:
+    events = stream(20_000)  # so many pairs that the set of them has to grow
+    blend, at_once = Blend(Settings()), Blend(Settings())
+    blend.step(events, batch=20_000)
+    at_once.step(events, batch=10**12)
+    same(blend, at_once)
+    assert len(at_once.to_arrays()["users/pair"]) == 1 << 16
+
+
 def test_the_oldest_pairs_make_way_however_the_stream_is_cut() -> None:
     """One user has 9,000 items, one a second; 8,192 pairs are remembered at the most."""
     n_events = 9000

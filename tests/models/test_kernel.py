@@ -155,6 +155,42 @@ def test_what_history_says_equals_the_reference(without: tuple[str, ...]) -> Non
     assert np.abs(learned).min() > 1e-3
 
 
+WEEK_S = 7 * 86_400.0
+
+
+@pytest.mark.parametrize("weeks", [0, -900], ids=["from 1970 on", "before 1970"])
+def test_it_does_not_matter_when_time_began(weeks: int) -> None:
+    """Somebody new comes from afar, in a log that counts its own seconds as in one of today."""
+    rng = np.random.default_rng(3)
+    events, settings = stream(600, n_items=60, seed=6), Settings(use_daypart=True)
+    events = events._replace(
+        user_num=rng.integers(0, 100, 600).astype(np.int32), timestamp=np.round(events.timestamp - 1e9)
+    )
+    today, then = Blend(settings), Blend(settings)
+    ranks = today.step(events._replace(timestamp=events.timestamp + 2600 * WEEK_S)).ranks
+    np.testing.assert_array_equal(
+        then.step(events._replace(timestamp=events.timestamp + weeks * WEEK_S)).ranks, ranks
+    )
+    # To the rounding of what is left after so many half-lives.
+    np.testing.assert_allclose(then.ranker.weight, today.ranker.weight, atol=1e-4)
+
+
+def test_item_tables_taught_later_are_those_taught_at_once() -> None:
+    at_once, later = Blend(Settings()), Blend(Settings())
+    for number, event in enumerate(one_by_one(stream(300, n_items=60, seed=6))):
+        ranks = at_once.step(event).ranks
+        learned = later.step(event, defer=True)
+        later.learn_items(learned.operations)
+        np.testing.assert_array_equal(learned.ranks, ranks, err_msg=f"event {number}")
+    other = later.to_arrays()
+    for name, array in at_once.to_arrays().items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+def one_by_one(events: NumberedEvents) -> list[NumberedEvents]:
+    return [events.part(number, number + 1) for number in range(events.n_events)]
+
+
 @pytest.mark.parametrize("racer", ["cooccurrence", "transitions", "trails"])
 def test_a_model_of_one_table_does_not_ask_whether_the_ranker_sees_it(racer: str) -> None:
     events = stream(600, n_items=60, seed=6)

@@ -7,11 +7,14 @@ import pytest
 
 from rtrec.declared import FEATURE_NAMES
 from rtrec.errors import CorruptionError
+from rtrec.features.categories import ItemCategories, of_rows
 from rtrec.models import published
 from rtrec.models.blend import Blend
 from rtrec.models.explain import explain
 from rtrec.models.nearline.ials import IALS
-from rtrec.models.nearline.tables import NeighbourTable, pruned
+from rtrec.models.nearline.tables import NeighbourTable, VectorTable, pruned
+from rtrec.models.past import Past, no_past
+from rtrec.models.published import VectorRows
 from rtrec.models.single import BuiltIn
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
@@ -153,6 +156,64 @@ def test_what_is_stored_tells_its_kind_by_the_names_of_its_arrays() -> None:
 def test_arrays_that_make_nothing_are_refused_by_name(changes: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(CorruptionError, match=words):
         published.from_arrays(published.to_arrays(TABLE, "table/") | changes, "table/", "slot 'own'")
+
+
+FITTED = VectorRows(TABLE, VectorTable(*(np.ones((n, 3), np.float32) for n in (2, 2, 1))))
+
+
+def with_vectors(**changes: np.ndarray) -> VectorRows:
+    return FITTED._replace(vectors=FITTED.vectors._replace(**changes))
+
+
+def with_past(**changes: np.ndarray) -> Past:
+    return no_past()._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (TABLE._replace(size=np.array([1, 4], np.int32)), "rows of 0 to 3 neighbours; got a size of 4"),
+        (TABLE._replace(size=np.array([-1, 3], np.int32)), "rows of 0 to 3 neighbours; got a size of -1"),
+        (TABLE._replace(size=np.zeros(3, np.int32)), "a size a row"),
+        (TABLE._replace(item=TABLE.item - 6), "numbers of items from 0 to 499,999; got -1"),
+        (TABLE._replace(item=TABLE.item + 2**30), "from 0 to 499,999; got 1,073,741,8"),
+        (TABLE._replace(weight=np.float32("nan") * TABLE.weight), "weights from 0 to 1e"),
+        (TABLE._replace(weight=-TABLE.weight), "weights from 0 to 1e"),
+        (TABLE._replace(weight=TABLE.weight * np.float32(1e16)), "weights from 0 to 1e"),
+        (with_vectors(found=np.full((2, 3), np.inf, np.float32)), "vectors whose products are at most"),
+        (with_vectors(given=np.full((2, 3), 1e30, np.float32)), "vectors whose products are at most"),
+        (with_vectors(user=np.array([[1.0, np.nan, 0.0]], np.float32)), "vectors whose products"),
+        (with_vectors(user=np.ones((1, 2), np.float32)), "users of the same length"),
+        (with_past(item_value=no_past().item_value + np.nan), "values and lifts of at most"),
+        (with_past(user_cohort=np.ones(1, np.int32)), "cohorts from -1 to 0; got 1"),
+        (of_rows(np.array([[0]], np.int32))._replace(number=np.array([[-2]])), "categories 0 to 0; got -2"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(value: published.Published, words: str) -> None:
+    blend, slot = taught(Settings()), "own"
+    if isinstance(value, Past | ItemCategories):
+        slot = "historical" if isinstance(value, Past) else "categories"
+    before = {name: array.copy() for name, array in blend.to_arrays().items()}
+    with pytest.raises(ValueError, match=f"slot '{slot}': expected .*{words}"):
+        blend.publish(slot, value)
+    after = blend.to_arrays()
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name], err_msg=name)
+
+
+def test_behind_the_end_of_a_row_may_be_anything() -> None:
+    blend = taught(Settings())
+    table = TABLE._replace(item=TABLE.item.copy(), weight=TABLE.weight.copy())
+    table.item[0, 1:], table.weight[0, 1:] = -1, np.nan
+    blend.publish("content", table)
+    assert opinions(blend, CONTENT) == opinions(taught(Settings()), CONTENT)
+
+
+def test_a_user_without_a_vector_is_a_row_of_nan() -> None:
+    blend = taught(Settings())
+    blend.publish("own", with_vectors(user=np.full((1, 3), np.nan, np.float32)))
+    assert list(blend.nearline) == ["content", "own"]
 
 
 def test_nothing_clears_a_slot() -> None:

@@ -38,6 +38,12 @@ def test_a_version_never_changes(store: TableStore) -> None:
         store.write("own", "7", TABLE, {})
 
 
+def test_what_no_kernel_could_read_is_not_written(store: TableStore) -> None:
+    with pytest.raises(ValueError, match="slot 'own': expected rows of 0 to 1 neighbours; got a size of 2"):
+        store.write("own", "7", TABLE._replace(size=np.array([2, 1], np.int32)), {})
+    assert store.versions("own") == []
+
+
 def test_what_is_not_what_was_published_is_refused_by_name(store: TableStore) -> None:
     seal = store.write("own", "7", TABLE, {}).seal
     other = store.write("own", "8", TABLE._replace(weight=2 * TABLE.weight), {}).seal

@@ -307,22 +307,24 @@ def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Float
     """
     with np.errstate(divide="ignore"):
         added = np.where(weight > 0.0, np.log2(np.abs(weight)) + age, -np.inf)
-    heats = running(np.logaddexp2, added, key)
-    for rows in _groups_that_fall(weight, key):
-        heat = -np.inf
-        for row in rows.tolist():
-            if weight[row] > 0.0:
-                heat = np.logaddexp2(heat, added[row])
-            elif heat > -np.inf:
-                left = 2.0 ** (heat - age[row])
-                heat = np.log2(max(left + weight[row], min(left, least))) + age[row]
-            heats[row] = heat
+        heats = running(np.logaddexp2, added, key)
+        for rows in _groups_that_fall(weight, key):
+            heat = -np.inf
+            for row in rows.tolist():
+                if weight[row] > 0.0:
+                    heat = np.logaddexp2(heat, added[row])
+                elif heat > -np.inf:
+                    left = 2.0 ** (heat - age[row])  # 0 after a thousand half-lives
+                    heat = np.log2(max(left + weight[row], min(left, least))) + age[row]
+                heats[row] = heat
     return heats
 
 
 def _groups_that_fall(weight: Floats, key: Keys) -> list[Ints]:
-    """Return the rows of each key that has a negative weight: these are not plain sums."""
-    return [np.flatnonzero(key == fallen) for fallen in np.unique(key[weight < 0.0])]
+    """Return the rows of each key, of rising ones, that has a negative weight: these are not plain sums."""
+    fallen = np.unique(key[weight < 0.0])
+    ends = zip(*(np.searchsorted(key, fallen, side=side) for side in ("left", "right")), strict=True)
+    return [np.arange(start, stop) for start, stop in ends]
 
 
 def _root_hours(seconds: Floats) -> npt.NDArray[np.float32]:

@@ -252,6 +252,20 @@ def test_reduced_vectors_keep_the_cosines_if_nothing_is_cut():
     assert not table.found[3].any()
 
 
+@pytest.mark.parametrize("dask", [False, True])
+@pytest.mark.parametrize("words", [("heat", "heat", None), ("big heat", "big heat", None)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_items_that_are_all_alike_are_reduced_to_the_same_direction(words, dask):
+    frame = pd.DataFrame({"id": ["a", "b", "c"], "title": words})
+    model = fitted(
+        Catalogue.of(frame, item="id", text=["title"]), Vocabulary(["a", "b", "c"]), svd=8, dask=dask
+    )
+
+    found = model.table().found
+    assert abs(found[0] @ found[1]) == pytest.approx(1.0)
+    assert not found[2].any()
+
+
 def test_reduced_item_without_text_gets_no_opinion():
     catalogue, ids = texts("red box", "red hat", None)
     scores = fitted(catalogue, ids, svd=2).score(np.array([0], np.int32), np.ones(1))

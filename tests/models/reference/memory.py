@@ -80,7 +80,7 @@ class Memory:
         if math.isfinite(value):
             self.user_values.setdefault(user, []).append(level_of(value))
         self.had.setdefault((user, item), []).append(now)
-        self.last_time[user] = max(now, self.last_time.get(user, 0.0))
+        self.last_time[user] = max(now, self.last_time.get(user, -math.inf))
         self.n_events[user] = self.n_events.get(user, 0) + 1
         if importance <= 0.0:
             self.hidden.add((user, item))

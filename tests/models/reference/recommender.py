@@ -53,7 +53,7 @@ class Reference(Opinions):
         return -1 if kind == "dislike" else rank, scores
 
     def moment(self, user: int, now: float) -> tuple[str, bool]:
-        gap = now - self.last_time.get(user, 0.0)
+        gap = now - self.last_time.get(user, -math.inf)
         when = "sitting" if gap < 30 * 60 else "visit" if gap < 24 * 3600 else "later"
         return when, self.n_events.get(user, 0) >= 8
 
