@@ -138,7 +138,7 @@ class Settings(BaseModel):
         "How many (user, item) pairs a shard remembers (down to a power of two); the oldest are forgotten.",
         unit="pairs",
         ge=1 << 13,
-        le=1 << 32,
+        le=1 << 31,
     )
 
     def changed(self, **changes: Any) -> Settings:

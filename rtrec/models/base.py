@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.models.kernel import DISLIKE, UNTESTED
-from rtrec.types import Floats, Forgetting, NumberedEvents
+from rtrec.settings import Settings
+from rtrec.types import KINDS, Floats, Forgetting, NumberedEvents
 
 if TYPE_CHECKING:
     from rtrec.models.published import Published
@@ -80,6 +81,21 @@ class Informed(Protocol):
     def publish(self, slot: str, value: Published) -> None:
         """Let it have an opinion from now on, in place of what was in the slot before."""
         ...
+
+
+def checked_kind_weights(kind_weights: tuple[float, ...] | None) -> tuple[float, ...]:
+    """Return what an event of each kind counts for, the default of the settings if nothing is given.
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight for each of :data:`rtrec.types.KINDS`.
+    """
+    if kind_weights is None:
+        return Settings().kind_weights()
+    if len(kind_weights) != len(KINDS):
+        raise ValueError(f"expected a weight for each of {', '.join(KINDS)}; got {len(kind_weights)}")
+    return kind_weights
 
 
 class Recommender(ABC):

@@ -42,7 +42,8 @@ def _fitted(name: str, settings: Settings, published: Tables) -> Testable:
 def _streaming(home: str) -> Callable[[str, Settings, Tables], Testable]:
     def make(name: str, settings: Settings, published: Tables) -> Testable:
         module, model = home.split(":")
-        streaming: Testable = getattr(import_module(f"rtrec.models.streaming.{module}"), model)()
+        of_module = getattr(import_module(f"rtrec.models.streaming.{module}"), model)
+        streaming: Testable = of_module(kind_weights=settings.kind_weights())
         return streaming
 
     return make

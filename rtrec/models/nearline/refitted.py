@@ -6,11 +6,10 @@ from collections import deque
 
 import numpy as np
 
-from rtrec.models.base import Recommender
+from rtrec.models.base import Recommender, checked_kind_weights
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
-from rtrec.settings import Settings
-from rtrec.types import KINDS, Floats
+from rtrec.types import Floats
 
 #: The most events of a user that a score looks at.
 MOST_HISTORY = 200
@@ -49,11 +48,7 @@ class Refitted(Recommender):
             )
         self.model = model
         self.refit_every = refit_every
-        if kind_weights is None:
-            kind_weights = Settings().kind_weights()
-        if len(kind_weights) != len(KINDS):
-            raise ValueError(f"expected a weight for each of {', '.join(KINDS)}; got {len(kind_weights)}")
-        self.kind_weights = kind_weights
+        self.kind_weights = checked_kind_weights(kind_weights)
         self._recency = 0.5 ** (np.arange(MOST_HISTORY) / half_life)
         self._events: list[tuple[int, int, float, float, float]] = []
         self._n_fitted = 0

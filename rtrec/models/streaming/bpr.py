@@ -7,7 +7,8 @@ each event of u with i some items j are drawn; each takes a step up the gradient
     x_u += r (g (y_i - y_j) - l x_u)    y_i += r (g x_u - l y_i)     y_j += r (-g x_u - l y_j)
                                         b_i += r (g - l b_i)         b_j += r (-g - l b_j)
 
-all from the vectors as they were. An item is drawn with a chance that grows with its number of events to the
+all from the vectors as they were. With an event of weight w, r is multiplied by |w| (up to 1), and where w is
+negative i and j change places. An item is drawn with a chance that grows with its number of events to the
 power p: 0 draws all alike, 0.75 prefers the popular, which makes the steps harder and popularity count less.
 
 Rendle, Freudenthaler, Gantner, Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from implicit
@@ -23,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.models.jit import kernel
-from rtrec.models.kernel import DISLIKE
 from rtrec.models.streaming.state import (
     Chance,
     Longs,
@@ -79,6 +79,9 @@ class BPR(StreamingModel[BPRState]):
         Standard deviation of the numbers new vectors start with.
     seed
         Of new vectors and of what is drawn.
+    kind_weights
+        What an event of each kind counts for (:meth:`rtrec.settings.Settings.kind_weights`); one of 0 teaches
+        nothing. By default 1, and -1 for a dislike.
 
     Examples
     --------
@@ -108,6 +111,7 @@ class BPR(StreamingModel[BPRState]):
         negative_power: float = 0.0,
         spread: float = 0.1,
         seed: int = 0,
+        kind_weights: tuple[float, ...] | None = None,
     ) -> None:
         if not 0.0 < learning_rate <= 1.0 or not 0.0 <= regularization < 1.0 or not spread > 0.0:
             raise ValueError(
@@ -118,7 +122,7 @@ class BPR(StreamingModel[BPRState]):
             raise ValueError(
                 f"n_negatives is at least 1, negative_power from 0 to 1; got {n_negatives}, {negative_power}"
             )
-        super().__init__(n_factors=n_factors, seed=seed)
+        super().__init__(n_factors=n_factors, seed=seed, kind_weights=kind_weights)
         self._options = BPROptions(
             float(learning_rate),
             float(regularization),
@@ -135,10 +139,8 @@ class BPR(StreamingModel[BPRState]):
         if len(self._tree) != len(self._state.item_events) + 1:
             self._plant()
 
-    def learn_one(self, user_num: int, item_num: int, timestamp: float, kind: int, value: float) -> None:
-        """Take the steps of one event; a disliked item changes places with those drawn."""
-        self.make_room(user_num, item_num)
-        learn(self._state, self._tree, self._options, user_num, item_num, kind != DISLIKE)
+    def _learn(self, user_num: int, item_num: int, weight: float) -> None:
+        learn(self._state, self._tree, self._options, user_num, item_num, weight)
 
     def score(self, user_num: int, timestamp: float) -> Floats:
         """Return the score of each item, ``(item,)``; NaN: never learned."""
@@ -172,8 +174,9 @@ class BPR(StreamingModel[BPRState]):
 
 
 @kernel
-def learn(state: BPRState, tree: Longs, options: BPROptions, user: int, item: int, liked: bool) -> None:
+def learn(state: BPRState, tree: Longs, options: BPROptions, user: int, item: int, weight: float) -> None:
     """Take the steps of one event."""
+    rate = np.float32(min(options.learning_rate * abs(weight), 1.0))
     if state.user_events[user] == 0:
         start_vector(state.user[user], 2 * options.seed, user, options.spread)
         before = np.zeros_like(state.user[user])
@@ -185,10 +188,10 @@ def learn(state: BPRState, tree: Longs, options: BPROptions, user: int, item: in
         for _ in range(options.n_negatives):
             other = draw_item(tree, state.chance)
             if other != item:
-                if liked:
-                    step(state, options, user, item, other)
+                if weight > 0.0:
+                    step(state, rate, options, user, item, other)
                 else:
-                    step(state, options, user, other, item)
+                    step(state, rate, options, user, other, item)
     move_mean(state.mean, before, state.user[user], 1 if state.user_events[user] == 0 else 0)
     state.user_events[user] += 1
     events = state.item_events[item]
@@ -198,9 +201,9 @@ def learn(state: BPRState, tree: Longs, options: BPROptions, user: int, item: in
 
 
 @kernel
-def step(state: BPRState, options: BPROptions, user: int, better: int, worse: int) -> None:
+def step(state: BPRState, rate: np.float32, options: BPROptions, user: int, better: int, worse: int) -> None:
     """Lift the score of one item for a user above that of another."""
-    rate, regularization = np.float32(options.learning_rate), np.float32(options.regularization)
+    regularization = np.float32(options.regularization)
     x, up, down = state.user[user], state.item[better], state.item[worse]
     apart = state.item_bias[better] - state.item_bias[worse]
     for place in range(len(x)):

@@ -5,7 +5,8 @@ With x_u and y_i the vectors of user and item, an event of u with i pulls their 
     e = 1 - x_u . y_i        x_u += r (e y_i - l x_u)        y_i += r (e x_u - l y_i)
 
 Both steps are taken from the vectors as they were; where r (|x_u|^2 + |y_i|^2) is above 1 they would go past
-their aim, and r is cut to what just reaches it. From positive events alone every product drifts to 1.
+their aim, and r is cut to what just reaches it. With an event of weight w, r is multiplied by |w| (up to 1),
+and where w is negative the aim is 0. From positive events alone every product drifts to 1.
 Recency-based negative feedback works against that: with each event, the n items that nobody took for the
 longest time are held to be known and not wanted, and x_u (not y) takes a step with 0 in place of 1. They
 then go to the end of the queue.
@@ -25,7 +26,6 @@ import numpy.typing as npt
 
 from rtrec.errors import CorruptionError
 from rtrec.models.jit import kernel
-from rtrec.models.kernel import DISLIKE
 from rtrec.models.streaming.state import Longs, StreamingModel, hold, move_mean, start_vector
 from rtrec.types import Floats, Singles
 
@@ -68,6 +68,9 @@ class ISGD(StreamingModel[ISGDState]):
         Standard deviation of the numbers new vectors start with.
     seed
         Of new vectors.
+    kind_weights
+        What an event of each kind counts for (:meth:`rtrec.settings.Settings.kind_weights`); one of 0 teaches
+        nothing. By default 1, and -1 for a dislike.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class ISGD(StreamingModel[ISGDState]):
         n_negatives: int = 20,
         spread: float = 0.1,
         seed: int = 0,
+        kind_weights: tuple[float, ...] | None = None,
     ) -> None:
         if not 0.0 < learning_rate <= 1.0 or not 0.0 <= regularization < 1.0 or not spread > 0.0:
             raise ValueError(
@@ -104,15 +108,13 @@ class ISGD(StreamingModel[ISGDState]):
             )
         if n_negatives < 0:
             raise ValueError(f"n_negatives is at least 0; got {n_negatives}")
-        super().__init__(n_factors=n_factors, seed=seed)
+        super().__init__(n_factors=n_factors, seed=seed, kind_weights=kind_weights)
         self._options = ISGDOptions(
             float(learning_rate), float(regularization), n_negatives, float(spread), seed
         )
 
-    def learn_one(self, user_num: int, item_num: int, timestamp: float, kind: int, value: float) -> None:
-        """Take the steps of one event; a dislike pulls towards 0 and leaves the queue alone."""
-        self.make_room(user_num, item_num)
-        learn(self._state, self._options, user_num, item_num, kind != DISLIKE)
+    def _learn(self, user_num: int, item_num: int, weight: float) -> None:
+        learn(self._state, self._options, user_num, item_num, weight)
 
     def _check(self, fields: Mapping[str, npt.NDArray[Any]]) -> None:
         n = len(fields["item"])
@@ -129,8 +131,9 @@ class ISGD(StreamingModel[ISGDState]):
 
 
 @kernel
-def learn(state: ISGDState, options: ISGDOptions, user: int, item: int, liked: bool) -> None:
-    """Take the steps of one event."""
+def learn(state: ISGDState, options: ISGDOptions, user: int, item: int, weight: float) -> None:
+    """Take the steps of one event; one of negative weight leaves the queue alone."""
+    liked, rate = weight > 0.0, np.float32(min(options.learning_rate * abs(weight), 1.0))
     if state.user_events[user] == 0:
         start_vector(state.user[user], 2 * options.seed, user, options.spread)
         before = np.zeros_like(state.user[user])
@@ -144,19 +147,21 @@ def learn(state: ISGDState, options: ISGDOptions, user: int, item: int, liked: b
             waiting = state.queue[0] - 1
             if waiting == item:  # all others have had their turn
                 break
-            step(state.user[user], state.item[waiting], 0.0, options, False)
+            step(state.user[user], state.item[waiting], 0.0, rate, options, False)
             to_queue_end(state, waiting)
         to_queue_end(state, item)
-    step(state.user[user], state.item[item], 1.0 if liked else 0.0, options, True)
+    step(state.user[user], state.item[item], 1.0 if liked else 0.0, rate, options, True)
     move_mean(state.mean, before, state.user[user], 1 if state.user_events[user] == 0 else 0)
     state.user_events[user] += 1
     state.item_events[item] += 1
 
 
 @kernel
-def step(user: Singles, item: Singles, target: float, options: ISGDOptions, both: bool) -> None:
+def step(
+    user: Singles, item: Singles, target: float, rate: np.float32, options: ISGDOptions, both: bool
+) -> None:
     """Pull the product of two vectors towards ``target``; the item stays where it is unless ``both``."""
-    rate, regularization = np.float32(options.learning_rate), np.float32(options.regularization)
+    regularization = np.float32(options.regularization)
     error, reach = np.float32(target), np.float32(0.0)
     for place in range(len(user)):
         error -= user[place] * item[place]

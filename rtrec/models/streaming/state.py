@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.errors import CorruptionError
-from rtrec.models.base import Recommender
+from rtrec.models.base import Recommender, checked_kind_weights
 from rtrec.models.jit import kernel
 from rtrec.types import Floats, Singles
 
@@ -35,15 +35,31 @@ class StreamingModel(Recommender, Generic[State]):
     all user vectors, and behind it their number.
     """
 
-    def __init__(self, *, n_factors: int, seed: int) -> None:
+    def __init__(self, *, n_factors: int, seed: int, kind_weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
         if n_factors < 1 or not 0 <= seed < 2**32:
             raise ValueError(f"n_factors is at least 1, seed from 0 to below 2**32; got {n_factors}, {seed}")
+        self.kind_weights = checked_kind_weights(kind_weights)
         self.n_factors = n_factors
         self.seed = seed
         self.n_users = 0
         self.n_items = 0
         self._state = self._empty()
+
+    def weight_of(self, kind: int) -> float:
+        """See :class:`~rtrec.models.base.Recommender`."""
+        return self.kind_weights[kind]
+
+    def learn_one(self, user_num: int, item_num: int, timestamp: float, kind: int, value: float) -> None:
+        """Take the steps of one event, as far as its weight says; one below 0 steps the other way."""
+        weight = self.weight_of(kind)
+        if weight != 0.0:
+            self.make_room(user_num, item_num)
+            self._learn(user_num, item_num, weight)
+
+    @abstractmethod
+    def _learn(self, user_num: int, item_num: int, weight: float) -> None:
+        """Take the steps of one event whose weight is not 0; there is room for user and item."""
 
     @abstractmethod
     def _empty(self) -> State:

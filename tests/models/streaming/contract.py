@@ -122,6 +122,45 @@ class StreamingContract(ABC):
         after = model.score(3, 0.0)
         assert after[item] - before[item] < np.median(np.delete(after - before, item))
 
+    @pytest.mark.parametrize("weights", [(1.0,) * 3, (1.0,) * (len(KINDS) + 1)])
+    def test_weights_are_one_for_each_kind(self, weights):
+        with pytest.raises(ValueError, match="expected a weight for each of view, "):
+            type(self.make())(n_factors=8, kind_weights=weights)
+
+    @pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, -0.5])
+    def test_an_event_moves_vectors_as_far_as_its_weight_says(self, weight):
+        """Half the weight is half the step, for what is small enough a step not to be cut."""
+        models = {w: self.make() for w in (weight, 1.0, -1.0)}
+        for w, model in models.items():
+            model.test_then_learn(stream(50), k=10)
+            model.kind_weights = (w,) * len(KINDS)
+            model._options = model._options._replace(n_negatives=min(model._options.n_negatives, 1))
+            model._options = model._options._replace(learning_rate=1e-3)
+        user, item = int(stream(50).user_num[0]), int(stream(50).item_num[0])
+        before = models[weight].user_vector(user)
+        for model in models.values():
+            model.learn_one(user, item, 0.0, VIEW, np.nan)
+        moved = {w: model.user_vector(user) - before for w, model in models.items()}
+        whole = moved[1.0 if weight >= 0.0 else -1.0]
+        assert np.abs(whole).max() > 1e-6
+        assert moved[weight] == pytest.approx(abs(weight) * whole, rel=0.02, abs=1e-6)
+
+    def test_an_event_of_no_weight_teaches_nothing_and_hides_the_item(self, model):
+        model.kind_weights = (0.0,) * len(KINDS)
+        item = model.recommend(3, 0.0, k=1)[0]
+        before = model.to_arrays()
+        event = NumberedEvents(
+            *(np.array([each]) for each in (3, item)),
+            np.zeros(1),
+            np.zeros(1, np.uint8),
+            np.ones(1, np.float32),
+        )
+        model.test_then_learn(event, k=10)
+        after = model.to_arrays()
+        for name in ("user", "item", "user_events", "item_events", "mean"):
+            np.testing.assert_array_equal(after[name], before[name])
+        assert item not in model.recommend(3, 0.0, k=30)
+
     def test_cuts_of_the_stream_change_nothing(self):
         events = stream(600)
         whole, cut = self.make(), self.make()
