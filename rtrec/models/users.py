@@ -87,23 +87,31 @@ def search_start(key, n_slots):
 
 
 @kernel
-def pair_slot(pair, user, item):
-    """Return the slot that holds (user, item), or the free one where it belongs."""
-    key, mask = pair_key(user, item), np.uint64(len(pair) - 1)
-    slot, _ = search_start(key, len(pair))
+def search(pair, key, slot):
+    """Return the slot that holds a pair, from where its search begins, or the free one where it belongs."""
+    mask = np.uint64(len(pair) - 1)
     while pair[slot] != key and pair[slot] != NO_PAIR:
         slot = (slot + np.uint64(1)) & mask
     return slot
 
 
 @kernel
+def pair_slot(pair, user, item):
+    """Return the slot that holds (user, item), or the free one where it belongs."""
+    key = pair_key(user, item)
+    start, _ = search_start(key, len(pair))
+    return search(pair, key, start)
+
+
+@kernel
 def put_pair(pair, hint, key):
-    """Make room for a pair that is not there yet; return its slot."""
-    slot = pair_slot(pair, key >> 32, key & 0xFFFFFFFF)
+    """Return the slot of a pair, which is put there if it is not, and whether it was not."""
     start, bit = search_start(key, len(pair))
+    slot = search(pair, key, start)
+    is_new = pair[slot] == NO_PAIR
     pair[slot] = key
     hint[start] |= bit
-    return slot
+    return slot, is_new
 
 
 @kernel
@@ -113,10 +121,11 @@ def may_get(had, repeat, user, item):
     ``had`` are the arrays ``pair``, ``pair_hint`` and ``pair_count``.
     """
     pair, hint, count = had
-    start, bit = search_start(pair_key(user, item), len(pair))
+    key = pair_key(user, item)
+    start, bit = search_start(key, len(pair))
     if not hint[start] & bit:
         return True
-    slot = pair_slot(pair, user, item)
+    slot = search(pair, key, start)
     return pair[slot] == NO_PAIR or (repeat and count[slot] > 0.0)
 
 
@@ -159,7 +168,7 @@ def move_pairs(old, new, gone_user, gone_item, after):
         user, item = key >> 32, key & 0xFFFFFFFF
         if (user < len(gone_user) and gone_user[user]) or (item < len(gone_item) and gone_item[item]):
             continue
-        place = put_pair(new.pair, new.pair_hint, key)
+        place, _ = put_pair(new.pair, new.pair_hint, key)
         new.pair_count[place] = old.pair_count[slot]
         new.pair_time[place] = old.pair_time[slot]
         kept += 1
@@ -190,9 +199,8 @@ def learn_user(users, half_life_s, timestamp, user, item, weight, value, categor
     is_first = users.n_events[user] == 0.0
     users.n_events[user] += 1.0
     users.last_time[user] = timestamp if is_first else max(users.last_time[user], timestamp)
-    slot = pair_slot(users.pair, user, item)
-    if users.pair[slot] == NO_PAIR:
-        put_pair(users.pair, users.pair_hint, pair_key(user, item))
+    slot, is_new = put_pair(users.pair, users.pair_hint, pair_key(user, item))
+    if is_new:
         users.pair_time[slot] = timestamp
         users.n_pairs[0] += 1
     count = abs(users.pair_count[slot]) + np.float32(1.0)
