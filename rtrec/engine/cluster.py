@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
 
-from rtrec.errors import WorkerLost
+from rtrec.errors import ClusterUnreachable, WorkerLost
 
 BULK = "bulk"
 #: A shard that has not answered by then is taken for lost: a batch is a matter of milliseconds, but the first
@@ -30,6 +31,9 @@ _TIMEOUT_S = 120.0
 _LOOK_EVERY_S = 0.1
 #: A nanny brings its worker back in two or three seconds, or not at all.
 _GIVEN_UP_S = 10.0
+#: A worker of ours gives a sign of life twice a second. One that gives none for so long is stopped, swapped
+#: out or stuck, and is replaced: that takes less time than to wait and see whether it comes back.
+_SILENT_S = 5.0
 #: What a lost worker looks like: no connection or no answer, a future nobody will fulfil, a task that took
 #: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
 _LOST = (OSError, CancelledError, KilledWorker)
@@ -53,10 +57,14 @@ def ctrl_c_kept_from_children() -> Iterator[None]:
 
 
 class Placed(NamedTuple):
-    """A shard on its worker: the future says whether it is alive, the actor takes calls."""
+    """A shard on its worker: the future says whether it is alive, the actor takes calls.
+
+    ``mark`` is the resource of its worker.
+    """
 
     future: Any
     actor: Any
+    mark: str
 
 
 class Workers:
@@ -82,7 +90,13 @@ class Workers:
         self._cluster: Any = None
 
     async def start(self) -> None:
-        """Start or reach the workers."""
+        """Start or reach the workers.
+
+        Raises
+        ------
+        ClusterUnreachable
+            If no scheduler answers at the address given.
+        """
         if self.scheduler is None:
             self._cluster = await SpecCluster(
                 workers=self._worker_specs(),
@@ -93,13 +107,29 @@ class Workers:
                 asynchronous=True,
                 silence_logs=logging.CRITICAL,
             )
-        self.client = await Client(self.scheduler or self._cluster, asynchronous=True)
+        try:
+            self.client = await Client(
+                self.scheduler or self._cluster, asynchronous=True, timeout=_GIVEN_UP_S
+            )
+        except (OSError, ValueError) as error:
+            if self.scheduler is None:
+                raise WorkerLost(f"the scheduler of this process does not answer: {error}") from error
+            raise ClusterUnreachable(
+                f"no Dask scheduler answers at {self.scheduler} ({error}); start one there "
+                "(dask scheduler), or correct --scheduler"
+            ) from error
 
     async def restart(self) -> None:
-        """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none."""
+        """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none.
+
+        Raises
+        ------
+        ClusterUnreachable
+            If no scheduler answers at the address given.
+        """
         with suppress(Exception):  # whatever is left of it
             await asyncio.wait_for(self.close(), _GIVEN_UP_S)
-        self._cluster = None
+        self._cluster = self.client = None
         await self.start()
 
     def _worker_specs(self) -> dict[str, Any]:
@@ -121,14 +151,30 @@ class Workers:
 
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         """Make a shard an actor on its worker and return where it is, for :meth:`ask`."""
-        options = {"actor": True, "pure": False, **self._on(f"shard{index}")}
+        if self.client is None or self.client.status != "running":
+            raise WorkerLost("the scheduler is gone")
+        mark = f"shard{index}"
+        options = {"actor": True, "pure": False, **self._on(mark)}
         future = self.client.submit(shard, index, *arguments, **options)
-        return Placed(future, await _answer(future))
+        return Placed(future, await _answer(future), mark)
 
-    async def ask(self, placed: Placed, method: str, *arguments: Any, **options: Any) -> Any:
-        """Call a method of a shard."""
-        with _losses_named():
-            return await _answer(getattr(placed.actor, method)(*arguments, **options), placed.future)
+    async def ask(
+        self, placed: Placed, method: str, *arguments: Any, patiently: bool = False, **options: Any
+    ) -> Any:
+        """Call a method of a shard.
+
+        A worker of ours that gives no sign of life meanwhile is taken for lost, and killed, so that it can
+        never come back with an old state; ``patiently`` does without that, for what keeps a worker from
+        giving any (a compiler holds the interpreter for seconds).
+        """
+        watch = None if patiently else self._watch(placed)
+        try:
+            with _losses_named():
+                asked = getattr(placed.actor, method)(*arguments, **options)
+                return await _answer(asked, placed.future, watch)
+        except _Silent as error:
+            self._kill(placed.mark)
+            raise WorkerLost(str(error)) from error
 
     async def run(self, function: Any, *arguments: Any) -> Any:
         """Run a bulk task, however long it takes, and return its result."""
@@ -158,6 +204,20 @@ class Workers:
         if self._cluster is not None:
             await self._cluster.close()
 
+    def _watch(self, placed: Placed) -> Callable[[], object] | None:
+        """Return what reads a sign that changes as long as a worker lives; None where there is none."""
+        if self._cluster is None or not self.processes:
+            return None  # the scheduler of a cluster that is not ours has its own rule: worker-ttl
+        workers = self._cluster.scheduler.workers.values()
+        return lambda: [each.last_seen for each in workers if placed.mark in each.resources]
+
+    def _kill(self, mark: str) -> None:
+        """Kill a worker of ours, whatever it is doing; its nanny starts another one."""
+        process_id = self._cluster.workers[mark].pid
+        if process_id is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+
     def _has_bulk_worker(self) -> bool:
         if self._cluster is None:
             return True  # somebody else's cluster looks after itself
@@ -168,16 +228,37 @@ class Workers:
         return {"resources": {resource: 1}} if self.scheduler is None else {}
 
 
-async def _answer(awaited: Awaitable[Any], alive: Any = None) -> Any:
-    """Await something of a worker, for as long as ``alive`` (a future) does not say that it is gone."""
+class _Silent(Exception):
+    """A worker has given no sign of life for a while."""
+
+
+async def _answer(
+    awaited: Awaitable[Any], alive: Any = None, watch: Callable[[], object] | None = None
+) -> Any:
+    """Await something of a worker, for as long as ``alive`` (a future) does not say that it is gone.
+
+    Raises
+    ------
+    WorkerLost
+        If it is, or takes too long.
+    _Silent
+        If what ``watch`` returns has been the same for a while.
+    """
     with _losses_named():
         answer = asyncio.ensure_future(_result(awaited))
         began = time.monotonic()
+        silent_s, sign = 0.0, None
         while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
             lost = alive is not None and alive.status not in ("pending", "finished")
             if lost or time.monotonic() - began > _TIMEOUT_S:
                 answer.cancel()
                 raise WorkerLost("a worker is gone" if lost else f"no answer within {_TIMEOUT_S:g} s")
+            # Looks are counted, not seconds: where this process stood still, nobody could be heard.
+            before, sign = sign, watch() if watch is not None else None
+            silent_s = silent_s + _LOOK_EVERY_S if watch is not None and sign == before else 0.0
+            if silent_s > _SILENT_S:
+                answer.cancel()
+                raise _Silent(f"a worker has given no sign of life for {_SILENT_S:g} s")
         return answer.result()
 
 

@@ -122,6 +122,7 @@ class Status:
     source: str = ""
     run_events: int = 0
     recoveries: int = 0
+    recovery_s: float = float("nan")  # of the last one
 
     @property
     def lag(self) -> int:
@@ -154,10 +155,15 @@ class RecommendedItem:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A user's last items and what is recommended now."""
+    """A user's last items and what is recommended now.
+
+    ``offset`` says how many events were learned before it, ``from_snapshot`` that it comes from the last
+    snapshot, since the shards were being brought back.
+    """
 
     user_id: str
     known: bool
     history: tuple[tuple[str, str], ...]  # (item_id, title), newest first
     items: tuple[RecommendedItem, ...]
     offset: int
+    from_snapshot: bool = False
