@@ -34,6 +34,8 @@ _GIVEN_UP_S = 10.0
 #: A worker of ours gives a sign of life twice a second. One that gives none for so long is stopped, swapped
 #: out or stuck, and is replaced: that takes less time than to wait and see whether it comes back.
 _SILENT_S = 5.0
+#: From then on questions are answered from the last snapshot, in case it is.
+_DOUBTFUL_S = 1.5
 #: What a lost worker looks like: no connection or no answer, a future nobody will fulfil, a task that took
 #: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
 _LOST = (OSError, CancelledError, KilledWorker)
@@ -88,6 +90,12 @@ class Workers:
         self.processes = processes
         self.client: Any = None
         self._cluster: Any = None
+        self._silent: set[str] = set()  # marks of workers that are asked and give no sign of life
+
+    @property
+    def is_silent(self) -> bool:
+        """Say whether a shard that was asked has given no sign of life lately."""
+        return bool(self._silent)
 
     async def start(self) -> None:
         """Start or reach the workers.
@@ -156,7 +164,8 @@ class Workers:
         mark = f"shard{index}"
         options = {"actor": True, "pure": False, **self._on(mark)}
         future = self.client.submit(shard, index, *arguments, **options)
-        return Placed(future, await _answer(future), mark)
+        # One that is being started is silent as well, and one whose nanny gave up for ever.
+        return Placed(future, await self._watched(future, mark, _GIVEN_UP_S), mark)
 
     async def ask(
         self, placed: Placed, method: str, *arguments: Any, patiently: bool = False, **options: Any
@@ -167,14 +176,11 @@ class Workers:
         never come back with an old state; ``patiently`` does without that, for what keeps a worker from
         giving any (a compiler holds the interpreter for seconds).
         """
-        watch = None if patiently else self._watch(placed)
-        try:
-            with _losses_named():
-                asked = getattr(placed.actor, method)(*arguments, **options)
-                return await _answer(asked, placed.future, watch)
-        except _Silent as error:
-            self._kill(placed.mark)
-            raise WorkerLost(str(error)) from error
+        with _losses_named():
+            asked = getattr(placed.actor, method)(*arguments, **options)
+            if patiently:
+                return await _answer(asked, placed.future)
+            return await self._watched(asked, placed.mark, _SILENT_S, placed.future)
 
     async def run(self, function: Any, *arguments: Any) -> Any:
         """Run a bulk task, however long it takes, and return its result."""
@@ -204,12 +210,25 @@ class Workers:
         if self._cluster is not None:
             await self._cluster.close()
 
-    def _watch(self, placed: Placed) -> Callable[[], object] | None:
-        """Return what reads a sign that changes as long as a worker lives; None where there is none."""
+    async def _watched(self, asked: Awaitable[Any], mark: str, silent_s: float, alive: Any = None) -> Any:
+        """Await something of the worker with a mark, and kill it if it gives no sign of life for so long."""
+        silence = Silence()
         if self._cluster is None or not self.processes:
-            return None  # the scheduler of a cluster that is not ours has its own rule: worker-ttl
-        workers = self._cluster.scheduler.workers.values()
-        return lambda: [each.last_seen for each in workers if placed.mark in each.resources]
+            # The scheduler of a cluster that is not ours has a rule of its own: worker-ttl.
+            return await _answer(asked, alive)
+        workers = self._cluster.scheduler.workers
+
+        def look() -> None:
+            silence.hear([each.last_seen for each in workers.values() if mark in each.resources])
+            (self._silent.add if silence.lasted_s >= _DOUBTFUL_S else self._silent.discard)(mark)
+            if silence.lasted_s > silent_s:
+                self._kill(mark)
+                raise WorkerLost(f"a worker has given no sign of life for {silent_s:g} s")
+
+        try:
+            return await _answer(asked, alive, look)
+        finally:
+            self._silent.discard(mark)
 
     def _kill(self, mark: str) -> None:
         """Kill a worker of ours, whatever it is doing; its nanny starts another one."""
@@ -228,37 +247,40 @@ class Workers:
         return {"resources": {resource: 1}} if self.scheduler is None else {}
 
 
-class _Silent(Exception):
-    """A worker has given no sign of life for a while."""
+class Silence:
+    """For how long the same sign of life was read.
+
+    Looks are counted, not seconds: where this process stood still itself, nobody could be heard.
+    """
+
+    def __init__(self) -> None:
+        self.lasted_s = 0.0
+        self._sign: object = None
+
+    def hear(self, sign: object) -> None:
+        """Take what was read this time."""
+        self.lasted_s = self.lasted_s + _LOOK_EVERY_S if sign == self._sign else 0.0
+        self._sign = sign
 
 
-async def _answer(
-    awaited: Awaitable[Any], alive: Any = None, watch: Callable[[], object] | None = None
-) -> Any:
+async def _answer(awaited: Awaitable[Any], alive: Any = None, look: Callable[[], None] = lambda: None) -> Any:
     """Await something of a worker, for as long as ``alive`` (a future) does not say that it is gone.
 
-    Raises
-    ------
-    WorkerLost
-        If it is, or takes too long.
-    _Silent
-        If what ``watch`` returns has been the same for a while.
+    ``look`` is called now and then meanwhile; what it raises ends the wait.
     """
     with _losses_named():
         answer = asyncio.ensure_future(_result(awaited))
         began = time.monotonic()
-        silent_s, sign = 0.0, None
-        while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
-            lost = alive is not None and alive.status not in ("pending", "finished")
-            if lost or time.monotonic() - began > _TIMEOUT_S:
-                answer.cancel()
-                raise WorkerLost("a worker is gone" if lost else f"no answer within {_TIMEOUT_S:g} s")
-            # Looks are counted, not seconds: where this process stood still, nobody could be heard.
-            before, sign = sign, watch() if watch is not None else None
-            silent_s = silent_s + _LOOK_EVERY_S if watch is not None and sign == before else 0.0
-            if silent_s > _SILENT_S:
-                answer.cancel()
-                raise _Silent(f"a worker has given no sign of life for {_SILENT_S:g} s")
+        try:
+            while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
+                if alive is not None and alive.status not in ("pending", "finished"):
+                    raise WorkerLost("a worker is gone")
+                if time.monotonic() - began > _TIMEOUT_S:
+                    raise WorkerLost(f"no answer within {_TIMEOUT_S:g} s")
+                look()
+        except BaseException:
+            answer.cancel()
+            raise
         return answer.result()
 
 

@@ -381,8 +381,8 @@ class Session:
 
     @property
     def _is_away(self) -> bool:
-        """Say whether the shards are still, or again, on their way to the state of the log."""
-        return self._driver.is_recovering or not self._started.is_set()
+        """Say whether the shards are (still, or perhaps) on their way to the state of the log."""
+        return self._driver.is_recovering or self._workers.is_silent or not self._started.is_set()
 
     async def _recommend_from_snapshot(self, user_id: str, k: int) -> Recommendation | None:
         if self._standby is None:
