@@ -46,8 +46,8 @@ class Feed(Protocol):
         """Return what tells this feed from any other, as a JSON object."""
         ...
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Return why a position in the feed of ``identity`` means nothing in this one; None if it does."""
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Return why ``position`` in the feed of ``identity`` means nothing in this one; None if it does."""
         ...
 
     def n_events(self) -> int | None:
@@ -98,9 +98,9 @@ class FileFeed:
         """See :meth:`rtrec.events.sources.FileSource.identity`."""
         return self.source.identity()
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
         """See :meth:`rtrec.events.sources.FileSource.difference`."""
-        return self.source.difference(identity)
+        return self.source.difference(identity, position)
 
     def n_events(self) -> int:
         """Return how many events the file has, found by cleaning it once for nothing else.
@@ -173,8 +173,8 @@ class SyntheticFeed:
         """Return the name and every property of the synthetic world."""
         return {"stream": self.stream.name, **json.loads(json.dumps(asdict(self.stream.config), default=str))}
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Name the property of the world that differs."""
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Name the property of the world that differs; where the stream stands makes no difference."""
         mine = self.identity()
         for name in sorted(mine.keys() | identity.keys()):
             if mine.get(name) != identity.get(name):
@@ -231,9 +231,9 @@ class HeadStart:
         """Return what tells the feed from any other."""
         return self._feed.identity()
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Return why a position in the feed of ``identity`` means nothing in this one."""
-        return self._feed.difference(identity)
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Return why ``position`` in the feed of ``identity`` means nothing in this one."""
+        return self._feed.difference(identity, position)
 
     def n_events(self) -> int | None:
         """Return how many events there will be in all, None if it never ends."""

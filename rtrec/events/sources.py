@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import structlog
 
@@ -21,6 +21,7 @@ from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
 from rtrec.events.readers import open_reader
 from rtrec.events.rules import Rule
+from rtrec.events.timeorder import TimeOrder
 from rtrec.files import new_hash
 from rtrec.types import Floats
 
@@ -71,8 +72,8 @@ class FileSource:
     chunk_rows
         Rows in a chunk.
     sort
-        Replay in order of event time (ties keep file order, rows without a readable time come last). Reads
-        the whole file into memory; data sets that are sorted by user need it.
+        Replay in order of event time (:class:`rtrec.events.timeorder.TimeOrder`). Reads the whole file into
+        memory, once, as it is then; data sets that are sorted by user need it.
     encoding
         Of the text formats.
     rules
@@ -125,33 +126,49 @@ class FileSource:
         """Return what tells this replay from any other, as a JSON object: the file's content and its reading.
 
         In file order a row keeps its number while the file grows, so its beginning is enough. In order of
-        time any row may come between two others, so the whole file counts.
+        time any row may come between two others, so all that is read of the file counts.
         """
-        size = self.path.stat().st_size
-        checked = size if self._sort else min(size, _HEAD_BYTES)
-        identity = {
+        identity: dict[str, Any] = {
             "file": self.name,
             "columns": asdict(self.mapping),
             "left out": [rule.reason for rule in self.rules],
             "encoding": self._encoding,
             "order": "time" if self._sort else "file",
-            "bytes": checked,
-            "checksum": _checksum(self.path, checked),
         }
-        return json.loads(json.dumps(identity))
+        if self._sort:
+            n_rows = len(self._by_time)
+            identity |= {"rows": n_rows, "checksum": self._by_time.checksum(self._columns, n_rows)}
+        else:
+            n_bytes = min(self.path.stat().st_size, _HEAD_BYTES)
+            identity |= {"bytes": n_bytes, "checksum": _checksum(self.path, n_bytes)}
+        kept: dict[str, Any] = json.loads(json.dumps(identity))
+        return kept
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Return why row numbers of the replay of ``identity`` mean nothing in this one; None if they do."""
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Return why the first ``position`` rows of the replay of ``identity`` are not those of this one.
+
+        None if they are: nothing has happened to the file, or it has grown by rows that come later.
+        """
         mine = self.identity()
         for name in ("file", "columns", "left out", "encoding", "order"):
             if mine[name] != identity.get(name):
                 return f"its {name} was {identity.get(name)!r}, now {mine[name]!r}"
+        if self._sort:
+            return self._difference_by_time(identity, position)
         checked = int(identity["bytes"])
-        if self._sort and mine["bytes"] != checked:
-            return f"the file had {checked:,} bytes, now {mine['bytes']:,}: rows in order of time have moved"
         if _checksum(self.path, checked) != identity["checksum"]:
             return f"the first {checked:,} bytes of the file are not what they were"
         return None
+
+    def _difference_by_time(self, identity: Mapping[str, Any], position: int) -> str | None:
+        if "rows" not in identity:
+            return "an earlier version of rtrec read it, which did not keep what it takes to go on"
+        n_before = int(identity["rows"])
+        if len(self._by_time) < n_before:
+            return f"the file had {n_before:,} rows, now {len(self._by_time):,}"
+        if self._by_time.checksum(self._columns, n_before) != identity["checksum"]:
+            return f"the first {n_before:,} rows of the file are not what they were"
+        return self._by_time.moved(position, n_before)
 
     def chunks(self, start_row: int = 0) -> Iterator[RawChunk]:
         """Yield the rows after the first ``start_row`` of the replay.
@@ -171,15 +188,13 @@ class FileSource:
         return self._reader.frames(self._columns, chunk_rows=self._chunk_rows, start_row=start_row)
 
     def _sorted(self, start_row: int) -> Iterator[pd.DataFrame]:
-        frames = list(self._reader.frames(self._columns, chunk_rows=65_536, start_row=0))
-        times = np.concatenate(
-            [RawColumn(each[self.mapping.time]).microseconds(self.mapping) for each in frames]
-        )
-        order = np.argsort(times, kind="stable")
-        whole = pd.concat(frames)
-        frames.clear()
-        for start in range(start_row, len(whole), self._chunk_rows):
-            yield whole.iloc[order[start : start + self._chunk_rows]]
+        for start in range(start_row, len(self._by_time), self._chunk_rows):
+            yield self._by_time.frame(start, start + self._chunk_rows)
+
+    @cached_property
+    def _by_time(self) -> TimeOrder:
+        # Read once: a file that grows meanwhile must not change under a replay that has begun.
+        return TimeOrder(self._reader.frames(self._columns, chunk_rows=65_536, start_row=0), self.mapping)
 
 
 def _checksum(path: Path, size: int) -> str:

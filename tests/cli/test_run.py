@@ -209,18 +209,17 @@ def test_another_file_of_the_same_name_is_refused_and_the_log_is_kept(rtrec, eve
     assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
     (tmp_path / "elsewhere").mkdir()
     other = write_events(tmp_path / "elsewhere" / "events.csv", user=[f"v{row % 7}" for row in range(200)])
-    size = other.stat().st_size
-    assert size == events.stat().st_size
+    assert other.stat().st_size == events.stat().st_size
 
     result = rtrec("run", other, *COLUMNS, *words)
     assert result.exit_code == 1
     assert (
-        f"home: made for another 'events.csv': the first {size:,} bytes of the file are not what they were; "
+        "home: cannot go on with this 'events.csv': the first 200 rows of the file are not what they were; "
         "give another --home, or start afresh with --fresh"
     ) in result.stderr
     result = rtrec("run", events, *COLUMNS, *words, "--no-sort")
     assert result.exit_code == 1
-    assert "home: made for another 'events.csv': its order was 'time', now 'file'" in result.stderr
+    assert "home: cannot go on with this 'events.csv': its order was 'time', now 'file'" in result.stderr
     assert logged(rtrec) == 200
     assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
 
