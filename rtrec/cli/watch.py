@@ -193,6 +193,7 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
         for each in status.scores
     ]
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
+    facts += [f"from {summary['first_event']} to {summary['last_event']}"] if summary["last_event"] else []
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
     facts += [f"{each.slot} {each.model} up to {each.n_events:,}" for each in status.tables]
     title = f"{status.phase}: {', '.join(facts)}"

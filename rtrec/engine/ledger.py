@@ -40,8 +40,8 @@ class Ledger:
         Users and items by number.
     n_items
         How many of the items that are known had an event.
-    last_time
-        Latest event time so far, in seconds since 1970; NaN before any event.
+    first_time, last_time
+        Earliest and latest event time so far, in seconds since 1970; NaN before any event.
     tables
         Those published by a control, by slot.
     """
@@ -62,7 +62,7 @@ class Ledger:
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
         self.n_events = 0
-        self.last_time = float("nan")
+        self.first_time = self.last_time = float("nan")
 
     @property
     def n_users(self) -> int:
@@ -120,6 +120,7 @@ class Ledger:
         self.drift.update(ranks[tested, DEFAULT] > 0, offsets, timestamps[tested])
         self.n_events += len(timestamps)
         if len(timestamps):
+            self.first_time = float(np.fmin(self.first_time, timestamps.min()))
             self.last_time = float(np.fmax(self.last_time, timestamps.max()))
         self.seq, self.ends, self.n_controls = cut.seq, cut.ends, cut.controls
 
@@ -138,6 +139,7 @@ class Ledger:
             "n_controls": self.n_controls,
             "n_events": self.n_events,
             "n_warm": self.n_warm,
+            "first_time": self.first_time if self.n_events else None,
             "last_time": self.last_time if self.n_events else None,
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
@@ -161,6 +163,8 @@ class Ledger:
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:
             ledger.last_time = manifest["last_time"]
+            # Snapshots of earlier versions do not have it.
+            ledger.first_time = manifest.get("first_time", ledger.first_time)
         return ledger
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -288,6 +289,8 @@ class LiveRun:
             "events": status.events,
             "tested": status.tested,
             "offset": status.logged,
+            "first_event": _written(status.first_time),
+            "last_event": _written(status.event_time),
             f"hr@{k}": figure(default.hit_rate if default else None),
             f"ndcg@{k}": figure(default.ndcg if default else None),
             f"coverage@{k}": figure(default.coverage if default else None),
@@ -357,3 +360,7 @@ class LiveRun:
             self._ended.set()
             self._ready.set()
             self._quiet.set()
+
+
+def _written(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(" ", "seconds")

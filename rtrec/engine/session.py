@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from rtrec.clock import moment
 from rtrec.engine.answers import named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
@@ -320,7 +320,8 @@ class Session:
             rate_per_s=self._gauges.rate_per_s() if self._phase is Phase.RUNNING else 0.0,
             freshness_p50_ms=p50,
             freshness_p95_ms=p95,
-            event_time=datetime.fromtimestamp(ledger.last_time, UTC) if ledger.n_events else None,
+            first_time=moment(ledger.first_time),
+            event_time=moment(ledger.last_time),
             users=ledger.n_users,
             items=ledger.n_items,
             forgotten=ledger.numbering.n_forgotten,

@@ -104,7 +104,8 @@ class Status:
     rate_per_s: float = 0.0
     freshness_p50_ms: float = float("nan")
     freshness_p95_ms: float = float("nan")
-    event_time: datetime | None = None
+    first_time: datetime | None = None  # of the earliest event learned
+    event_time: datetime | None = None  # of the latest
     users: int = 0
     items: int = 0
     forgotten: int = 0  # users and items, since there were more than settings allow

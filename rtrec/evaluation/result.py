@@ -23,6 +23,7 @@ from rtrec.types import Nums
 
 #: The model that every other one is measured against.
 BASELINE = "popularity"
+_SPAN = ("first event", "last event")
 
 
 @dataclass(repr=False)
@@ -159,6 +160,7 @@ class Evaluation:
         lines = []
         for each in self.results:
             line = each.as_json()
+            line |= {name.replace(" ", "_"): self.data[name] for name in _SPAN if name in self.data}
             gap = self._gap(each)
             if gap is not None:
                 name = f"hr@{each.k}_minus_{BASELINE}"

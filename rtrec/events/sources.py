@@ -19,6 +19,7 @@ import structlog
 
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
+from rtrec.events.plausible import doubt_about
 from rtrec.events.readers import open_reader
 from rtrec.events.rules import Rule
 from rtrec.events.timeorder import TimeOrder
@@ -114,7 +115,9 @@ class FileSource:
         of_rules = (name for rule in rules for name in rule.columns)
         self._columns = tuple(dict.fromkeys((*mapping.columns, *of_rules)))
         self._reader = open_reader(self.path, encoding=encoding)
-        self._reader.require(self._columns)
+        existing = self._reader.require(self._columns)
+        self._others = [name for name in existing if name not in self._columns]
+        self._is_doubted = False
         self.n_rows = self._reader.n_rows
         if self._reader.may_be_cut:
             _log.warning(
@@ -185,7 +188,10 @@ class FileSource:
             first_row += len(frame)
 
     def _in_file_order(self, start_row: int) -> Iterator[pd.DataFrame]:
-        return self._reader.frames(self._columns, chunk_rows=self._chunk_rows, start_row=start_row)
+        frames = self._reader.frames(self._columns, chunk_rows=self._chunk_rows, start_row=start_row)
+        for frame in frames:
+            self._doubt(RawColumn(frame[self.mapping.time]).microseconds(self.mapping) / 1e6)
+            yield frame
 
     def _sorted(self, start_row: int) -> Iterator[pd.DataFrame]:
         for start in range(start_row, len(self._by_time), self._chunk_rows):
@@ -194,7 +200,17 @@ class FileSource:
     @cached_property
     def _by_time(self) -> TimeOrder:
         # Read once: a file that grows meanwhile must not change under a replay that has begun.
-        return TimeOrder(self._reader.frames(self._columns, chunk_rows=65_536, start_row=0), self.mapping)
+        whole = self._reader.frames(self._columns, chunk_rows=65_536, start_row=0)
+        by_time = TimeOrder(whole, self.mapping)
+        self._doubt(by_time.times)
+        return by_time
+
+    def _doubt(self, times: Floats) -> None:
+        """Say it, once, if the first times that are read do not look like any."""
+        doubt = None if self._is_doubted else doubt_about(times, self.mapping.time, self._others)
+        self._is_doubted = True
+        if doubt is not None:
+            _log.warning(doubt, file=self.name)
 
 
 def _checksum(path: Path, size: int) -> str:

@@ -44,6 +44,11 @@ class TimeOrder:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def times(self) -> Floats:
+        """Return the times of the rows in file order, in seconds since 1970 UTC."""
+        return self._times / 1e6
+
     def frame(self, start: int, stop: int) -> pd.DataFrame:
         """Return the rows at places ``start`` to ``stop - 1`` in order of time."""
         return self._rows.iloc[self._order[start:stop]]

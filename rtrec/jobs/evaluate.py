@@ -23,6 +23,7 @@ from dask.distributed import Client, LocalCluster, as_completed
 from rtrec.clock import utc_now
 from rtrec.engine.cluster import ctrl_c_kept_from_children
 from rtrec.errors import InputError
+from rtrec.evaluation.inputs import span_of
 from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.numbering import number_events
@@ -130,6 +131,7 @@ def evaluate_log(
             progress(futures[future], len(results), len(models))
     tested = n_warm + np.flatnonzero(numbered.kind[n_warm:] != DISLIKE)
     about = {"data": contents.name, "events": n_events, "users": len(users), "items": len(items)}
+    about |= span_of(contents.events)
     about |= {"warm-up": n_warm, "batch": 1, "repeat": settings.repeat}
     return Findings(
         contents=contents,

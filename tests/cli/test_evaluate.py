@@ -42,6 +42,17 @@ def test_the_table_has_intervals_and_the_difference_to_popularity(rtrec, events)
         assert word in result.stdout
 
 
+def test_first_and_last_time_are_said_and_a_column_that_is_no_time_is_doubted(rtrec, events):
+    # The first at 1,700,000,000 s, 199 minutes before the last.
+    span = {"first_event": "2023-11-14 22:13:20+00:00", "last_event": "2023-11-15 01:32:20+00:00"}
+    [line] = json_lines(rtrec("evaluate", events, *COLUMNS, "--json", "--models", "popularity").stdout)
+    assert span.items() <= line.items()
+    result = rtrec("evaluate", events, *COLUMNS[:4], "--time", "price", "--models", "popularity")
+    assert result.exit_code == 0
+    assert "first event 1970-01-01 00:00:01" in " ".join(result.stdout.split())
+    assert "column 'price' as the time puts all events in 1970; is it a time?" in result.stderr
+
+
 def test_a_single_tested_event_has_figures_and_no_interval(rtrec, tmp_path):
     two = write_events(tmp_path / "two.csv", 2, item=["i", "i"])
     result = rtrec("evaluate", two, *COLUMNS, "--warmup", 0.5)

@@ -81,6 +81,10 @@ def test_the_run_and_the_evaluation_find_the_same_figures(rtrec, many_items, in_
     [evaluated] = json_lines(rtrec("evaluate", *words, "--models", "default", "--repeat").stdout)
     assert run["hr@10"] == evaluated["hr@10"]
     assert run["ndcg@10"] == evaluated["ndcg@10"]
+    assert {"first_event", "last_event"} < run.keys()
+    assert (run["first_event"], run["last_event"]) == (evaluated["first_event"], evaluated["last_event"])
+    looked_at = json.loads(rtrec("run", "--headless", "--json", "--home", ".rtrec/events.csv").stdout)
+    assert looked_at["first_event"] == run["first_event"]  # out of its snapshot
     assert 0 < run["ndcg@10"] < run["hr@10"] < 1
 
 
