@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +21,7 @@ from rtrec.errors import InputError
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
-    from rtrec.models.nearline.recipe import Recipe
+    from rtrec.engine.status import Status
     from rtrec.settings import Settings
 
 _PACE = "Replay"
@@ -163,9 +162,10 @@ def run(
     from rtrec.cli.console import say
     from rtrec.cli.homes import HOMES, find_deployment
     from rtrec.cli.inputs import find_input
+    from rtrec.cli.refits import outcomes, read_plan
     from rtrec.cli.watch import Page, conduct
 
-    recipes, paces = read_plan(nearline or [], historical)
+    plan = read_plan(nearline or [], historical, every=refit_every, wait=refit_wait)
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
@@ -186,7 +186,6 @@ def run(
 
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun
-        from rtrec.engine.refits import RefitPlan
 
         return LiveRun.start(
             home,
@@ -202,10 +201,14 @@ def run(
             categories=categories,
             snapshot_every=snapshot_every,
             fresh=fresh,
-            refits=RefitPlan(recipes, every=refit_every, wait=refit_wait, every_of=paces),
+            refits=plan,
         )
 
-    conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
+    def tell_refits(status: Status) -> None:
+        for sentence in outcomes(plan, status):
+            say(sentence)
+
+    conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new, at_stop=tell_refits)
 
 
 def _rows_read(home: Path, source: str) -> int:
@@ -243,50 +246,6 @@ def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
             "change them in the dashboard, or start anew with --fresh",
             style="yellow",
         )
-
-
-def read_plan(nearline: Sequence[str], historical: int | None) -> tuple[dict[str, Recipe], dict[str, int]]:
-    """Return what to make beside the stream by slot, and every how many events where that is said for one.
-
-    Raises
-    ------
-    InputError
-        As :func:`parse_nearline`, or if historical features are asked for twice.
-    """
-    recipes = parse_nearline(nearline)
-    if historical is None:
-        return recipes, {}
-    from rtrec.declared import HISTORICAL
-    from rtrec.engine.fitting import FEATURES
-
-    if HISTORICAL in recipes:
-        raise InputError(f"--historical: --nearline {HISTORICAL}={FEATURES.model} asks for it too; keep one")
-    return recipes | {HISTORICAL: FEATURES}, {HISTORICAL: historical}
-
-
-def parse_nearline(texts: Sequence[str]) -> dict[str, Recipe]:
-    """Read ``SLOT=MODEL`` or ``SLOT=MODEL:OPTION=VALUE,...``.
-
-    Raises
-    ------
-    InputError
-        If a text is nothing of the kind, there is no such slot, model or option, or a slot comes twice.
-    """
-    if not texts:
-        return {}
-    from rtrec.engine.refits import RefitPlan
-    from rtrec.models.nearline.recipe import Recipe
-
-    recipes: dict[str, Recipe] = {}
-    for text in texts:
-        slot, equals, recipe = text.partition("=")
-        if not equals:
-            raise InputError(f"--nearline {text!r}: expected SLOT=MODEL, for example history=ease")
-        if slot.strip() in recipes:
-            raise InputError(f"--nearline {text!r}: slot {slot.strip()!r} has a model already; name it once")
-        recipes[slot.strip()] = Recipe.parse(recipe)
-    RefitPlan(recipes).check()
-    return recipes
 
 
 def parse_speed(text: str) -> float | None:

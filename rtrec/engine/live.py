@@ -308,6 +308,10 @@ class LiveRun:
                 each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
                 for each in status.tables
             },
+            "served": {
+                slot: {"published": each.n_published, "events": each.n_events}
+                for slot, each in status.served.items()
+            },
             "models": {
                 model: {
                     f"hr@{k}": figure(each.hit_rate),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +94,25 @@ class PublishedTable:
 
 
 @dataclass(frozen=True)
+class Served:
+    """How often a table was published for a slot, and how many events were learned while one was live."""
+
+    n_published: int = 0
+    n_events: int = 0
+
+
+def served_since(before: Mapping[str, Served], now: Mapping[str, Served]) -> dict[str, Served]:
+    """Return by slot what came after ``before``."""
+    return {
+        slot: Served(
+            each.n_published - before.get(slot, Served()).n_published,
+            each.n_events - before.get(slot, Served()).n_events,
+        )
+        for slot, each in now.items()
+    }
+
+
+@dataclass(frozen=True)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
 
@@ -116,6 +136,7 @@ class Status:
     settings: Settings = field(default_factory=Settings)
     alarms: tuple[Notice, ...] = ()
     tables: tuple[PublishedTable, ...] = ()
+    served: dict[str, Served] = field(default_factory=dict)  # in this run, by slot
     fitting: tuple[str, ...] = ()  # slots for which a model is being fitted
     snapshot: str = ""
     shards: int = 1
