@@ -27,7 +27,7 @@ def evaluate(
             rich_help_panel=_PROTOCOL,
             help="Which models; `all` that race live; `list` says what there is.",
         ),
-    ] = "default,popularity",
+    ] = "default,popularity,popularity-all-time",
     warmup: Annotated[
         float, typer.Option(rich_help_panel=_PROTOCOL, help="Share of the events that is only learned.")
     ] = 0.2,
@@ -109,12 +109,13 @@ def evaluate(
 
 def _print(evaluation: Evaluation) -> None:
     k = evaluation.results[0].k
-    gaps = f"hr@{k}_minus_popularity"
     lines = evaluation.as_json()
+    baseline = "" if evaluation.baseline is None else evaluation.baseline.model
+    gaps = f"hr@{k}_minus_{baseline}"
     head = ["model", f"hr@{k}", f"ndcg@{k}", f"coverage@{k}", "events/s", "peak MB"]
     with_gaps = any(gaps in line for line in lines)
     if with_gaps:
-        head.insert(3, f"hr@{k} minus popularity")
+        head.insert(3, f"hr@{k} minus {baseline}")
     rows = []
     for line in lines:
         row = [line["model"], *(_with_interval(line, f"{name}@{k}") for name in ("hr", "ndcg"))]

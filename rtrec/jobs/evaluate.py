@@ -33,7 +33,7 @@ from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.models.historical import usable_features
 from rtrec.models.kernel import DISLIKE
-from rtrec.models.registry import BUILT_IN, make_model
+from rtrec.models.registry import BUILT_IN, POPULARITIES, make_model
 from rtrec.settings import Settings
 
 
@@ -65,7 +65,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
     finally:
         log.close()
     features = usable_features(deployment.features)
-    models = request.models or BUILT_IN
+    models = request.models or (*BUILT_IN, *(each for each in POPULARITIES if each not in BUILT_IN))
     with dask_client(request.scheduler, n_tasks=len(models)) as client:
         findings = evaluate_log(
             contents,

@@ -28,9 +28,9 @@ def test_one_json_line_a_model(rtrec, events):
     result = rtrec("evaluate", events, *COLUMNS, "--json")
     assert result.exit_code == 0, result.stderr
     lines = json_lines(result.stdout)
-    assert [line["model"] for line in lines] == ["default", "popularity"]
+    assert [line["model"] for line in lines] == ["default", "popularity", "popularity-all-time"]
     assert all(line.keys() >= WANTED for line in lines)
-    assert [line["events"] for line in lines] == [160, 160]
+    assert [line["events"] for line in lines] == [160, 160, 160]
     assert "hr@10_minus_popularity" in lines[0]
 
 
