@@ -48,9 +48,10 @@ class Input:
         """Read and clean all of it."""
         return load_events(self._source(sort=not self.sorted_by_time, chunk_rows=65_536))
 
-    def feed(self, *, sort: bool = True) -> FileFeed:
+    def feed(self, *, sort: bool, longest_wait_s: float) -> FileFeed:
         """Return it as the feed of a run, in order of time unless ``sort`` is false."""
-        return FileFeed(self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000))
+        source = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
+        return FileFeed(source, longest_wait_s=longest_wait_s)
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
         return FileSource(

@@ -109,6 +109,15 @@ def run(
             metavar="max|60x", rich_help_panel=_PACE, help="As fast as it goes, or times recorded speed."
         ),
     ] = "max",
+    longest_wait: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            rich_help_panel=_PACE,
+            help="At a --speed, wait no longer than this for the next event, however long nothing was "
+            "recorded; inf keeps every pause.",
+        ),
+    ] = 2.0,
     warmup: Annotated[
         str,
         typer.Option(
@@ -149,7 +158,7 @@ def run(
 
     Example: `rtrec run clicks.jsonl --user visitor --item sku --time at --headless --json`
 
-    With a dashboard: `rtrec run --dataset movielens-latest-small --speed 100000x`
+    With a dashboard: `rtrec run --dataset movielens-latest-small --speed 1000000x --warmup 1000`
 
     With a model of all history: `rtrec run clicks.csv --nearline history=ease --refit-every 20000`
 
@@ -166,6 +175,8 @@ def run(
     from rtrec.cli.watch import Page, conduct
 
     plan = read_plan(nearline or [], historical, every=refit_every, wait=refit_wait)
+    if not longest_wait > 0:
+        raise InputError(f"--longest-wait {longest_wait:g}: expected seconds above zero, or inf")
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
@@ -173,7 +184,8 @@ def run(
         feed, titles, texts, categories, n_rows = None, {}, {}, {}, None
     else:
         read = find_input(given)
-        feed, titles, texts = read.feed(sort=sort), dict(read.titles), dict(read.texts)
+        feed = read.feed(sort=sort, longest_wait_s=longest_wait)
+        titles, texts = dict(read.titles), dict(read.texts)
         categories = dict(read.categories)
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
     if not fresh:

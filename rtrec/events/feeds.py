@@ -22,6 +22,8 @@ from rtrec.events.synthetic import SyntheticStream
 
 #: A pace is kept in steps of this length: event by event, each would be a commit of its own.
 STEP_S = 0.05
+#: Files of years have weeks without an event; nobody watches a replay that stands still for longer.
+LONGEST_WAIT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,21 @@ class FileFeed:
     ----------
     source
         The file.
+    longest_wait_s
+        See :func:`rtrec.events.pacing.paced`; how long a replay at some speed waits for its next row at most.
     clock
         Returns the present; events from the future are dead letters.
     """
 
-    def __init__(self, source: FileSource, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        source: FileSource,
+        *,
+        longest_wait_s: float = LONGEST_WAIT_S,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.source = source
+        self._longest_wait_s = longest_wait_s
         self._clock = clock
 
     @property
@@ -138,7 +149,12 @@ class FileFeed:
         cleaner.counts.update(counts or {})
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
-        for chunk in paced(self.source.chunks(position), speed=speed, sleep=_in_steps(sleep)):
+        for chunk in paced(
+            self.source.chunks(position),
+            speed=speed,
+            longest_wait_s=self._longest_wait_s,
+            sleep=_in_steps(sleep),
+        ):
             start = 0
             while start < len(chunk.frame):
                 # As many rows as events are wanted can never be too many, however few of them are events.

@@ -200,6 +200,12 @@ def test_without_a_source_a_home_is_looked_at(rtrec, events, asked, in_threads):
     assert rtrec("run", "--headless").exit_code == 2
 
 
+def test_a_wait_that_is_none_is_refused(rtrec, events):
+    result = rtrec("run", events, *COLUMNS, "--speed", "60x", "--longest-wait", 0)
+    assert result.exit_code == 2
+    assert "--longest-wait 0: expected seconds above zero, or inf" in result.stderr
+
+
 def test_fresh_without_a_source_is_refused_and_the_log_is_kept(rtrec, events, in_threads):
     assert rtrec("run", events, *COLUMNS, "--headless", "--home", "home").exit_code == 0
     result = rtrec("run", "--home", "home", "--fresh", "--headless")
