@@ -33,14 +33,20 @@ def evaluate(
     ] = 0.2,
     batch: Annotated[
         int,
-        typer.Option(max=MOST_EVENTS, rich_help_panel=_PROTOCOL, help="Events answered with the same state."),
+        typer.Option(
+            min=1, max=MOST_EVENTS, rich_help_panel=_PROTOCOL, help="Events answered with the same state."
+        ),
     ] = 1,
     k: Annotated[
-        int | None, typer.Option("--k", rich_help_panel=_PROTOCOL, help="Length of the lists. (default: 10)")
+        int | None,
+        typer.Option(
+            "--k", min=1, max=100, rich_help_panel=_PROTOCOL, help="Length of the lists. (default: 10)"
+        ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
+            min=1,
             max=MOST_EVENTS,
             rich_help_panel=_PROTOCOL,
             help="Test and learn only so many events after the warm part.",
@@ -50,6 +56,7 @@ def evaluate(
     historical: Annotated[
         int | None,
         typer.Option(
+            min=1,
             max=MOST_EVENTS,
             metavar="EVERY",
             rich_help_panel=_PROTOCOL,
@@ -74,6 +81,7 @@ def evaluate(
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_each
     from rtrec.cli.inputs import find_input, model_names, tell_rejected
+    from rtrec.errors import InputError
     from rtrec.evaluation.prequential import evaluate as test
     from rtrec.models.registry import BUILT_IN
 
@@ -82,6 +90,13 @@ def evaluate(
 
         return list_models(json)
     settings = read_settings(chosen)
+    if not 0.0 <= warmup < 1.0:
+        raise InputError(f"--warmup {warmup:g}: expected a share of the events from 0 to below 1")
+    if historical is not None and not settings.use_historical:
+        raise InputError(
+            f"--historical {historical}: no model looks at historical features while setting "
+            "'use_historical' is off; add --set use_historical=true"
+        )
     names = model_names(models, BUILT_IN, settings)
     found = find_input(given)
     loaded = found.load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rtrec.cli.blame import blaming
 from rtrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def parse_nearline(texts: Sequence[str]) -> dict[str, Recipe]:
             raise InputError(f"--nearline {text!r}: expected SLOT=MODEL, for example history=ease")
         if slot.strip() in recipes:
             raise InputError(f"--nearline {text!r}: slot {slot.strip()!r} has a model already; name it once")
-        recipes[slot.strip()] = Recipe.parse(recipe)
-    RefitPlan(recipes).check()
+        with blaming("--nearline", text):
+            recipes[slot.strip()] = Recipe.parse(recipe)
+            RefitPlan({slot.strip(): recipes[slot.strip()]}).check()
     return recipes
 
 
