@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtrec.engine.deployment import Deployment
+from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.starting import check_options, manifest_of, take_up
-from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
+from rtrec.engine.status import AppliedChange, Phase, Status
 from rtrec.errors import DeploymentError, InputError
 from rtrec.features.categories import Categories, named_categories
 from rtrec.settings import FIXED, Settings

@@ -19,12 +19,12 @@ from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, last_users, model_scores
+from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.status import (
     AppliedChange,
     Notice,
     Phase,
-    Recommendation,
     Served,
     Status,
     served_since,

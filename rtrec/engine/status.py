@@ -112,7 +112,7 @@ def served_since(before: Mapping[str, Served], now: Mapping[str, Served]) -> dic
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
 
@@ -145,41 +145,12 @@ class Status:
     run_events: int = 0
     recoveries: int = 0
 
+    def __repr__(self) -> str:
+        default = next((each for each in self.scores if each.model == "default"), None)
+        figures = f", hr@{self.k} {default.hit_rate:.4f}" if default else ""
+        return f"Status({self.phase}, {self.events:,} events, lag {self.lag:,}{figures})"[:120]
+
     @property
     def lag(self) -> int:
         """Return how many accepted events are not learned yet."""
         return self.logged - self.events
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One exact part of a score: the parts of an item sum to its score relative to the average candidate."""
-
-    feature: str
-    sentence: str
-    part: float
-    because_of: tuple[str, ...] = ()  # titles of the user's items that made it
-
-
-@dataclass(frozen=True)
-class RecommendedItem:
-    """One place of a list, with its reasons, strongest first.
-
-    What only fills up the list has NaN for a score, and no reasons.
-    """
-
-    item_id: str
-    title: str
-    score: float
-    reasons: tuple[Reason, ...]
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """A user's last items and what is recommended now."""
-
-    user_id: str
-    known: bool
-    history: tuple[tuple[str, str], ...]  # (item_id, title), newest first
-    items: tuple[RecommendedItem, ...]
-    offset: int

@@ -24,7 +24,8 @@ from rtrec.dashboard.views.recommendations import (
     history_list,
     recommended_list,
 )
-from rtrec.engine.status import Phase, PublishedTable, Reason, Recommendation, RecommendedItem, Status
+from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
+from rtrec.engine.status import Phase, PublishedTable, Status
 from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
 
 
