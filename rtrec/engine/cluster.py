@@ -19,6 +19,7 @@ from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
+from distributed.client import _current_client
 
 from rtrec.errors import WorkerLost
 
@@ -93,7 +94,8 @@ class Workers:
                 asynchronous=True,
                 silence_logs=logging.CRITICAL,
             )
-        self.client = await Client(self.scheduler or self._cluster, asynchronous=True)
+        # Not the default: whoever computes with Dask in this process has not asked to do it here.
+        self.client = await Client(self.scheduler or self._cluster, asynchronous=True, set_as_default=False)
 
     async def restart(self) -> None:
         """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none."""
@@ -122,12 +124,13 @@ class Workers:
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         """Make a shard an actor on its worker and return where it is, for :meth:`ask`."""
         options = {"actor": True, "pure": False, **self._on(f"shard{index}")}
-        future = self.client.submit(shard, index, *arguments, **options)
-        return Placed(future, await _answer(future))
+        with _current(self.client):  # whose the actor is that comes back
+            future = self.client.submit(shard, index, *arguments, **options)
+            return Placed(future, await _answer(future))
 
     async def ask(self, placed: Placed, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of a shard."""
-        with _losses_named():
+        with _losses_named(), _current(self.client):
             return await _answer(getattr(placed.actor, method)(*arguments, **options), placed.future)
 
     async def run(self, function: Any, *arguments: Any) -> Any:
@@ -166,6 +169,20 @@ class Workers:
     def _on(self, resource: str) -> dict[str, Any]:
         # A cluster that is not ours has workers without our marks: its scheduler decides.
         return {"resources": {resource: 1}} if self.scheduler is None else {}
+
+
+@contextmanager
+def _current(client: Client) -> Iterator[None]:
+    """Have actors that are made or called in the block take ``client`` for theirs.
+
+    So does :meth:`Client.as_current`, but that also sets Dask's scheduler for the whole process, all threads
+    included, for as long as the block takes.
+    """
+    before = _current_client.set(client)
+    try:
+        yield
+    finally:
+        _current_client.reset(before)
 
 
 async def _answer(awaited: Awaitable[Any], alive: Any = None) -> Any:
