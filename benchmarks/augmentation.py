@@ -32,6 +32,7 @@ import numpy as np
 from peers import DATASETS, K, about, prepare
 from scipy import stats
 
+from rtrec.errors import to_install
 from rtrec.evaluation.offline import evaluate_offline
 from rtrec.evaluation.significance import bootstrap_interval
 from rtrec.events.datasets import get_dataset, load_source
@@ -177,7 +178,7 @@ def main() -> None:
         if (value := getattr(options, name)) < least:
             parser.error(f"--{name}: expected at least {least}; got {value}")
     if find_spec("torch") is None:
-        parser.error("the sequence model needs PyTorch, which is not installed (pip install '.[deep]')")
+        parser.error(f"the sequence model needs PyTorch, which is not installed; {to_install('deep')}")
     import torch
 
     torch.set_num_threads(1)  # the seconds are those of one core, and sums are added up in one order

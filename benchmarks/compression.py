@@ -27,6 +27,7 @@ from ablation import Variant
 from ablation import measure as measure_default
 from peers import DATASETS, K, about, prepare
 
+from rtrec.errors import to_install
 from rtrec.evaluation.offline import evaluate_offline
 from rtrec.events.datasets import get_dataset, item_texts, load_source
 from rtrec.events.loading import LoadedEvents, load_events
@@ -228,7 +229,7 @@ def main() -> None:
                 show(vectors(loaded, name))
     if options.part in (None, "search"):
         if find_spec("usearch") is None:
-            print("search left out: usearch is not installed (pip install '.[ann]')", file=sys.stderr)
+            print(f"search left out: usearch is not installed; {to_install('ann')}", file=sys.stderr)
         else:
             show(search(options.items))
 

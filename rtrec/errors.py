@@ -53,3 +53,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     by_folded = {each.casefold(): each for each in known}
     close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return f"; did you mean {by_folded[close[0]]!r}?" if close else ""
+
+
+def to_install(extra: str) -> str:
+    """Return how to install what some models need besides; rtrec comes as a folder and is on no index.
+
+    >>> to_install("deep")
+    "in the folder of rtrec: pip install -c constraints.txt -e '.[deep]'"
+    """
+    return f"in the folder of rtrec: pip install -c constraints.txt -e '.[{extra}]'"

@@ -93,10 +93,14 @@ def _list_features(settings: Settings, *, json: bool) -> None:
 
 def read_settings(options: SettingsOptions) -> Settings:
     """Return the settings that options, environment and file add up to."""
-    from rtrec.settings import load_settings, parse_assignments
+    from rtrec.cli.blame import blaming
+    from rtrec.settings import load_settings, make_settings, parse_assignments
 
-    return load_settings(
-        options.settings_file,
-        environ=os.environ,
-        overrides=parse_assignments(options.assignments or []),
-    )
+    assigned = parse_assignments(options.assignments or [])
+    for name, value in assigned.items():
+        with blaming("--set", f"{name}={value}"):
+            make_settings({name: value})
+    if options.settings_file is not None:
+        with blaming("--settings", options.settings_file):
+            load_settings(options.settings_file)
+    return load_settings(options.settings_file, environ=os.environ, overrides=assigned)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from rtrec import __version__
 from rtrec.cli import about, data, demo, evaluate, jobs, log, offline, run, snapshots, tables, tune
+from rtrec.cli.blame import tell_value
 from rtrec.cli.console import complain
 from rtrec.errors import InputError, RtrecError
 
@@ -21,6 +22,12 @@ FAILED, UNUSABLE = 1, 2
 
 class _Commands(TyperGroup):
     """Commands whose errors become one line on stderr and an exit code."""
+
+    _words: Sequence[str] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        self._words = tuple(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -31,6 +38,7 @@ class _Commands(TyperGroup):
         except Exception as error:
             # Usage errors and exits know what to do; a reader of our output that left is no error of ours.
             if hasattr(error, "exit_code") or isinstance(error, typer.Abort | BrokenPipeError):
+                tell_value(error, self._words)
                 raise
             if isinstance(error, OSError) and error.filename is not None and error.strerror:
                 advice = "name a place that can be read and written, or make room there"

@@ -27,20 +27,26 @@ def evaluate(
             rich_help_panel=_PROTOCOL,
             help="Which models; `all` that race live; `list` says what there is.",
         ),
-    ] = "default,popularity",
+    ] = "default,popularity,popularity-all-time",
     warmup: Annotated[
         float, typer.Option(rich_help_panel=_PROTOCOL, help="Share of the events that is only learned.")
     ] = 0.2,
     batch: Annotated[
         int,
-        typer.Option(max=MOST_EVENTS, rich_help_panel=_PROTOCOL, help="Events answered with the same state."),
+        typer.Option(
+            min=1, max=MOST_EVENTS, rich_help_panel=_PROTOCOL, help="Events answered with the same state."
+        ),
     ] = 1,
     k: Annotated[
-        int | None, typer.Option("--k", rich_help_panel=_PROTOCOL, help="Length of the lists. (default: 10)")
+        int | None,
+        typer.Option(
+            "--k", min=1, max=100, rich_help_panel=_PROTOCOL, help="Length of the lists. (default: 10)"
+        ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
+            min=1,
             max=MOST_EVENTS,
             rich_help_panel=_PROTOCOL,
             help="Test and learn only so many events after the warm part.",
@@ -50,6 +56,7 @@ def evaluate(
     historical: Annotated[
         int | None,
         typer.Option(
+            min=1,
             max=MOST_EVENTS,
             metavar="EVERY",
             rich_help_panel=_PROTOCOL,
@@ -74,6 +81,7 @@ def evaluate(
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_each
     from rtrec.cli.inputs import find_input, model_names, tell_rejected
+    from rtrec.errors import InputError
     from rtrec.evaluation.prequential import evaluate as test
     from rtrec.models.registry import BUILT_IN
 
@@ -82,6 +90,13 @@ def evaluate(
 
         return list_models(json)
     settings = read_settings(chosen)
+    if not 0.0 <= warmup < 1.0:
+        raise InputError(f"--warmup {warmup:g}: expected a share of the events from 0 to below 1")
+    if historical is not None and not settings.use_historical:
+        raise InputError(
+            f"--historical {historical}: no model looks at historical features while setting "
+            "'use_historical' is off; add --set use_historical=true"
+        )
     names = model_names(models, BUILT_IN, settings)
     found = find_input(given)
     loaded = found.load()
@@ -109,12 +124,13 @@ def evaluate(
 
 def _print(evaluation: Evaluation) -> None:
     k = evaluation.results[0].k
-    gaps = f"hr@{k}_minus_popularity"
     lines = evaluation.as_json()
+    baseline = "" if evaluation.baseline is None else evaluation.baseline.model
+    gaps = f"hr@{k}_minus_{baseline}"
     head = ["model", f"hr@{k}", f"ndcg@{k}", f"coverage@{k}", "events/s", "peak MB"]
     with_gaps = any(gaps in line for line in lines)
     if with_gaps:
-        head.insert(3, f"hr@{k} minus popularity")
+        head.insert(3, f"hr@{k} minus {baseline}")
     rows = []
     for line in lines:
         row = [line["model"], *(_with_interval(line, f"{name}@{k}") for name in ("hr", "ndcg"))]

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 import typer
 
 from rtrec.cli.bars import download_bar
+from rtrec.cli.blame import blaming
 from rtrec.cli.console import say
 from rtrec.cli.options import InputOptions
 from rtrec.errors import InputError
@@ -43,24 +44,33 @@ class Input:
     texts: Mapping[str, str] = field(default_factory=dict)
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sorted_by_time: bool = False
+    flags: Mapping[str, str] = field(default_factory=dict)  # what was said of the file, by option
 
     def load(self) -> LoadedEvents:
         """Read and clean all of it."""
         return load_events(self._source(sort=not self.sorted_by_time, chunk_rows=65_536))
 
-    def feed(self, *, sort: bool = True) -> FileFeed:
+    def feed(self, *, sort: bool, longest_wait_s: float) -> FileFeed:
         """Return it as the feed of a run, in order of time unless ``sort`` is false."""
-        return FileFeed(self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000))
+        source = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
+        return FileFeed(source, longest_wait_s=longest_wait_s)
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
-        return FileSource(
-            self.path,
-            self.mapping,
-            sort=sort,
-            chunk_rows=chunk_rows,
-            encoding=self.encoding,
-            rules=self.rules,
-        )
+        try:
+            return FileSource(
+                self.path,
+                self.mapping,
+                sort=sort,
+                chunk_rows=chunk_rows,
+                encoding=self.encoding,
+                rules=self.rules,
+            )
+        except InputError as error:
+            message = str(error)
+            for flag, given in self.flags.items():
+                if f"no column {given!r}" in message or message.startswith(f"encoding {given!r}"):
+                    raise InputError(f"{flag} {given}: {message}") from error
+            raise
 
 
 def find_input(options: InputOptions) -> Input:
@@ -82,10 +92,20 @@ def find_input(options: InputOptions) -> Input:
         raise InputError("--from says where the copy of a --dataset is; a file is named without it")
     assert options.file is not None
     known = _known(options)
+    columns = (
+        options.user or Columns.USER_ID,
+        options.item or Columns.ITEM_ID,
+        options.time or Columns.TIMESTAMP,
+    )
+    for name in ("time_unit", "time_format", "timezone", "default_kind"):
+        given = getattr(options, name)
+        if given is not None:
+            with blaming(f"--{name.replace('_', '-')}", given):
+                ColumnMapping(*columns, **{name: given})
+    if options.min_value is not None and options.value is None:
+        raise InputError(f"--min-value {options.min_value:g}: say which column holds values: --value COLUMN")
     mapping = ColumnMapping(
-        user=options.user or Columns.USER_ID,
-        item=options.item or Columns.ITEM_ID,
-        time=options.time or Columns.TIMESTAMP,
+        *columns,
         kind=options.kind,
         value=options.value,
         event_id=options.event_id,
@@ -96,7 +116,12 @@ def find_input(options: InputOptions) -> Input:
         min_value=options.min_value,
     )
     encoding = options.encoding or "utf-8"
-    return Input(options.file.name, options.file, mapping, encoding=encoding, **known._asdict())
+    flags = dict(zip(("--user", "--item", "--time"), columns, strict=True))
+    others = {f"--{name}": getattr(options, name) for name in ("kind", "value", "encoding")}
+    flags |= {flag: given for flag, given in others.items() if given is not None}
+    if options.event_id is not None:
+        flags["--event-id"] = options.event_id
+    return Input(options.file.name, options.file, mapping, encoding=encoding, flags=flags, **known._asdict())
 
 
 def model_names(models: str, every: Iterable[str], settings: Settings) -> list[str]:
@@ -114,8 +139,9 @@ def model_names(models: str, every: Iterable[str], settings: Settings) -> list[s
         raise InputError(
             f"--models {models!r}: name one, or several with commas between: {', '.join(MODELS)}"
         )
-    for name in names:
-        make_model(name, settings)
+    with blaming("--models", models):
+        for name in names:
+            make_model(name, settings)
     return names
 
 
@@ -143,7 +169,8 @@ def _known(options: InputOptions) -> _Known:
     from rtrec.features.catalogue import Catalogue
 
     item = options.item or Columns.ITEM_ID
-    catalogue = Catalogue.read(options.items, item=item, text=columns, categories=categories)
+    with blaming("--items", options.items):
+        catalogue = Catalogue.read(options.items, item=item, text=columns, categories=categories)
 
     def by_id(values: Sequence[_Value]) -> dict[str, _Value]:
         return dict(zip(catalogue.ids, values, strict=True))
@@ -160,7 +187,8 @@ def _columns(text: str | None) -> list[str]:
 
 
 def _dataset(options: InputOptions, name: str) -> Input:
-    dataset = get_dataset(name)
+    with blaming("--dataset", name):
+        dataset = get_dataset(name)
     columns = ("user", "item", "time", "kind", "value", "event_id", "default_kind")
     spelling = ("time_unit", "time_format", "timezone", "encoding", "items", "item_text", "item_category")
     for column in (*columns, *spelling):

@@ -68,12 +68,28 @@ def run(
     To fit a model on all history, also while a run goes on: `rtrec jobs run refit --model ease --every 1h`
     """
     from rtrec.cli.bars import bar_of_steps
+    from rtrec.cli.blame import blaming
     from rtrec.cli.homes import find_deployment
+    from rtrec.engine.fitting import check_recipe
+    from rtrec.engine.refits import check_slot
     from rtrec.jobs.catalogue import JobRequest, get_job
     from rtrec.jobs.schedule import parse_interval, run_every
+    from rtrec.models.nearline.recipe import Recipe
+    from rtrec.models.registry import make_model
+    from rtrec.settings import Settings
 
     job = get_job(name)
-    interval = None if every is None else parse_interval(every)
+    with blaming("--every", every):
+        interval = None if every is None else parse_interval(every)
+    with blaming("--slot", slot):
+        check_slot(slot)
+    with blaming("--model", model):
+        if model is not None:
+            check_recipe(slot, Recipe.parse(model))
+    with blaming("--models", models):
+        for each in (models or "").split(","):
+            if each.strip():
+                make_model(each.strip(), Settings())
     chosen = tuple(part.strip() for part in (models or "").split(",") if part.strip())
     if model is not None:
         chosen = (model,)  # its options have commas of their own

@@ -67,7 +67,9 @@ def dead_letters(
         log.close()
     if reason is not None and reason not in counts:
         known = f"there are {', '.join(counts)}" if counts else "there are no dead letters"
-        raise InputError(f"no dead letter was refused for {reason!r}{nearest(reason, counts)}; {known}")
+        raise InputError(
+            f"--reason {reason}: no dead letter was refused for it{nearest(reason, counts)}; {known}"
+        )
     if json:
         for each in letters:
             print_json(vars(each) | {"time": each.time.isoformat()})

@@ -67,7 +67,10 @@ def evaluate_offline(
         ),
     ] = "user,item",
     windows: Annotated[
-        int, typer.Option(rich_help_panel=_PROTOCOL, help="Windows of time in the tested part (see --out).")
+        int,
+        typer.Option(
+            min=1, rich_help_panel=_PROTOCOL, help="Windows of time in the tested part (see --out)."
+        ),
     ] = 1,
     baseline: Annotated[
         str,
@@ -77,7 +80,7 @@ def evaluate_offline(
         bool, typer.Option("--graded", rich_help_panel=_PROTOCOL, help="Also weigh hits by --value.")
     ] = False,
     repeat: Repeat = None,
-    seed: Annotated[int, typer.Option(rich_help_panel=_PROTOCOL, help="Of splits and intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, rich_help_panel=_PROTOCOL, help="Of splits and intervals.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,10 +112,13 @@ def evaluate_offline(
     settings = read_settings(chosen)
     names = model_names(models, MODELS, settings)
     if baseline not in names and baseline != "popularity":
-        raise InputError(f"--baseline {baseline!r}{nearest(baseline, names)}; evaluated: {', '.join(names)}")
+        raise InputError(
+            f"--baseline {baseline}: expected a model of --models{nearest(baseline, names)}; there are "
+            f"{', '.join(names)}"
+        )
     if out is not None and out.suffix not in _SUFFIXES:
         raise InputError(f"--out {out}: expected a name that ends with {', '.join(_SUFFIXES)}")
-    ks = _lengths(k)
+    ks, splitter = _lengths(k), _splitter(split, test_share, seed)
     shown = _shown(ks, metrics, graded=graded)  # a wrong name is an error now, not after the work
     found = find_input(given)
     loaded = found.load()
@@ -121,7 +127,7 @@ def evaluate_offline(
         evaluation = measure(
             loaded,
             names,
-            split=_splitter(split, test_share, seed),
+            split=splitter,
             k=ks,
             cohorts=() if cohorts == "none" else _words(cohorts),
             windows=windows,
@@ -163,19 +169,21 @@ def _splitter(name: str, test_share: float | None, seed: int) -> Any:
     """Return the split of that name with its options set; one without options by its name alone."""
     from functools import partial
 
-    from rtrec.errors import InputError
+    from rtrec.errors import InputError, nearest
     from rtrec.evaluation.splits import SPLITS
 
+    if name not in SPLITS:
+        raise InputError(f"--split {name}: unknown{nearest(name, SPLITS)}; there are {', '.join(SPLITS)}")
     options: dict[str, Any] = {}
     if test_share is not None:
         if name == "leave_one_out":
             raise InputError("--test-share: leave_one_out tests one event of each user; leave it out")
         if not 0.0 < test_share < 1.0:
-            raise InputError(f"--test-share lies between 0 and 1, for example 0.2; got {test_share}")
+            raise InputError(f"--test-share {test_share:g}: expected a share between 0 and 1, such as 0.2")
         options["test_share"] = test_share
     if name == "random":
         options["seed"] = seed
-    return partial(SPLITS[name], **options) if options and name in SPLITS else name
+    return partial(SPLITS[name], **options) if options else name
 
 
 def _shown(ks: list[int], metrics: str | None, *, graded: bool) -> list[str]:
@@ -191,7 +199,7 @@ def _shown(ks: list[int], metrics: str | None, *, graded: bool) -> list[str]:
     for name in chosen:
         if name not in known:
             raise InputError(
-                f"--metrics: no metric {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+                f"--metrics {metrics}: no metric {name!r}{nearest(name, known)}; there are {', '.join(known)}"
             )
     return chosen or known
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +21,7 @@ from rtrec.errors import InputError
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
-    from rtrec.models.nearline.recipe import Recipe
+    from rtrec.engine.status import Status
     from rtrec.settings import Settings
 
 _PACE = "Replay"
@@ -110,6 +109,15 @@ def run(
             metavar="max|60x", rich_help_panel=_PACE, help="As fast as it goes, or times recorded speed."
         ),
     ] = "max",
+    longest_wait: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            rich_help_panel=_PACE,
+            help="At a --speed, wait no longer than this for the next event, however long nothing was "
+            "recorded; inf keeps every pause.",
+        ),
+    ] = 2.0,
     warmup: Annotated[
         str,
         typer.Option(
@@ -150,7 +158,7 @@ def run(
 
     Example: `rtrec run clicks.jsonl --user visitor --item sku --time at --headless --json`
 
-    With a dashboard: `rtrec run --dataset movielens-latest-small --speed 100000x`
+    With a dashboard: `rtrec run --dataset movielens-latest-small --speed 1000000x --warmup 1000`
 
     With a model of all history: `rtrec run clicks.csv --nearline history=ease --refit-every 20000`
 
@@ -163,9 +171,12 @@ def run(
     from rtrec.cli.console import say
     from rtrec.cli.homes import HOMES, find_deployment
     from rtrec.cli.inputs import find_input
+    from rtrec.cli.refits import outcomes, read_plan
     from rtrec.cli.watch import Page, conduct
 
-    recipes, paces = read_plan(nearline or [], historical)
+    plan = read_plan(nearline or [], historical, every=refit_every, wait=refit_wait)
+    if not longest_wait > 0:
+        raise InputError(f"--longest-wait {longest_wait:g}: expected seconds above zero, or inf")
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
@@ -173,7 +184,8 @@ def run(
         feed, titles, texts, categories, n_rows = None, {}, {}, {}, None
     else:
         read = find_input(given)
-        feed, titles, texts = read.feed(sort=sort), dict(read.titles), dict(read.texts)
+        feed = read.feed(sort=sort, longest_wait_s=longest_wait)
+        titles, texts = dict(read.titles), dict(read.texts)
         categories = dict(read.categories)
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
     if not fresh:
@@ -186,7 +198,6 @@ def run(
 
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun
-        from rtrec.engine.refits import RefitPlan
 
         return LiveRun.start(
             home,
@@ -202,10 +213,14 @@ def run(
             categories=categories,
             snapshot_every=snapshot_every,
             fresh=fresh,
-            refits=RefitPlan(recipes, every=refit_every, wait=refit_wait, every_of=paces),
+            refits=plan,
         )
 
-    conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
+    def tell_refits(status: Status) -> None:
+        for sentence in outcomes(plan, status):
+            say(sentence)
+
+    conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new, at_stop=tell_refits)
 
 
 def _rows_read(home: Path, source: str) -> int:
@@ -243,50 +258,6 @@ def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
             "change them in the dashboard, or start anew with --fresh",
             style="yellow",
         )
-
-
-def read_plan(nearline: Sequence[str], historical: int | None) -> tuple[dict[str, Recipe], dict[str, int]]:
-    """Return what to make beside the stream by slot, and every how many events where that is said for one.
-
-    Raises
-    ------
-    InputError
-        As :func:`parse_nearline`, or if historical features are asked for twice.
-    """
-    recipes = parse_nearline(nearline)
-    if historical is None:
-        return recipes, {}
-    from rtrec.declared import HISTORICAL
-    from rtrec.engine.fitting import FEATURES
-
-    if HISTORICAL in recipes:
-        raise InputError(f"--historical: --nearline {HISTORICAL}={FEATURES.model} asks for it too; keep one")
-    return recipes | {HISTORICAL: FEATURES}, {HISTORICAL: historical}
-
-
-def parse_nearline(texts: Sequence[str]) -> dict[str, Recipe]:
-    """Read ``SLOT=MODEL`` or ``SLOT=MODEL:OPTION=VALUE,...``.
-
-    Raises
-    ------
-    InputError
-        If a text is nothing of the kind, there is no such slot, model or option, or a slot comes twice.
-    """
-    if not texts:
-        return {}
-    from rtrec.engine.refits import RefitPlan
-    from rtrec.models.nearline.recipe import Recipe
-
-    recipes: dict[str, Recipe] = {}
-    for text in texts:
-        slot, equals, recipe = text.partition("=")
-        if not equals:
-            raise InputError(f"--nearline {text!r}: expected SLOT=MODEL, for example history=ease")
-        if slot.strip() in recipes:
-            raise InputError(f"--nearline {text!r}: slot {slot.strip()!r} has a model already; name it once")
-        recipes[slot.strip()] = Recipe.parse(recipe)
-    RefitPlan(recipes).check()
-    return recipes
 
 
 def parse_speed(text: str) -> float | None:

@@ -30,7 +30,7 @@ def tune(
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(max=10**6, rich_help_panel=_SEARCH, help="How many settings to try.")
+        int, typer.Option(min=2, max=10**6, rich_help_panel=_SEARCH, help="How many settings to try.")
     ] = 40,
     metric: Annotated[
         str, typer.Option(rich_help_panel=_SEARCH, help="What shall be high: ndcg@10, hr@10, also @5, ...")
@@ -45,7 +45,10 @@ def tune(
     limit: Annotated[
         int | None,
         typer.Option(
-            max=MOST_EVENTS, rich_help_panel=_SEARCH, help="Use only so many events after the warm part."
+            min=1,
+            max=MOST_EVENTS,
+            rich_help_panel=_SEARCH,
+            help="Use only so many events after the warm part.",
         ),
     ] = None,
     pruner: Annotated[
@@ -56,11 +59,13 @@ def tune(
             help="Stop the worse half of the trials at each rung, or none.",
         ),
     ] = "halving",
-    seed: Annotated[int, typer.Option(rich_help_panel=_SEARCH, help="Of what is drawn.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, rich_help_panel=_SEARCH, help="Of what is drawn.")
+    ] = 0,
     workers: Annotated[
         int | None,
         typer.Option(
-            rich_help_panel=_SEARCH, help="Trials at a time; 1 repeats exactly. (default: all cores)"
+            min=1, rich_help_panel=_SEARCH, help="Trials at a time; 1 repeats exactly. (default: all cores)"
         ),
     ] = None,
     scheduler: Scheduler = None,
@@ -90,13 +95,26 @@ def tune(
     """
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_of_steps
+    from rtrec.cli.blame import blaming
     from rtrec.cli.inputs import find_input, tell_rejected
+    from rtrec.errors import InputError
+    from rtrec.jobs.tuning.search import PRUNERS
     from rtrec.jobs.tuning.space import DEFAULT_SPACE, read_space
+    from rtrec.jobs.tuning.tune import read_metric
     from rtrec.jobs.tuning.tune import tune as search
 
     settings = read_settings(chosen)
     wanted = DEFAULT_SPACE if space is None else space
-    read_space(wanted)  # an unknown name is an error now, not after the file was read
+    with blaming("--metric", metric):
+        read_metric(metric)
+    if not 0.0 <= warmup < 1.0:
+        raise InputError(f"--warmup {warmup:g}: expected a share from 0 to below 1")
+    if not 0.0 < holdout < 1.0:
+        raise InputError(f"--holdout {holdout:g}: expected a share between 0 and 1")
+    if pruner not in PRUNERS:
+        raise InputError(f"--pruner {pruner}: expected one of {', '.join(PRUNERS)}")
+    with blaming("--space", wanted):
+        read_space(wanted)  # an unknown name is an error now, not after the file was read
     found = find_input(given)
     loaded = found.load()
     tell_rejected(loaded.name, loaded.counts, loaded.dead_letters)

@@ -76,10 +76,11 @@ def conduct(
     n_rows: int | None,
     json: bool,
     at_end: Callable[[], None] | None = None,
+    at_stop: Callable[[Status], None] | None = None,
 ) -> None:
     """See a run through: until its end without a page, until Ctrl-C with one; then print its summary.
 
-    ``at_end`` is called when all events are learned.
+    ``at_end`` is called when all events are learned, ``at_stop`` with the last status before the summary.
 
     The page is served before the run is started: libraries and workers take some seconds.
 
@@ -116,6 +117,8 @@ def conduct(
     if summary["dead_letters"]:
         n_letters, home = summary["dead_letters"], run.deployment.home
         say(f"{n_letters:,} rows could not become events; see them: rtrec log dead-letters --home {home}")
+    if at_stop is not None:
+        at_stop(run.status())
     if json:
         print_json(summary)
     else:
@@ -193,8 +196,12 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
         for each in status.scores
     ]
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
+    facts += [f"from {summary['first_event']} to {summary['last_event']}"] if summary["last_event"] else []
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
-    facts += [f"{each.slot} {each.model} up to {each.n_events:,}" for each in status.tables]
+    facts += [
+        f"{each.slot} {each.model} of the first {each.n_events:,}, live from event {each.live_from:,} on"
+        for each in status.tables
+    ]
     title = f"{status.phase}: {', '.join(facts)}"
     head = ["model", f"hr@{status.k}", f"ndcg@{status.k}", f"coverage@{status.k}"]
     print_table(head, rows, title=title, right=head[-1:])

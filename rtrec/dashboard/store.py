@@ -15,7 +15,8 @@ import structlog
 
 from rtrec.dashboard.curves import Curves
 from rtrec.dashboard.state import PulseSample, Reading, RunState, starting_status
-from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
+from rtrec.engine.recommendation import Recommendation
+from rtrec.engine.status import AppliedChange, Phase, Status
 from rtrec.errors import DeploymentError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtrec.engine.status import Reason, Recommendation, RecommendedItem
+from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
 from rtrec.events.roster import Roster
 from rtrec.models.explain import Answer
 

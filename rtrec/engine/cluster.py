@@ -13,22 +13,18 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
-from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
+from dask.distributed import Client, Nanny, Scheduler, SpecCluster, Worker
+from distributed.client import _current_client
 
+from rtrec.engine.waiting import LOOK_EVERY_S, Silence, answer_of, as_coroutine, losses_named
 from rtrec.errors import ClusterUnreachable, WorkerLost
 
 BULK = "bulk"
-#: A shard that has not answered by then is taken for lost: a batch is a matter of milliseconds, but the first
-#: one on a machine compiles the kernels.
-_TIMEOUT_S = 120.0
-#: While a shard is silent, its state is looked at this often: to connect to a dead worker is tried for 30 s.
-_LOOK_EVERY_S = 0.1
 #: A nanny brings its worker back in two or three seconds, or not at all.
 _GIVEN_UP_S = 10.0
 #: A worker of ours gives a sign of life twice a second. One that gives none for so long is stopped, swapped
@@ -36,10 +32,6 @@ _GIVEN_UP_S = 10.0
 _SILENT_S = 5.0
 #: From then on questions are answered from the last snapshot, in case it is.
 _DOUBTFUL_S = 1.5
-#: What a lost worker looks like: no connection or no answer, a future nobody will fulfil, a task that took
-#: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
-_LOST = (OSError, CancelledError, KilledWorker)
-_LOST_ACTOR = "Worker holding Actor was lost"
 
 
 @contextmanager
@@ -116,8 +108,12 @@ class Workers:
                 silence_logs=logging.CRITICAL,
             )
         try:
+            # Not the default: whoever computes with Dask in this process has not asked to do it here.
             self.client = await Client(
-                self.scheduler or self._cluster, asynchronous=True, timeout=_GIVEN_UP_S
+                self.scheduler or self._cluster,
+                asynchronous=True,
+                timeout=_GIVEN_UP_S,
+                set_as_default=False,
             )
         except (OSError, ValueError) as error:
             if self.scheduler is None:
@@ -163,9 +159,10 @@ class Workers:
             raise WorkerLost("the scheduler is gone")
         mark = f"shard{index}"
         options = {"actor": True, "pure": False, **self._on(mark)}
-        future = self.client.submit(shard, index, *arguments, **options)
-        # One that is being started is silent as well, and one whose nanny gave up for ever.
-        return Placed(future, await self._watched(future, mark, _GIVEN_UP_S), mark)
+        with _current(self.client):  # whose the actor is that comes back
+            future = self.client.submit(shard, index, *arguments, **options)
+            # One that is being started is silent as well, and one whose nanny gave up for ever.
+            return Placed(future, await self._watched(future, mark, _GIVEN_UP_S), mark)
 
     async def ask(
         self, placed: Placed, method: str, *arguments: Any, patiently: bool = False, **options: Any
@@ -176,19 +173,19 @@ class Workers:
         never come back with an old state; ``patiently`` does without that, for what keeps a worker from
         giving any (a compiler holds the interpreter for seconds).
         """
-        with _losses_named():
+        with losses_named(), _current(self.client):
             asked = getattr(placed.actor, method)(*arguments, **options)
             if patiently:
-                return await _answer(asked, placed.future)
+                return await answer_of(asked, placed.future)
             return await self._watched(asked, placed.mark, _SILENT_S, placed.future)
 
     async def run(self, function: Any, *arguments: Any) -> Any:
         """Run a bulk task, however long it takes, and return its result."""
         future = self.client.submit(function, *arguments, pure=False, **self._on(BULK))
-        with _losses_named():
-            answer, missed_at = asyncio.ensure_future(_result(future)), None
+        with losses_named():
+            answer, missed_at = asyncio.ensure_future(as_coroutine(future)), None
             try:
-                while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
+                while not (await asyncio.wait({answer}, timeout=LOOK_EVERY_S))[0]:
                     now = time.monotonic()
                     missed_at = None if self._has_bulk_worker() else missed_at or now
                     if missed_at is not None and now - missed_at > _GIVEN_UP_S:
@@ -200,7 +197,7 @@ class Workers:
     async def share(self, value: Any) -> Any:
         """Send a large value to the workers once; tasks take what comes back as an argument."""
         # In a list: the keys of a dict would become the names by which all the cluster knows its values.
-        [shared] = await _answer(self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S))
+        [shared] = await answer_of(self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S))
         return shared
 
     async def close(self) -> None:
@@ -215,7 +212,7 @@ class Workers:
         silence = Silence()
         if self._cluster is None or not self.processes:
             # The scheduler of a cluster that is not ours has a rule of its own: worker-ttl.
-            return await _answer(asked, alive)
+            return await answer_of(asked, alive)
         workers = self._cluster.scheduler.workers
 
         def look() -> None:
@@ -226,7 +223,7 @@ class Workers:
                 raise WorkerLost(f"a worker has given no sign of life for {silent_s:g} s")
 
         try:
-            return await _answer(asked, alive, look)
+            return await answer_of(asked, alive, look)
         finally:
             self._silent.discard(mark)
 
@@ -247,54 +244,15 @@ class Workers:
         return {"resources": {resource: 1}} if self.scheduler is None else {}
 
 
-class Silence:
-    """For how long the same sign of life was read.
-
-    Looks are counted, not seconds: where this process stood still itself, nobody could be heard.
-    """
-
-    def __init__(self) -> None:
-        self.lasted_s = 0.0
-        self._sign: object = None
-
-    def hear(self, sign: object) -> None:
-        """Take what was read this time."""
-        self.lasted_s = self.lasted_s + _LOOK_EVERY_S if sign == self._sign else 0.0
-        self._sign = sign
-
-
-async def _answer(awaited: Awaitable[Any], alive: Any = None, look: Callable[[], None] = lambda: None) -> Any:
-    """Await something of a worker, for as long as ``alive`` (a future) does not say that it is gone.
-
-    ``look`` is called now and then meanwhile; what it raises ends the wait.
-    """
-    with _losses_named():
-        answer = asyncio.ensure_future(_result(awaited))
-        began = time.monotonic()
-        try:
-            while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
-                if alive is not None and alive.status not in ("pending", "finished"):
-                    raise WorkerLost("a worker is gone")
-                if time.monotonic() - began > _TIMEOUT_S:
-                    raise WorkerLost(f"no answer within {_TIMEOUT_S:g} s")
-                look()
-        except BaseException:
-            answer.cancel()
-            raise
-        return answer.result()
-
-
-async def _result(awaited: Awaitable[Any]) -> Any:
-    return await awaited
-
-
 @contextmanager
-def _losses_named() -> Iterator[None]:
+def _current(client: Client) -> Iterator[None]:
+    """Have actors that are made or called in the block take ``client`` for theirs.
+
+    So does :meth:`Client.as_current`, but that also sets Dask's scheduler for the whole process, all threads
+    included, for as long as the block takes.
+    """
+    before = _current_client.set(client)
     try:
         yield
-    except _LOST as error:
-        raise WorkerLost(f"a worker does not answer: {error!r}") from error
-    except RuntimeError as error:
-        if _LOST_ACTOR not in str(error):
-            raise  # an error of the code that ran there
-        raise WorkerLost(str(error)) from error
+    finally:
+        _current_client.reset(before)

@@ -23,9 +23,10 @@ FORMAT_VERSION = 6
 SNAPSHOT_NAME = re.compile("[0-9]{12,}")
 _MANIFEST, _LOCK = "deployment.json", "lock"
 _TEXTS, _CATEGORIES, _TITLES = "texts.json", "categories.json", "titles.json"
+_FEED = "feed.json"
 #: What lies in a home that is ours to remove when a run starts afresh.
 #: The manifest goes first: without it, what a crash leaves of the rest is no deployment.
-_OURS = (_MANIFEST, "log", "snapshots", "tables", "models", "features", _TEXTS, _CATEGORIES, _TITLES)
+_OURS = (_MANIFEST, "log", "snapshots", "tables", "models", "features", _TEXTS, _CATEGORIES, _TITLES, _FEED)
 
 
 class Deployment:
@@ -121,6 +122,16 @@ class Deployment:
             return dict(titles)
         return _read_json(path, "delete it")
 
+    def last_feed(self) -> dict[str, Any]:
+        """Return the identity of the feed as the last run began with it: a file may have grown since."""
+        identity: dict[str, Any] = _read_json(self.home / _FEED, "restore it from a copy")
+        return identity or self.manifest["feed"]
+
+    def keep_feed(self, identity: Mapping[str, Any]) -> None:
+        """Keep the identity of a feed that goes on where the last one stood."""
+        if identity != self.last_feed():
+            publish_text(self.home / _FEED, json.dumps(dict(identity)))
+
     def create(
         self,
         manifest: Mapping[str, Any],
@@ -203,14 +214,14 @@ class Deployment:
 
 
 def _read_json(path: Path, advice: str) -> dict[str, Any]:
-    """Return what a file has by item id; nothing if there is no such file."""
+    """Return what a file of the deployment says; nothing if there is no such file."""
     try:
-        by_id: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise CorruptionError(f"{path}: cannot be read: {error}; {advice}") from error
-    return by_id
+    return content
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
-from rtrec.engine.status import AppliedChange, PublishedTable
+from rtrec.engine.status import AppliedChange, PublishedTable, Served
 from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
@@ -40,10 +40,12 @@ class Ledger:
         Users and items by number.
     n_items
         How many of the items that are known had an event.
-    last_time
-        Latest event time so far, in seconds since 1970; NaN before any event.
+    first_time, last_time
+        Earliest and latest event time so far, in seconds since 1970; NaN before any event.
     tables
         Those published by a control, by slot.
+    served
+        How often one was published for each slot, and for how many events one was live.
     """
 
     def __init__(
@@ -58,11 +60,12 @@ class Ledger:
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
         self.tables: dict[str, PublishedTable] = {}
+        self.served: dict[str, Served] = {}
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
         self.n_events = 0
-        self.last_time = float("nan")
+        self.first_time = self.last_time = float("nan")
 
     @property
     def n_users(self) -> int:
@@ -96,6 +99,8 @@ class Ledger:
         for control in controls:
             if control.body.get("control") in (PUBLISH, WITHDRAW):
                 self.tables = take_publication(self.tables, control, self.n_events)
+                if control.body["control"] == PUBLISH:
+                    self._serve(control.body["slot"], n_published=1)
                 continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
@@ -119,9 +124,16 @@ class Ledger:
         self.history.add(ranks[tested], timestamps[tested], offsets)
         self.drift.update(ranks[tested, DEFAULT] > 0, offsets, timestamps[tested])
         self.n_events += len(timestamps)
+        for slot in self.tables:
+            self._serve(slot, n_events=len(timestamps))
         if len(timestamps):
+            self.first_time = float(np.fmin(self.first_time, timestamps.min()))
             self.last_time = float(np.fmax(self.last_time, timestamps.max()))
         self.seq, self.ends, self.n_controls = cut.seq, cut.ends, cut.controls
+
+    def _serve(self, slot: str, *, n_published: int = 0, n_events: int = 0) -> None:
+        before = self.served.get(slot, Served())
+        self.served[slot] = Served(before.n_published + n_published, before.n_events + n_events)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the part of the state that is arrays."""
@@ -138,10 +150,12 @@ class Ledger:
             "n_controls": self.n_controls,
             "n_events": self.n_events,
             "n_warm": self.n_warm,
+            "first_time": self.first_time if self.n_events else None,
             "last_time": self.last_time if self.n_events else None,
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
+            "served": {slot: asdict(each) for slot, each in self.served.items()},
         }
 
     @classmethod
@@ -157,10 +171,13 @@ class Ledger:
         for each in manifest.get("tables", ()):
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
             ledger.tables[table.slot] = table
+        ledger.served = {slot: Served(**each) for slot, each in manifest.get("served", {}).items()}
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:
             ledger.last_time = manifest["last_time"]
+            # Snapshots of earlier versions do not have it.
+            ledger.first_time = manifest.get("first_time", ledger.first_time)
         return ledger
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtrec.engine.deployment import Deployment
-from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
+from rtrec.engine.recommendation import Recommendation
+from rtrec.engine.starting import check_options, manifest_of, take_up
+from rtrec.engine.status import AppliedChange, Phase, Status
 from rtrec.errors import DeploymentError, InputError
 from rtrec.features.categories import Categories, named_categories
 from rtrec.settings import FIXED, Settings
@@ -130,7 +132,7 @@ class LiveRun:
 
         plan = RefitPlan() if refits is None else refits
         plan.check()
-        _check_options(feed, speed, limit, shards, snapshot_every, batch_events)
+        check_options(feed, speed, limit, shards, snapshot_every, batch_events)
         deployment = Deployment(Path(home))
         if feed is None and not fresh:
             _ = deployment.manifest  # says that there is none, before a folder is made for it
@@ -141,12 +143,12 @@ class LiveRun:
                 deployment.refuse_remains()
             if fresh or (feed is not None and not deployment.exists):
                 # All that can be refused is refused before anything is removed.
-                manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+                manifest = manifest_of(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
                 named = named_categories(categories or {})
                 deployment.clear()
                 deployment.create(manifest, texts=titles if texts is None else texts, categories=named)
             else:
-                _check(deployment, feed, shards=shards)
+                take_up(deployment, feed, shards=shards)
             known = deployment.keep_titles(titles)
         except BaseException:
             held.close()
@@ -295,6 +297,8 @@ class LiveRun:
             "events": status.events,
             "tested": status.tested,
             "offset": status.logged,
+            "first_event": _written(status.first_time),
+            "last_event": _written(status.event_time),
             f"hr@{k}": figure(default.hit_rate if default else None),
             f"ndcg@{k}": figure(default.ndcg if default else None),
             f"coverage@{k}": figure(default.coverage if default else None),
@@ -312,6 +316,10 @@ class LiveRun:
             "tables": {
                 each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
                 for each in status.tables
+            },
+            "served": {
+                slot: {"published": each.n_published, "events": each.n_events}
+                for slot, each in status.served.items()
             },
             "models": {
                 model: {
@@ -378,68 +386,5 @@ class LiveRun:
             self._quiet.set()
 
 
-def _check_options(
-    feed: Feed | None,
-    speed: float | None,
-    limit: int | None,
-    shards: int,
-    snapshot_every: int,
-    batch_events: int,
-) -> None:
-    if feed is not None and not callable(getattr(feed, "start", None)):
-        raise TypeError(
-            f"feed: expected a FileFeed, a SyntheticFeed or another rtrec.events.feeds.Feed; got {feed!r}"
-        )
-    counts = {
-        "limit": limit,
-        "shards": shards,
-        "snapshot_every": snapshot_every,
-        "batch_events": batch_events,
-    }
-    for name, value in counts.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise InputError(f"{name} is a whole number from 1 on; got {value!r}")
-    if speed is not None and not 0 < speed < math.inf:
-        raise InputError(f"speed is above zero, or None for as fast as possible; got {speed!r}")
-
-
-def _manifest(feed: Feed | None, *, settings: Settings, shards: int, warmup: float | int) -> dict[str, Any]:
-    """Return what a new deployment for ``feed`` fixes for its life."""
-    if feed is None:
-        raise InputError("to start afresh, say what to read: a fresh deployment has nothing to look at")
-    if not warmup >= 0 or not math.isfinite(warmup):
-        raise InputError(f"warmup is a share from 0 to below 1, or a number of events; got {warmup}")
-    n_warm = int(warmup)
-    if warmup < 1:
-        n_events = feed.n_events() if warmup > 0 else 0
-        n_warm = int((n_events or 0) * warmup)
-    return {
-        "shards": shards,
-        "source": feed.name,
-        "feed": feed.identity(),
-        "warmup_events": n_warm,
-        "settings": settings.model_dump(),
-    }
-
-
-def _check(deployment: Deployment, feed: Feed | None, *, shards: int) -> None:
-    """Raise if the deployment is not there, or cannot go on with ``feed``."""
-    manifest = deployment.manifest
-    if feed is None:
-        return
-    if manifest["shards"] != shards:
-        raise DeploymentError(
-            f"{deployment.home}: made with {manifest['shards']} shards, asked for {shards}; "
-            f"their number is fixed: --shards {manifest['shards']}, or start afresh with --fresh"
-        )
-    if manifest["source"] != feed.name:
-        raise DeploymentError(
-            f"{deployment.home}: made for source {manifest['source']!r}, got {feed.name!r}; "
-            "give another --home, or start afresh with --fresh"
-        )
-    difference = feed.difference(manifest["feed"])
-    if difference is not None:
-        raise DeploymentError(
-            f"{deployment.home}: made for another {feed.name!r}: {difference}; "
-            "give another --home, or start afresh with --fresh"
-        )
+def _written(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(" ", "seconds")

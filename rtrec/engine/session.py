@@ -9,19 +9,27 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from rtrec.clock import moment
 from rtrec.engine.answers import named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
-from rtrec.engine.gauges import Gauges, model_scores
+from rtrec.engine.gauges import Gauges, last_users, model_scores
+from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.standby import Standby
-from rtrec.engine.status import AppliedChange, Notice, Phase, Recommendation, Status
+from rtrec.engine.status import (
+    AppliedChange,
+    Notice,
+    Phase,
+    Served,
+    Status,
+    served_since,
+)
 from rtrec.engine.whatif import compare_settings, recent_past
 from rtrec.errors import InputError, WorkerLost
 from rtrec.evaluation.comparison import Comparison
@@ -36,8 +44,6 @@ if TYPE_CHECKING:
 
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
-#: Events of a partition that are looked through for recent users when a run starts.
-_LAST_EVENTS = 2000
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
 #: Whether shards are being brought back is looked at so often while a question waits.
 _LOOK_EVERY_S = 0.05
@@ -98,6 +104,7 @@ class Session:
         self._phase, self._message = Phase.STARTING, "starting workers"
         self._began, self._seconds = time.monotonic(), 0.0
         self._at_start = self._n_logged = 0
+        self._served_before: dict[str, Served] = {}
         self._source_name = feed.name if feed is not None else ""
         self._gauges = Gauges()
         self._coverage: dict[str, float] = {}
@@ -142,9 +149,10 @@ class Session:
         self._started.set()
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
-        self._gauges.see(await asyncio.to_thread(_recent_users, self._log))
+        self._gauges.see(await asyncio.to_thread(last_users, self._log))
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
+        self._served_before = dict(self._driver.ledger.served)
         self._phase, self._message = Phase.RUNNING, "learning"
         ready.set()
         source, self._last_node = build_flow(
@@ -334,7 +342,8 @@ class Session:
             rate_per_s=self._gauges.rate_per_s() if self._phase is Phase.RUNNING else 0.0,
             freshness_p50_ms=p50,
             freshness_p95_ms=p95,
-            event_time=datetime.fromtimestamp(ledger.last_time, UTC) if ledger.n_events else None,
+            first_time=moment(ledger.first_time),
+            event_time=moment(ledger.last_time),
             users=ledger.n_users,
             items=ledger.n_items,
             forgotten=ledger.numbering.n_forgotten,
@@ -348,6 +357,7 @@ class Session:
                 *self._refits.notices,
             ),
             tables=tuple(ledger.tables.values()),
+            served=served_since(self._served_before, ledger.served),
             fitting=self._refits.at_work,
             snapshot=self._driver.snapshot_name,
             shards=self._log.partitions,
@@ -453,13 +463,6 @@ class Session:
                 raise self._failure
             await asyncio.sleep(0.01)
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
-
-
-def _recent_users(log: EventLog) -> list[str]:
-    """Return the users of each partition's last events in order of event time, newest last."""
-    tails = [log.read(each, max(end - _LAST_EVENTS, 0), end) for each, end in enumerate(log.ends())]
-    users: list[str] = pa.concat_tables(tails).sort_by(Columns.TIMESTAMP)[Columns.USER_ID].to_pylist()
-    return users
 
 
 def _recent_ids(log: EventLog) -> Iterator[str]:

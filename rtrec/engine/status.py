@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +94,25 @@ class PublishedTable:
 
 
 @dataclass(frozen=True)
+class Served:
+    """How often a table was published for a slot, and how many events were learned while one was live."""
+
+    n_published: int = 0
+    n_events: int = 0
+
+
+def served_since(before: Mapping[str, Served], now: Mapping[str, Served]) -> dict[str, Served]:
+    """Return by slot what came after ``before``."""
+    return {
+        slot: Served(
+            each.n_published - before.get(slot, Served()).n_published,
+            each.n_events - before.get(slot, Served()).n_events,
+        )
+        for slot, each in now.items()
+    }
+
+
+@dataclass(frozen=True, repr=False)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
 
@@ -104,7 +124,8 @@ class Status:
     rate_per_s: float = 0.0
     freshness_p50_ms: float = float("nan")
     freshness_p95_ms: float = float("nan")
-    event_time: datetime | None = None
+    first_time: datetime | None = None  # of the earliest event learned
+    event_time: datetime | None = None  # of the latest
     users: int = 0
     items: int = 0
     forgotten: int = 0  # users and items, since there were more than settings allow
@@ -115,6 +136,7 @@ class Status:
     settings: Settings = field(default_factory=Settings)
     alarms: tuple[Notice, ...] = ()
     tables: tuple[PublishedTable, ...] = ()
+    served: dict[str, Served] = field(default_factory=dict)  # in this run, by slot
     fitting: tuple[str, ...] = ()  # slots for which a model is being fitted
     snapshot: str = ""
     shards: int = 1
@@ -124,46 +146,12 @@ class Status:
     recoveries: int = 0
     recovery_s: float = float("nan")  # of the last one
 
+    def __repr__(self) -> str:
+        default = next((each for each in self.scores if each.model == "default"), None)
+        figures = f", hr@{self.k} {default.hit_rate:.4f}" if default else ""
+        return f"Status({self.phase}, {self.events:,} events, lag {self.lag:,}{figures})"[:120]
+
     @property
     def lag(self) -> int:
         """Return how many accepted events are not learned yet."""
         return self.logged - self.events
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One exact part of a score: the parts of an item sum to its score relative to the average candidate."""
-
-    feature: str
-    sentence: str
-    part: float
-    because_of: tuple[str, ...] = ()  # titles of the user's items that made it
-
-
-@dataclass(frozen=True)
-class RecommendedItem:
-    """One place of a list, with its reasons, strongest first.
-
-    What only fills up the list has NaN for a score, and no reasons.
-    """
-
-    item_id: str
-    title: str
-    score: float
-    reasons: tuple[Reason, ...]
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """A user's last items and what is recommended now.
-
-    ``offset`` says how many events were learned before it, ``from_snapshot`` that it comes from the last
-    snapshot, since the shards were being brought back.
-    """
-
-    user_id: str
-    known: bool
-    history: tuple[tuple[str, str], ...]  # (item_id, title), newest first
-    items: tuple[RecommendedItem, ...]
-    offset: int
-    from_snapshot: bool = False

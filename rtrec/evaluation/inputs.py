@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rtrec.errors import InputError
 from rtrec.events.loading import LoadedEvents, load_events
@@ -17,7 +18,7 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.base import Testable
 from rtrec.models.registry import Tables, make_model
 from rtrec.settings import Settings
-from rtrec.types import Floats, Nums
+from rtrec.types import Columns, Floats, Nums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +127,13 @@ def _numbers(where: str, ids: list[str], items: Vocabulary) -> Nums:
     if not (numbers >= 0).any():
         raise InputError(f"{where}: none of its {len(ids):,} item ids is in the data; the first: {ids[:1]}")
     return numbers
+
+
+def span_of(events: pa.Table) -> dict[str, str]:
+    """Return the times of the first and the last event, by which a wrong time column shows."""
+    ends = pc.min_max(events[Columns.TIMESTAMP])
+    named = {"first event": ends["min"], "last event": ends["max"]}
+    return {name: moment.as_py().isoformat(" ", "seconds") for name, moment in named.items()}
 
 
 def report(progress: Progress | None, name: str, done: int, n_events: int) -> None:

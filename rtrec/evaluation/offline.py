@@ -33,6 +33,7 @@ from rtrec.evaluation.inputs import (
     loaded_events,
     model_makers,
     report,
+    span_of,
 )
 from rtrec.evaluation.offline_result import OfflineEvaluation
 from rtrec.evaluation.significance import N_RESAMPLES
@@ -213,6 +214,7 @@ def evaluate_offline(
     tested = Tested(pairs, found, catalogue, lists, of_lists, ks, names, n_resamples, seed)
     about = {"data": loaded.name, "events": events.n_events, "users": len(users)}
     about["items"] = len(np.unique(events.item_num))
+    about |= span_of(loaded.events)
     about |= {"split": _name_of(split), "learned": len(parts.train), "tested": len(pairs.row)}
     return _result(tested, windows, seconds, users, about | {"repeat": chosen.repeat})
 

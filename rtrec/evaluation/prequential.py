@@ -22,7 +22,7 @@ import pyarrow as pa
 from rtrec.declared import HISTORICAL
 from rtrec.errors import InputError
 from rtrec.evaluation.history import MetricHistory
-from rtrec.evaluation.inputs import Progress, loaded_events, model_makers, report
+from rtrec.evaluation.inputs import Progress, loaded_events, model_makers, report, span_of
 from rtrec.evaluation.metrics import RankCounts
 from rtrec.evaluation.past import PastOfLog
 from rtrec.evaluation.result import Evaluation, ModelResult
@@ -159,6 +159,7 @@ def evaluate(
     ]
     seen = np.unique(events.item_num)
     about = {"data": loaded.name, "events": table.num_rows, "users": len(users), "items": len(seen)}
+    about |= span_of(table)
     in_some = published.get(CATEGORIES)
     if isinstance(in_some, ItemCategories):
         about["items in categories"] = in_some.n_among(seen)

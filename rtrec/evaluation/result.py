@@ -18,11 +18,13 @@ from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.markup import difference_cell, interval_cell, table
 from rtrec.evaluation.metrics import Difference, PairedCounts, RankCounts, Ranks
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.models.registry import POPULARITIES
 from rtrec.settings import Settings
 from rtrec.types import Nums
 
-#: The model that every other one is measured against.
+#: What frozen splits measure every other model against.
 BASELINE = "popularity"
+_SPAN = ("first event", "last event")
 
 
 @dataclass(repr=False)
@@ -141,6 +143,17 @@ class Evaluation:
             )
         return by_name[model]
 
+    @property
+    def baseline(self) -> ModelResult | None:
+        """Return what the others are measured against: the popularity that hit most; None without any."""
+        popular = [each for each in self.results if each.model in POPULARITIES]
+        return max(popular, key=lambda each: each.hit_rate, default=None)
+
+    def gap(self, result: ModelResult) -> Difference | None:
+        """Return the hit rate of a model minus the baseline's; None for the baseline, or without one."""
+        baseline = self.baseline
+        return None if baseline in (None, result) else _paired(result, baseline).difference("hit_rate")
+
     def compare(self, a: str, b: str) -> Comparison:
         """Compare two of the models on the same events; differences are ``a`` minus ``b``."""
         one, other = self[a], self[b]
@@ -152,18 +165,23 @@ class Evaluation:
         return by_cohort(self, groups)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return each model's figures, and its paired difference to popularity where that was evaluated.
+        """Return each model's figures, and its paired differences to the popularities that were evaluated.
 
-        The difference and its 95% interval are in ``hr@k_minus_popularity``, ``..._low`` and ``..._high``.
+        A difference and its 95% interval are in ``hr@k_minus_popularity``, ``..._low`` and ``..._high``, and
+        so on for ``popularity-all-time``; ``baseline`` names the one that hit most.
         """
         lines = []
         for each in self.results:
             line = each.as_json()
-            gap = self._gap(each)
-            if gap is not None:
-                name = f"hr@{each.k}_minus_{BASELINE}"
-                values = zip((name, f"{name}_low", f"{name}_high"), gap, strict=True)
-                line |= {key: _finite(value) for key, value in values}
+            line |= {name.replace(" ", "_"): self.data[name] for name in _SPAN if name in self.data}
+            for popular in self.results:
+                if popular.model in POPULARITIES and popular is not each:
+                    name = f"hr@{each.k}_minus_{popular.model}"
+                    gap = _paired(each, popular).difference("hit_rate")
+                    values = zip((name, f"{name}_low", f"{name}_high"), gap, strict=True)
+                    line |= {key: _finite(value) for key, value in values}
+            if self.baseline is not None:
+                line["baseline"] = self.baseline.model
             lines.append(line)
         return lines
 
@@ -175,24 +193,18 @@ class Evaluation:
         """Return the figures of :meth:`as_json` as a frame with one row a model."""
         return pd.DataFrame(self.as_json()).set_index("model") if self.results else pd.DataFrame()
 
-    def _gap(self, result: ModelResult) -> Difference | None:
-        """Return the hit rate of a model minus the baseline's; None for the baseline, or without one."""
-        baseline = next((each for each in self.results if each.model == BASELINE), None)
-        if baseline is None or baseline is result:
-            return None
-        return _paired(result, baseline).difference("hit_rate")
-
     def _repr_html_(self) -> str:
         if not self.results:
             return table("No model was evaluated", [], [])
         k, events = self.results[0].k, self.results[0].events
-        head = ["model", f"hr@{k}", f"ndcg@{k}", f"hr@{k} minus {BASELINE}", f"coverage@{k}", "events/s"]
+        minus = f"hr@{k} minus {BASELINE if self.baseline is None else self.baseline.model}"
+        head = ["model", f"hr@{k}", f"ndcg@{k}", minus, f"coverage@{k}", "events/s"]
         tops = {
             metric: max(each.interval(metric)[1] for each in self.results) for metric in ("hit_rate", "ndcg")
         }
         rows: list[list[str]] = []
         for each in self.results:
-            gap = self._gap(each)
+            gap = self.gap(each)
             rows.append(
                 [
                     each.model,

@@ -22,6 +22,8 @@ from rtrec.events.synthetic import SyntheticStream
 
 #: A pace is kept in steps of this length: event by event, each would be a commit of its own.
 STEP_S = 0.05
+#: Files of years have weeks without an event; nobody watches a replay that stands still for longer.
+LONGEST_WAIT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Feed(Protocol):
         """Return what tells this feed from any other, as a JSON object."""
         ...
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Return why a position in the feed of ``identity`` means nothing in this one; None if it does."""
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Return why ``position`` in the feed of ``identity`` means nothing in this one; None if it does."""
         ...
 
     def n_events(self) -> int | None:
@@ -81,12 +83,21 @@ class FileFeed:
     ----------
     source
         The file.
+    longest_wait_s
+        See :func:`rtrec.events.pacing.paced`; how long a replay at some speed waits for its next row at most.
     clock
         Returns the present; events from the future are dead letters.
     """
 
-    def __init__(self, source: FileSource, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        source: FileSource,
+        *,
+        longest_wait_s: float = LONGEST_WAIT_S,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.source = source
+        self._longest_wait_s = longest_wait_s
         self._clock = clock
 
     @property
@@ -98,9 +109,9 @@ class FileFeed:
         """See :meth:`rtrec.events.sources.FileSource.identity`."""
         return self.source.identity()
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
         """See :meth:`rtrec.events.sources.FileSource.difference`."""
-        return self.source.difference(identity)
+        return self.source.difference(identity, position)
 
     def n_events(self) -> int:
         """Return how many events the file has, found by cleaning it once for nothing else.
@@ -138,7 +149,12 @@ class FileFeed:
         cleaner.counts.update(counts or {})
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
-        for chunk in paced(self.source.chunks(position), speed=speed, sleep=_in_steps(sleep)):
+        for chunk in paced(
+            self.source.chunks(position),
+            speed=speed,
+            longest_wait_s=self._longest_wait_s,
+            sleep=_in_steps(sleep),
+        ):
             start = 0
             while start < len(chunk.frame):
                 # As many rows as events are wanted can never be too many, however few of them are events.
@@ -173,8 +189,8 @@ class SyntheticFeed:
         """Return the name and every property of the synthetic world."""
         return {"stream": self.stream.name, **json.loads(json.dumps(asdict(self.stream.config), default=str))}
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Name the property of the world that differs."""
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Name the property of the world that differs; where the stream stands makes no difference."""
         mine = self.identity()
         for name in sorted(mine.keys() | identity.keys()):
             if mine.get(name) != identity.get(name):
@@ -231,9 +247,9 @@ class HeadStart:
         """Return what tells the feed from any other."""
         return self._feed.identity()
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Return why a position in the feed of ``identity`` means nothing in this one."""
-        return self._feed.difference(identity)
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Return why ``position`` in the feed of ``identity`` means nothing in this one."""
+        return self._feed.difference(identity, position)
 
     def n_events(self) -> int | None:
         """Return how many events there will be in all, None if it never ends."""

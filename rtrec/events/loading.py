@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from rtrec.clock import utc_now
 from rtrec.errors import InputError
 from rtrec.events.cleaning import Cleaner, DeadLetter, with_names
 from rtrec.events.mapping import ColumnMapping, require_columns
 from rtrec.events.parsing import RawColumn
+from rtrec.events.plausible import doubt_about
 from rtrec.events.rawrows import ROW
 from rtrec.events.rules import Rule
 from rtrec.events.schema import EVENT_SCHEMA, unknown_kinds
@@ -24,6 +26,7 @@ from rtrec.events.sources import FileSource
 from rtrec.types import KINDS, Columns
 
 _CHUNK_ROWS = 65_536
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,11 @@ def _sorted(data: pd.DataFrame | pa.Table, mapping: ColumnMapping) -> pd.DataFra
     """Return a frame in order of time, rows without a readable one last; each row keeps its number."""
     frame = with_names(data)
     require_columns(mapping.columns, list(frame.columns), where="frame")
-    order = np.argsort(RawColumn(frame[mapping.time]).microseconds(mapping), kind="stable")
+    times = RawColumn(frame[mapping.time]).microseconds(mapping)
+    doubt = doubt_about(times / 1e6, mapping.time, set(frame.columns) - set(mapping.columns))
+    if doubt is not None:
+        _log.warning(doubt, file="frame")
+    order = np.argsort(times, kind="stable")
     frame = frame.iloc[order]
     frame.index = (order + 1).astype(np.int64)
     return frame.rename_axis(ROW)

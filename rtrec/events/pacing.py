@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -33,11 +34,12 @@ def paced(
     chunks: Iterable[Chunk],
     *,
     speed: float | None,
+    longest_wait_s: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
     now: Callable[[], datetime] = utc_now,
 ) -> Iterator[Chunk]:
-    r"""Yield rows no sooner than :math:`(t - t_0) / speed` seconds after the first.
+    r"""Yield rows no sooner than :math:`(t - t_0) / speed` seconds after the first, less the waits cut short.
 
     A chunk is split where its rows fall due, so a slow replay does not wait for whole chunks. Time never runs
     backwards: an event older than one before it is due at once. So is a row without a time, or with one later
@@ -50,6 +52,9 @@ def paced(
         place in the file, so that a restart goes on exactly behind the last part).
     speed
         1 is as recorded, 60 an hour in a minute; ``None`` passes chunks on as fast as they are taken.
+    longest_wait_s
+        Wait no longer than so many seconds between two rows: a log of years has weeks without an event, and a
+        replay of it would stand still for minutes. What follows comes sooner by as much.
     clock
         Returns seconds that only ever grow.
     sleep
@@ -58,16 +63,19 @@ def paced(
     Raises
     ------
     ValueError
-        If ``speed`` is not above zero.
+        If ``speed`` or ``longest_wait_s`` is not above zero.
     """
     if speed is not None and not speed > 0:
         raise ValueError(f"speed must be above zero, or None for as fast as possible; got {speed}")
-    return _paced(chunks, speed, clock, sleep, now)
+    if not longest_wait_s > 0:
+        raise ValueError(f"longest_wait_s must be above zero; got {longest_wait_s}")
+    return _paced(chunks, speed, longest_wait_s, clock, sleep, now)
 
 
 def _paced(
     chunks: Iterable[Chunk],
     speed: float | None,
+    longest_wait_s: float,
     clock: Callable[[], float],
     sleep: Callable[[float], object],
     now: Callable[[], datetime],
@@ -75,20 +83,21 @@ def _paced(
     if speed is None:
         yield from chunks
         return
-    began = first = None
-    latest = -np.inf
+    latest = last_due = None
     for chunk in chunks:
         times = _times(chunk)
         known = np.where(times <= now().timestamp(), times, -np.inf)
-        reached = np.maximum.accumulate(np.concatenate([[latest], known]))[1:]
-        if first is None:
-            dated = reached[np.isfinite(reached)]
+        if latest is None or last_due is None:
+            dated = known[np.isfinite(known)]
             if len(dated) == 0:
                 yield chunk
                 continue
-            began, first = clock(), dated[0]
-        latest = reached[-1] if len(reached) else latest
-        due = began + (reached - first) / speed
+            latest, last_due = dated[0], clock()
+        reached = np.maximum.accumulate(np.concatenate([[latest], known]))
+        waits = np.minimum(np.diff(reached) / speed, longest_wait_s)
+        due = last_due + np.cumsum(waits)
+        if len(due):
+            latest, last_due = reached[-1], due[-1]
         handed_out = 0
         while handed_out < len(due):
             present = clock()

@@ -33,8 +33,8 @@ class Reader(Protocol):
         """Whether the file ends in the middle of a line, so that its last row may be half of one."""
         ...
 
-    def require(self, names: Sequence[str]) -> None:
-        """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
+    def require(self, names: Sequence[str]) -> list[str]:
+        """Return the columns there are; ``InputError`` if one of these is none, or there are no rows."""
         ...
 
     def frames(self, names: Sequence[str], *, chunk_rows: int, start_row: int) -> Iterator[pd.DataFrame]:
@@ -63,8 +63,8 @@ class ParquetReader:
         """How many rows there are."""
         return int(self._file.metadata.num_rows)
 
-    def require(self, names: Sequence[str]) -> None:
-        """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
+    def require(self, names: Sequence[str]) -> list[str]:
+        """Return the columns there are; ``InputError`` if one of these is none, or there are no rows."""
         schema = self._file.schema_arrow
         require_columns(names, schema.names, where=str(self.path))
         wanted = pa.schema([schema.field(name) for name in names])
@@ -72,6 +72,7 @@ class ParquetReader:
         typed_frame(wanted.empty_table(), where=str(self.path))
         if self.n_rows == 0:
             raise InputError(f"{self.path}: no rows; expected rows of events")
+        return list(schema.names)
 
     def frames(self, names: Sequence[str], *, chunk_rows: int, start_row: int) -> Iterator[pd.DataFrame]:
         """Yield the named columns from data row ``start_row + 1`` on."""

@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import structlog
 
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
+from rtrec.events.plausible import doubt_about
 from rtrec.events.readers import open_reader
 from rtrec.events.rules import Rule
+from rtrec.events.timeorder import TimeOrder
 from rtrec.files import new_hash
 from rtrec.types import Floats
 
@@ -71,8 +73,8 @@ class FileSource:
     chunk_rows
         Rows in a chunk.
     sort
-        Replay in order of event time (ties keep file order, rows without a readable time come last). Reads
-        the whole file into memory; data sets that are sorted by user need it.
+        Replay in order of event time (:class:`rtrec.events.timeorder.TimeOrder`). Reads the whole file into
+        memory, once, as it is then; data sets that are sorted by user need it.
     encoding
         Of the text formats.
     rules
@@ -113,7 +115,9 @@ class FileSource:
         of_rules = (name for rule in rules for name in rule.columns)
         self._columns = tuple(dict.fromkeys((*mapping.columns, *of_rules)))
         self._reader = open_reader(self.path, encoding=encoding)
-        self._reader.require(self._columns)
+        existing = self._reader.require(self._columns)
+        self._others = [name for name in existing if name not in self._columns]
+        self._is_doubted = False
         self.n_rows = self._reader.n_rows
         if self._reader.may_be_cut:
             _log.warning(
@@ -125,33 +129,49 @@ class FileSource:
         """Return what tells this replay from any other, as a JSON object: the file's content and its reading.
 
         In file order a row keeps its number while the file grows, so its beginning is enough. In order of
-        time any row may come between two others, so the whole file counts.
+        time any row may come between two others, so all that is read of the file counts.
         """
-        size = self.path.stat().st_size
-        checked = size if self._sort else min(size, _HEAD_BYTES)
-        identity = {
+        identity: dict[str, Any] = {
             "file": self.name,
             "columns": asdict(self.mapping),
             "left out": [rule.reason for rule in self.rules],
             "encoding": self._encoding,
             "order": "time" if self._sort else "file",
-            "bytes": checked,
-            "checksum": _checksum(self.path, checked),
         }
-        return json.loads(json.dumps(identity))
+        if self._sort:
+            n_rows = len(self._by_time)
+            identity |= {"rows": n_rows, "checksum": self._by_time.checksum(self._columns, n_rows)}
+        else:
+            n_bytes = min(self.path.stat().st_size, _HEAD_BYTES)
+            identity |= {"bytes": n_bytes, "checksum": _checksum(self.path, n_bytes)}
+        kept: dict[str, Any] = json.loads(json.dumps(identity))
+        return kept
 
-    def difference(self, identity: Mapping[str, Any]) -> str | None:
-        """Return why row numbers of the replay of ``identity`` mean nothing in this one; None if they do."""
+    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+        """Return why the first ``position`` rows of the replay of ``identity`` are not those of this one.
+
+        None if they are: nothing has happened to the file, or it has grown by rows that come later.
+        """
         mine = self.identity()
         for name in ("file", "columns", "left out", "encoding", "order"):
             if mine[name] != identity.get(name):
                 return f"its {name} was {identity.get(name)!r}, now {mine[name]!r}"
+        if self._sort:
+            return self._difference_by_time(identity, position)
         checked = int(identity["bytes"])
-        if self._sort and mine["bytes"] != checked:
-            return f"the file had {checked:,} bytes, now {mine['bytes']:,}: rows in order of time have moved"
         if _checksum(self.path, checked) != identity["checksum"]:
             return f"the first {checked:,} bytes of the file are not what they were"
         return None
+
+    def _difference_by_time(self, identity: Mapping[str, Any], position: int) -> str | None:
+        if "rows" not in identity:
+            return "an earlier version of rtrec read it, which did not keep what it takes to go on"
+        n_before = int(identity["rows"])
+        if len(self._by_time) < n_before:
+            return f"the file had {n_before:,} rows, now {len(self._by_time):,}"
+        if self._by_time.checksum(self._columns, n_before) != identity["checksum"]:
+            return f"the first {n_before:,} rows of the file are not what they were"
+        return self._by_time.moved(position, n_before)
 
     def chunks(self, start_row: int = 0) -> Iterator[RawChunk]:
         """Yield the rows after the first ``start_row`` of the replay.
@@ -168,18 +188,29 @@ class FileSource:
             first_row += len(frame)
 
     def _in_file_order(self, start_row: int) -> Iterator[pd.DataFrame]:
-        return self._reader.frames(self._columns, chunk_rows=self._chunk_rows, start_row=start_row)
+        frames = self._reader.frames(self._columns, chunk_rows=self._chunk_rows, start_row=start_row)
+        for frame in frames:
+            self._doubt(RawColumn(frame[self.mapping.time]).microseconds(self.mapping) / 1e6)
+            yield frame
 
     def _sorted(self, start_row: int) -> Iterator[pd.DataFrame]:
-        frames = list(self._reader.frames(self._columns, chunk_rows=65_536, start_row=0))
-        times = np.concatenate(
-            [RawColumn(each[self.mapping.time]).microseconds(self.mapping) for each in frames]
-        )
-        order = np.argsort(times, kind="stable")
-        whole = pd.concat(frames)
-        frames.clear()
-        for start in range(start_row, len(whole), self._chunk_rows):
-            yield whole.iloc[order[start : start + self._chunk_rows]]
+        for start in range(start_row, len(self._by_time), self._chunk_rows):
+            yield self._by_time.frame(start, start + self._chunk_rows)
+
+    @cached_property
+    def _by_time(self) -> TimeOrder:
+        # Read once: a file that grows meanwhile must not change under a replay that has begun.
+        whole = self._reader.frames(self._columns, chunk_rows=65_536, start_row=0)
+        by_time = TimeOrder(whole, self.mapping)
+        self._doubt(by_time.times)
+        return by_time
+
+    def _doubt(self, times: Floats) -> None:
+        """Say it, once, if the first times that are read do not look like any."""
+        doubt = None if self._is_doubted else doubt_about(times, self.mapping.time, self._others)
+        self._is_doubted = True
+        if doubt is not None:
+            _log.warning(doubt, file=self.name)
 
 
 def _checksum(path: Path, size: int) -> str:

@@ -49,8 +49,8 @@ class TextReader(ABC):
         """About how many rows there are; exact unless rows span lines."""
 
     @abstractmethod
-    def require(self, names: Sequence[str]) -> None:
-        """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
+    def require(self, names: Sequence[str]) -> list[str]:
+        """Return the columns there are; ``InputError`` if one of these is none, or there are no rows."""
 
     @abstractmethod
     def _parse(self, lines: Lines) -> Iterator[Any]:
@@ -134,12 +134,13 @@ class DelimitedReader(TextReader):
         """About how many rows there are; exact unless rows span lines."""
         return max(self.n_lines - 1, 0)
 
-    def require(self, names: Sequence[str]) -> None:
-        """Raise ``InputError`` if one of these columns does not exist, or if there are no rows."""
+    def require(self, names: Sequence[str]) -> list[str]:
+        """Return the columns there are; ``InputError`` if one of these is none, or there are no rows."""
         require_columns(names, self._names, where=str(self.path))
         with closing(self._records()) as records:
             if next(records, None) is None:
                 raise InputError(f"{self.path}: a header and no rows; expected rows of events below it")
+        return list(self._names)
 
     def _parse(self, lines: Lines) -> Iterator[list[str] | Unreadable]:
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
@@ -259,8 +260,8 @@ class JsonLinesReader(TextReader):
         """About how many rows there are; exact unless there are blank lines."""
         return self.n_lines
 
-    def require(self, names: Sequence[str]) -> None:
-        """Raise ``InputError`` if a key is in no line at all, or if there are no rows."""
+    def require(self, names: Sequence[str]) -> list[str]:
+        """Return the keys seen; ``InputError`` if one of these is in no line at all, or there are no rows."""
         seen: dict[str, None] = {}
         first: Any = None
         with closing(self._records()) as records:
@@ -279,6 +280,7 @@ class JsonLinesReader(TextReader):
                 f"if the file is one big array, try: jq -c '.[]'"
             )
         require_columns(names, list(seen), where=str(self.path))
+        return list(seen)
 
     def _parse(self, lines: Lines) -> Iterator[dict[str, Any] | Unreadable]:
         while True:

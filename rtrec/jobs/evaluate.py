@@ -23,6 +23,7 @@ from dask.distributed import Client, LocalCluster, as_completed
 from rtrec.clock import utc_now
 from rtrec.engine.cluster import ctrl_c_kept_from_children
 from rtrec.errors import InputError
+from rtrec.evaluation.inputs import span_of
 from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
 from rtrec.events.numbering import number_events
@@ -32,7 +33,7 @@ from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.models.historical import usable_features
 from rtrec.models.kernel import DISLIKE
-from rtrec.models.registry import BUILT_IN, make_model
+from rtrec.models.registry import BUILT_IN, POPULARITIES, make_model
 from rtrec.settings import Settings
 
 
@@ -64,7 +65,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
     finally:
         log.close()
     features = usable_features(deployment.features)
-    models = request.models or BUILT_IN
+    models = request.models or (*BUILT_IN, *(each for each in POPULARITIES if each not in BUILT_IN))
     with dask_client(request.scheduler, n_tasks=len(models)) as client:
         findings = evaluate_log(
             contents,
@@ -130,6 +131,7 @@ def evaluate_log(
             progress(futures[future], len(results), len(models))
     tested = n_warm + np.flatnonzero(numbered.kind[n_warm:] != DISLIKE)
     about = {"data": contents.name, "events": n_events, "users": len(users), "items": len(items)}
+    about |= span_of(contents.events)
     about |= {"warm-up": n_warm, "batch": 1, "repeat": settings.repeat}
     return Findings(
         contents=contents,

@@ -17,7 +17,7 @@ from bokeh.embed import components
 import rtrec
 from rtrec.evaluation.by_cohort import figures_of
 from rtrec.evaluation.markup import difference_cell, interval_cell, table
-from rtrec.evaluation.result import BASELINE, Evaluation
+from rtrec.evaluation.result import Evaluation
 from rtrec.jobs.findings import Findings
 from rtrec.jobs.report_figures import SMOOTH, cohort_figure, curve_figure
 from rtrec.jobs.report_page import inline_scripts, page
@@ -72,23 +72,23 @@ def headline(evaluation: Evaluation) -> str:
         f"the right item in its list of {best.k} in {best.hit_rate:.1%} of cases (95% interval {low:.1%} to "
         f"{high:.1%})."
     )
-    baseline = next((each for each in evaluation.results if each.model == BASELINE), None)
-    if baseline is None or baseline is best:
+    baseline, gap = evaluation.baseline, evaluation.gap(best)
+    if baseline is None or gap is None:
         return text
-    gap = evaluation.compare(best.model, BASELINE).difference("hit_rate")
     if not gap.is_clear:
-        return f"{text} That is not clearly more than {BASELINE} alone ({baseline.hit_rate:.1%})."
+        return f"{text} That is not clearly more than {baseline.model} alone ({baseline.hit_rate:.1%})."
     if not baseline.hit_rate:
-        return f"{text} {BASELINE.capitalize()} alone had none right."
-    return f"{text} That is {_lift(best.hit_rate, baseline.hit_rate)} what {BASELINE} alone reached."
+        return f"{text} {baseline.model.capitalize()} alone had none right."
+    return f"{text} That is {_lift(best.hit_rate, baseline.hit_rate)} what {baseline.model} alone reached."
 
 
 def _models(evaluation: Evaluation) -> str:
     results = evaluation.results
     k = results[0].k
-    baseline = next((each for each in results if each.model == BASELINE), None)
+    baseline = evaluation.baseline
+    name = "popularity" if baseline is None else baseline.model
     tops = {metric: max(each.interval(metric)[1] for each in results) for metric in ("hit_rate", "ndcg")}
-    head = ["model", f"hr@{k}", "", f"ndcg@{k}", "", f"hr@{k} minus {BASELINE}", f"coverage@{k}"]
+    head = ["model", f"hr@{k}", "", f"ndcg@{k}", "", f"hr@{k} minus {name}", f"coverage@{k}"]
     rows = []
     for each in results:
         row: list[str] = [each.model]
@@ -97,15 +97,13 @@ def _models(evaluation: Evaluation) -> str:
             ("ndcg", each.ndcg, baseline.ndcg if baseline else None),
         ):
             row += [interval_cell(value, *each.interval(metric), tops[metric]), _lift(value, base)]
-        if baseline is None or each is baseline:
-            row.append(_DASH)
-        else:
-            row.append(difference_cell(evaluation.compare(each.model, BASELINE).difference("hit_rate")))
+        gap = evaluation.gap(each)
+        row.append(_DASH if gap is None else difference_cell(gap))
         rows.append([*row, f"{each.coverage:.1%}"])
     notes = [f"{each.model}: {MODELS[each.model].sentence}." for each in results if each.model in MODELS]
     notes += [
         "Every event was answered with the state before it, out of all items known so far, and then learned.",
-        f"\u00d7: as a multiple of {BASELINE}. Brackets: 95% intervals; differences are paired by event.",
+        f"\u00d7: as a multiple of {name}. Brackets: 95% intervals; differences are paired by event.",
         "Coverage: the share of all known items that was recommended to anybody.",
     ]
     return table(f"{results[0].events:,} events tested", head, rows, notes)

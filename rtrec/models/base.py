@@ -5,7 +5,6 @@ A model of your own needs two methods, ``score`` and ``learn_one``, in plain num
 >>> import numpy as np
 >>> class MostEvents(Recommender):
 ...     def __init__(self):
-...         super().__init__()
 ...         self.count = np.zeros(0)
 ...     def score(self, user_num, timestamp):
 ...         return self.count
@@ -19,6 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,6 +31,7 @@ from rtrec.types import KINDS, Floats, Forgetting, NumberedEvents
 if TYPE_CHECKING:
     from rtrec.models.published import Published
 
+Mask = npt.NDArray[np.bool_]
 Ranks = npt.NDArray[np.int16]
 
 
@@ -103,15 +104,30 @@ class Recommender(ABC):
 
     The base class keeps what each user has had and which items are known, so that every model answers under
     the same rules: the k best of all items known so far, ties by item number, less what the user had
-    (with ``repeat``, less what they dislike).
+    (with ``repeat``, less what they dislike). All that is made when it is first looked at, so a model of your
+    own need not call ``super().__init__()``.
     """
+
+    repeat: bool = False
 
     def __init__(self, *, repeat: bool = False) -> None:
         self.repeat = repeat
-        self._had: defaultdict[int, set[int]] = defaultdict(set)
-        self._disliked: defaultdict[int, set[int]] = defaultdict(set)
-        self._is_known = np.zeros(0, np.bool_)  # (item,) with room for more items than there are
-        self._shown: set[int] = set()
+
+    @cached_property
+    def _had(self) -> defaultdict[int, set[int]]:
+        return defaultdict(set)
+
+    @cached_property
+    def _disliked(self) -> defaultdict[int, set[int]]:
+        return defaultdict(set)
+
+    @cached_property
+    def _is_known(self) -> Mask:  # (item,) with room for more items than there are
+        return np.zeros(0, np.bool_)
+
+    @cached_property
+    def _shown(self) -> set[int]:
+        return set()
 
     @abstractmethod
     def score(self, user_num: int, timestamp: float) -> Floats:

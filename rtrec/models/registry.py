@@ -30,6 +30,11 @@ def _built_in(name: str, settings: Settings, published: Tables) -> Testable:
     return BuiltIn(name, settings, published=published if name == "default" else None)
 
 
+def _all_time(name: str, settings: Settings, published: Tables) -> Testable:
+    """Make popularity that forgets nothing: a half-life beyond all bounds, so this copy is not checked."""
+    return _built_in("popularity", settings.model_copy(update={"half_life_long_h": 1e12}), published)
+
+
 def _fitted(name: str, settings: Settings, published: Tables) -> Testable:
     """Make a model that is fitted again every 5,000 events."""
     from rtrec.models.nearline.recipe import make_nearline
@@ -52,6 +57,7 @@ def _streaming(home: str) -> Callable[[str, Settings, Tables], Testable]:
 MODELS: dict[str, Entry] = {
     "default": Entry(_built_in, "all tables, blended by a ranker that learns after every answer"),
     "popularity": Entry(_built_in, "the items most used lately (long half-life), the same for everybody"),
+    "popularity-all-time": Entry(_all_time, "the items most used ever, the same for everybody"),
     "cooccurrence": Entry(
         _built_in, "items used together with the user's last ones, filled up by popularity"
     ),
@@ -70,6 +76,8 @@ MODELS: dict[str, Entry] = {
     "two-tower": Entry(_fitted, "a tower for users and one for items, sampled softmax, in torch"),
     "sequence": Entry(_fitted, "causal self-attention over the user's sequence, in torch"),
 }
+#: Those that know nothing of who asks; every other one is measured against the best of them.
+POPULARITIES = ("popularity", "popularity-all-time")
 #: Those that race on the same tables in a live run.
 BUILT_IN = ("default", "popularity", "cooccurrence", "transitions", "trails")
 

@@ -28,9 +28,9 @@ def test_one_json_line_a_model(rtrec, events):
     result = rtrec("evaluate", events, *COLUMNS, "--json")
     assert result.exit_code == 0, result.stderr
     lines = json_lines(result.stdout)
-    assert [line["model"] for line in lines] == ["default", "popularity"]
+    assert [line["model"] for line in lines] == ["default", "popularity", "popularity-all-time"]
     assert all(line.keys() >= WANTED for line in lines)
-    assert [line["events"] for line in lines] == [160, 160]
+    assert [line["events"] for line in lines] == [160, 160, 160]
     assert "hr@10_minus_popularity" in lines[0]
 
 
@@ -40,6 +40,17 @@ def test_the_table_has_intervals_and_the_difference_to_popularity(rtrec, events)
     assert "160 events tested" in result.stdout
     for word in ("hr@10", "ndcg@10", "coverage@10", "hr@10 minus popularity", "events/s", "["):
         assert word in result.stdout
+
+
+def test_first_and_last_time_are_said_and_a_column_that_is_no_time_is_doubted(rtrec, events):
+    # The first at 1,700,000,000 s, 199 minutes before the last.
+    span = {"first_event": "2023-11-14 22:13:20+00:00", "last_event": "2023-11-15 01:32:20+00:00"}
+    [line] = json_lines(rtrec("evaluate", events, *COLUMNS, "--json", "--models", "popularity").stdout)
+    assert span.items() <= line.items()
+    result = rtrec("evaluate", events, *COLUMNS[:4], "--time", "price", "--models", "popularity")
+    assert result.exit_code == 0
+    assert "first event 1970-01-01 00:00:01" in " ".join(result.stdout.split())
+    assert "column 'price' as the time puts all events in 1970; is it a time?" in result.stderr
 
 
 def test_a_single_tested_event_has_figures_and_no_interval(rtrec, tmp_path):
@@ -85,8 +96,8 @@ def test_all_models(rtrec, events):
     [
         (["--models", "popularty"], "unknown model 'popularty'; did you mean 'popularity'?"),
         (["--models", ","], "--models"),
-        (["--warmup", "1"], "warmup is a share of the events from 0 to below 1; got 1.0"),
-        (["--batch", "0"], "batch, k and limit are at least 1"),
+        (["--warmup", "1"], "--warmup 1: expected a share of the events from 0 to below 1"),
+        (["--batch", "0"], "'--batch'"),
         (["--set", "ring_length=0"], "setting 'ring_length'"),
         (["--default-kind", "bought"], "kind of event 'bought' is unknown"),
         (["--timezone", "Europe/Londn"], "time zone 'Europe/Londn' is unknown"),
@@ -103,7 +114,7 @@ def test_an_option_that_cannot_be_exits_with_2(rtrec, events, words, expected):
 def test_a_least_value_without_a_column_of_values_exits_with_2(rtrec, events):
     result = rtrec("evaluate", events, "--user", "user", "--item", "item", "--time", "at", "--min-value", 2)
     assert result.exit_code == 2
-    assert "no column holds values; name it (value=..., or --value COLUMN)" in result.stderr
+    assert "say which column holds values: --value COLUMN" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "evaluate"])
@@ -222,4 +233,4 @@ def test_historical_features_every_so_many_events(rtrec, events):
     assert "historical features every 60" in " ".join(result.stdout.split())
     refused = rtrec(*words)
     assert refused.exit_code == 2
-    assert "turn it on (--set use_historical=true), or leave out historical" in refused.stderr
+    assert "add --set use_historical=true" in refused.stderr

@@ -81,6 +81,10 @@ def test_the_run_and_the_evaluation_find_the_same_figures(rtrec, many_items, in_
     [evaluated] = json_lines(rtrec("evaluate", *words, "--models", "default", "--repeat").stdout)
     assert run["hr@10"] == evaluated["hr@10"]
     assert run["ndcg@10"] == evaluated["ndcg@10"]
+    assert {"first_event", "last_event"} < run.keys()
+    assert (run["first_event"], run["last_event"]) == (evaluated["first_event"], evaluated["last_event"])
+    looked_at = json.loads(rtrec("run", "--headless", "--json", "--home", ".rtrec/events.csv").stdout)
+    assert looked_at["first_event"] == run["first_event"]  # out of its snapshot
     assert 0 < run["ndcg@10"] < run["hr@10"] < 1
 
 
@@ -196,6 +200,12 @@ def test_without_a_source_a_home_is_looked_at(rtrec, events, asked, in_threads):
     assert rtrec("run", "--headless").exit_code == 2
 
 
+def test_a_wait_that_is_none_is_refused(rtrec, events):
+    result = rtrec("run", events, *COLUMNS, "--speed", "60x", "--longest-wait", 0)
+    assert result.exit_code == 2
+    assert "--longest-wait 0: expected seconds above zero, or inf" in result.stderr
+
+
 def test_fresh_without_a_source_is_refused_and_the_log_is_kept(rtrec, events, in_threads):
     assert rtrec("run", events, *COLUMNS, "--headless", "--home", "home").exit_code == 0
     result = rtrec("run", "--home", "home", "--fresh", "--headless")
@@ -209,18 +219,17 @@ def test_another_file_of_the_same_name_is_refused_and_the_log_is_kept(rtrec, eve
     assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
     (tmp_path / "elsewhere").mkdir()
     other = write_events(tmp_path / "elsewhere" / "events.csv", user=[f"v{row % 7}" for row in range(200)])
-    size = other.stat().st_size
-    assert size == events.stat().st_size
+    assert other.stat().st_size == events.stat().st_size
 
     result = rtrec("run", other, *COLUMNS, *words)
     assert result.exit_code == 1
     assert (
-        f"home: made for another 'events.csv': the first {size:,} bytes of the file are not what they were; "
+        "home: cannot go on with this 'events.csv': the first 200 rows of the file are not what they were; "
         "give another --home, or start afresh with --fresh"
     ) in result.stderr
     result = rtrec("run", events, *COLUMNS, *words, "--no-sort")
     assert result.exit_code == 1
-    assert "home: made for another 'events.csv': its order was 'time', now 'file'" in result.stderr
+    assert "home: cannot go on with this 'events.csv': its order was 'time', now 'file'" in result.stderr
     assert logged(rtrec) == 200
     assert rtrec("run", events, *COLUMNS, *words).exit_code == 0
 

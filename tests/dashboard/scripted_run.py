@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
 from rtrec.engine.status import (
     AppliedChange,
     ModelScore,
     Notice,
     Phase,
-    Reason,
-    Recommendation,
-    RecommendedItem,
     Status,
 )
 from rtrec.evaluation.comparison import Comparison, compare

@@ -24,7 +24,8 @@ from rtrec.dashboard.views.recommendations import (
     history_list,
     recommended_list,
 )
-from rtrec.engine.status import Phase, PublishedTable, Reason, Recommendation, RecommendedItem, Status
+from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
+from rtrec.engine.status import Phase, PublishedTable, Status
 from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
 
 
@@ -88,6 +89,8 @@ def test_model_table_has_intervals_and_lift(session):
     assert f"{own.hit_rate_low:.3f} to {own.hit_rate_high:.3f}" in table
     assert f"{own.hit_rate / base.hit_rate:.2f}\u00d7" in table
     assert "1.00\u00d7" in table
+    assert "as a multiple of that of popularity of 7 days" in table
+    assert "popularity of 7 days" in live_markup.quality(session.reading)
 
 
 def test_reasons_of_refused_rows_are_listed_by_number(session):

@@ -8,16 +8,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import psutil
 import pytest
-from dask.distributed import LocalCluster
+from dask.distributed import Client, LocalCluster, default_client, get_worker
 
 from rtrec.engine.cluster import Workers
 from rtrec.engine.live import LiveRun
+from rtrec.engine.refits import RefitPlan
 from rtrec.engine.status import Phase
 from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import latest_snapshot, list_snapshots
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -54,6 +57,43 @@ def kill_workers() -> None:
 def finished(run: LiveRun) -> dict[str, Any]:
     summary = run.result(150)
     return {name: summary[name] for name in ("events", "tested", "hr@10", "ndcg@10", "coverage@10", "models")}
+
+
+def test_a_run_is_nobodys_default_client(tmp_path: Path) -> None:
+    """Whoever computes with Dask in the process of a run does so where they did before."""
+    plan = RefitPlan({"history": Recipe("item-knn")}, every=300, wait=True)
+    with LiveRun.start(tmp_path, feed(), warmup=200, limit=300, refits=plan) as run:
+        run.result(150)
+        with pytest.raises(ValueError, match="No clients found"):
+            default_client()
+        assert dask.config.get("scheduler", None) is None
+        assert dask.delayed(_where)().compute() == ""
+        assert run.preview({"ring_length": 20}, n_events=200).result(60) is not None
+        assert [each.slot for each in run.status().tables] == ["history"]
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_client_of_ones_own_stays_the_default_beside_a_run(tmp_path: Path, processes: bool) -> None:
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as mine,
+        Client(mine) as client,
+        LiveRun.start(tmp_path, feed(), warmup=200, limit=300, processes=processes) as run,
+    ):
+        assert default_client() is client
+        run.result(150)
+        assert dask.delayed(_where)().compute() == mine.scheduler_address
+        if processes:
+            kill_workers()  # actors that are placed anew still belong to the run
+        assert len(run.recommend(run.recent_users(1)[0]).items) == 10
+        assert default_client() is client
+
+
+def _where() -> str:
+    """Return the scheduler of the worker this runs on; nothing where it runs on none."""
+    try:
+        return str(get_worker().scheduler.address)
+    except ValueError:
+        return ""
 
 
 @pytest.mark.timeout(300)

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from rtrec.engine.cluster import Silence, Workers
+from rtrec.engine.cluster import Workers
 from rtrec.engine.live import LiveRun
 from rtrec.engine.status import Phase
+from rtrec.engine.waiting import Silence
 from rtrec.errors import ClusterUnreachable
 from tests.engine.live_runs import assert_same, finished, start, state, until
 

@@ -12,10 +12,12 @@ from rtrec.engine.live import LiveRun
 from rtrec.engine.status import Phase
 from rtrec.errors import CorruptionError, DeploymentError, InputError
 from rtrec.events.embedded_log import EmbeddedLog
-from rtrec.events.feeds import SyntheticFeed
+from rtrec.events.feeds import FileFeed, SyntheticFeed
+from rtrec.events.mapping import ColumnMapping
+from rtrec.events.sources import FileSource
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.snapshot import list_snapshots
-from tests.engine.live_runs import feed, finished, start
+from tests.engine.live_runs import assert_same, feed, finished, start, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -157,3 +159,21 @@ def test_folders_beside_the_snapshots_are_none_and_left_alone(tmp_path: Path) ->
         assert finished(run).status().phase is Phase.FINISHED
     assert not only.exists()
     assert others < {path.name for path in snapshots.iterdir()}
+
+
+def test_a_file_that_grows_twice_ends_as_if_it_had_been_whole(tmp_path: Path) -> None:
+    events = feed().stream.events(900).to_pandas()
+    mapping = ColumnMapping("user_id", "item_id", "timestamp", kind="kind", value="value")
+
+    def run_on(home: str, n_rows: int) -> None:
+        path = tmp_path / home / "log.csv"
+        path.parent.mkdir(exist_ok=True)
+        events[:n_rows].to_csv(path, index=False)
+        source = FileFeed(FileSource(path, mapping, sort=True))
+        with start(tmp_path / home / "home", feed=source, warmup=100, limit=None) as run:
+            assert finished(run).summary()["offset"] == n_rows
+
+    run_on("whole", 900)
+    for n_rows in (300, 600, 900):
+        run_on("grown", n_rows)
+    assert_same(state(tmp_path / "grown" / "home"), state(tmp_path / "whole" / "home"))

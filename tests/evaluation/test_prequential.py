@@ -192,3 +192,11 @@ def test_a_model_with_another_number_of_ranks_is_named(answer: object) -> None:
         ValueError, match="model 'mine': expected 3 ranks of test_then_learn, one an event; got"
     ):
         evaluate(frame, models={"mine": Amiss}, warmup=0)
+
+
+def test_popularity_of_all_time_forgets_nothing() -> None:
+    years = [1_000_000_000, 1_000_000_001, 1_000_000_002, 1_500_000_000, 1_500_000_001, 1_500_000_002]
+    events = log(*[(f"u{place}", item) for place, item in enumerate("aaabba")], times=years)
+    # The last of six is tested: an a, after three of a long ago and two of b just now.
+    found = evaluate(events, models=["popularity", "popularity-all-time"], warmup=5.1 / 6, k=1)
+    assert [each.hit_rate for each in found] == [0.0, 1.0]

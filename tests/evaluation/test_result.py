@@ -76,6 +76,19 @@ def test_each_line_is_json_with_the_difference_to_popularity(evaluation):
     assert "hr@10_minus_popularity" not in popularity
 
 
+def test_the_baseline_is_the_popularity_that_hit_most():
+    models = {"default": [1, 1, 1, 0], "popularity": [1, 0, 0, 0], "popularity-all-time": [1, 0, 1, 0]}
+    evaluation = Evaluation([result(name, ranks) for name, ranks in models.items()])
+    default = evaluation.as_json()[0]
+    assert {line["baseline"] for line in evaluation.as_json()} == {"popularity-all-time"}
+    assert default["hr@10_minus_popularity"] == 2 / 4
+    assert default["hr@10_minus_popularity-all-time"] == 1 / 4
+    assert "hr@10 minus popularity-all-time" in evaluation._repr_html_()
+    assert evaluation.gap(evaluation["default"]).value == 1 / 4
+    assert evaluation.gap(evaluation["popularity-all-time"]) is None
+    assert "baseline" not in Evaluation([result("default", [1])]).as_json()[0]
+
+
 def test_what_cannot_be_said_is_null_in_json():
     lines = Evaluation([result("default", []), result("popularity", [])]).json_lines()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from rtrec.events import sources
@@ -133,8 +134,8 @@ def test_a_head_start_does_not_change_who_the_feed_is(tmp_path):
     feed = FileFeed(FileSource(write(tmp_path), MAPPING))
     ahead = HeadStart(feed, 300)
     assert (ahead.name, ahead.identity(), ahead.n_events()) == ("log.csv", feed.identity(), 3)
-    assert ahead.difference(feed.identity()) is None
-    assert ahead.difference(feed.identity() | {"encoding": "latin-1"}) is not None
+    assert ahead.difference(feed.identity(), 0) is None
+    assert ahead.difference(feed.identity() | {"encoding": "latin-1"}, 0) is not None
 
 
 # ------------------------------------------------------------------------------------------------- identity
@@ -145,10 +146,10 @@ def kept(feed: FileSource | Feed) -> dict[str, Any]:
     return json.loads(json.dumps(feed.identity(), allow_nan=False))
 
 
-def difference(before: dict[str, Any], source: FileSource) -> str | None:
+def difference(before: dict[str, Any], source: FileSource, position: int = 4) -> str | None:
     """Return what tells a source from one before; a feed of it must say the same."""
-    said = source.difference(before)
-    assert FileFeed(source).difference(before) == said
+    said = source.difference(before, position)
+    assert FileFeed(source).difference(before, position) == said
     return said
 
 
@@ -169,22 +170,68 @@ def test_an_identity_survives_json(tmp_path):
 def test_other_content_of_the_same_name_and_size_is_told_by_its_bytes(tmp_path, sort):
     before = kept(FileSource(write(tmp_path / "a"), MAPPING, sort=sort))
     other = FileSource(write(tmp_path / "b", CSV.replace("cleo", "dora")), MAPPING, sort=sort)
-    assert difference(before, other) == f"the first {len(CSV)} bytes of the file are not what they were"
-
-
-def test_a_file_that_has_shrunk_is_told_by_its_bytes(tmp_path):
-    before = kept(FileSource(write(tmp_path), MAPPING))
-    shrunk = FileSource(write(tmp_path, CSV[: CSV.index("cleo")]), MAPPING)
-    assert difference(before, shrunk) == f"the first {len(CSV)} bytes of the file are not what they were"
+    what = "4 rows" if sort else f"{len(CSV)} bytes"
+    assert difference(before, other) == f"the first {what} of the file are not what they were"
 
 
 @pytest.mark.parametrize("sort", [False, True])
-def test_a_file_that_has_grown_goes_on_in_its_own_order_and_not_in_that_of_time(tmp_path, sort):
+def test_a_file_that_has_shrunk_is_told_by_its_size(tmp_path, sort):
     before = kept(FileSource(write(tmp_path), MAPPING, sort=sort))
-    # Its new line has 18 characters, and is earlier than all others.
-    grown = FileSource(write(tmp_path, CSV + "dora,7,2022-05-01\n"), MAPPING, sort=sort)
-    moved = f"the file had {len(CSV)} bytes, now {len(CSV) + 18}: rows in order of time have moved"
-    assert difference(before, grown) == (moved if sort else None)
+    shrunk = FileSource(write(tmp_path, CSV[: CSV.index("cleo")]), MAPPING, sort=sort)
+    by_bytes = f"the first {len(CSV)} bytes of the file are not what they were"
+    assert difference(before, shrunk) == ("the file had 4 rows, now 3" if sort else by_bytes)
+
+
+@pytest.mark.parametrize("sort", [False, True])
+def test_a_file_that_has_grown_by_later_rows_goes_on(tmp_path, sort):
+    before = kept(FileSource(write(tmp_path), MAPPING, sort=sort))
+    later = FileSource(write(tmp_path, CSV + "dora,7,2024-05-01\n"), MAPPING, sort=sort)
+    assert difference(before, later) is None
+
+
+@pytest.mark.parametrize("sort", [False, True])
+def test_a_row_that_comes_before_one_that_was_read_is_named_with_both_times(tmp_path, sort):
+    before = kept(FileSource(write(tmp_path), MAPPING, sort=sort))
+    earlier = FileSource(write(tmp_path, CSV + "emil,7,2025-05-01\ndora,7,2023-12-24\n"), MAPPING, sort=sort)
+    said = difference(before, earlier)
+    moved = "its new row 6 (2023-12-24 00:00:00 UTC) comes before row 4 (2024-05-01 00:00:00 UTC), "
+    assert said is None if not sort else said.startswith(moved)
+    # Of the fourth row nothing had been read yet, and the new one comes behind the third.
+    assert difference(before, earlier, position=3) is None
+
+
+def test_a_time_that_cannot_be_read_stays_where_it_stood_when_the_file_grows(tmp_path):
+    content = CSV + "dora,7,soon\n"
+    before = kept(FileSource(write(tmp_path, content), MAPPING, sort=True))
+    grown = FileSource(write(tmp_path, content + "emil,7,2024-06-01\n"), MAPPING, sort=True)
+    assert difference(before, grown, position=5) is None
+
+
+def test_a_source_in_order_of_time_keeps_to_the_rows_it_found(tmp_path):
+    source = FileSource(write(tmp_path), MAPPING, sort=True)
+    before = kept(source)
+    write(tmp_path, CSV + "dora,7,2025-05-01\n")
+    assert sum(len(chunk.frame) for chunk in source.chunks()) == 4
+    assert kept(source) == before
+
+
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.parquet"])
+def test_a_file_that_was_written_anew_with_more_rows_goes_on(tmp_path, name):
+    frame = pd.DataFrame({"user": ["a", "b", "c"], "item": [7, 8, 9], "time": [10, 20, 30]})
+
+    def source(n_rows: int) -> FileSource:
+        write_out = frame[:n_rows].to_parquet if name.endswith("parquet") else frame[:n_rows].to_csv
+        write_out(tmp_path / name, index=False)
+        return FileSource(tmp_path / name, MAPPING, sort=True)
+
+    assert difference(kept(source(2)), source(3), position=2) is None
+
+
+def test_what_an_earlier_version_kept_is_said_to_be_too_little(tmp_path):
+    source = FileSource(write(tmp_path), MAPPING, sort=True)
+    before = kept(source)
+    del before["rows"]
+    assert "an earlier version of rtrec" in str(difference(before, source))
 
 
 def test_of_a_long_file_in_its_own_order_the_beginning_is_compared(tmp_path, monkeypatch):
@@ -225,7 +272,7 @@ def test_a_file_of_another_name_is_told_by_it(tmp_path):
 
 def test_the_same_world_is_the_same_stream_however_it_is_cut():
     before = kept(SyntheticFeed(SyntheticStream(), chunk_rows=500))
-    assert SyntheticFeed(SyntheticStream(), chunk_rows=7).difference(before) is None
+    assert SyntheticFeed(SyntheticStream(), chunk_rows=7).difference(before, 9) is None
 
 
 @pytest.mark.parametrize(
@@ -242,6 +289,6 @@ def test_the_same_world_is_the_same_stream_however_it_is_cut():
 def test_another_world_of_the_same_seed_and_name_is_told_by_what_differs(config, words):
     before, after = SyntheticFeed(SyntheticStream()), SyntheticFeed(SyntheticStream(config))
     assert before.name == after.name
-    said = after.difference(kept(before))
+    said = after.difference(kept(before), 9)
     assert said is not None
     assert said.startswith(words)

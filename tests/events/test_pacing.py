@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from rtrec.events.feeds import FileFeed
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.pacing import paced
 from rtrec.events.schema import EVENT_SCHEMA
-from rtrec.events.sources import RawChunk
+from rtrec.events.sources import FileSource, RawChunk
 
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 NOW = START + timedelta(days=1)
@@ -57,10 +58,10 @@ def raw(first_row: int, *times: str) -> RawChunk:
     )
 
 
-def replay(chunks: list[object], speed: float) -> list[tuple[float, int]]:
+def replay(chunks: list[object], speed: float, **options: float) -> list[tuple[float, int]]:
     """Return, for each part handed out, the seconds since the start and the number of rows."""
     clock = HandClock()
-    parts = paced(chunks, speed=speed, clock=clock, sleep=clock.sleep, now=lambda: NOW)
+    parts = paced(chunks, speed=speed, clock=clock, sleep=clock.sleep, now=lambda: NOW, **options)
     return [
         (clock() - 1000, part.num_rows if isinstance(part, pa.Table) else len(part.frame)) for part in parts
     ]
@@ -78,6 +79,28 @@ def test_due_times_go_on_across_chunks():
         (20.0, 1),
         (30.0, 1),
     ]
+
+
+def test_a_pause_is_cut_short_and_what_follows_comes_sooner_by_as_much():
+    # Ten times as fast: an hour would take six minutes, and what is 10 s behind it comes a second later.
+    chunks = [table(0, 10, 3610), table(3620), table(), table(7220, 7220, 7230)]
+    cut = replay(chunks, 10, longest_wait_s=2.0)
+    assert cut == [(0.0, 1), (1.0, 1), (3.0, 1), (4.0, 1), (6.0, 2), (7.0, 1)]
+    assert replay(chunks, 10)[-1] == (723.0, 1)
+
+
+@pytest.mark.parametrize(("options", "longest"), [({}, 2.0), ({"longest_wait_s": 0.5}, 0.5)])
+def test_a_file_is_not_waited_for_through_its_empty_years(tmp_path, options, longest):
+    (tmp_path / "log.csv").write_text("user,item,time\nanna,7,2001-01-01\nben,8,2011-01-01\n")
+    feed = FileFeed(FileSource(tmp_path / "log.csv", MAPPING), **options)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> bool:
+        slept.append(seconds)
+        return True
+
+    assert [fed.position for fed in feed.start(0, speed=1.0, sleep=sleep)] == [1]
+    assert 0 < slept[0] <= longest
 
 
 def test_a_late_event_is_due_at_once():
@@ -116,6 +139,11 @@ def test_a_row_without_a_usable_time_does_not_hold_up_the_stream(time: str):
 def test_a_sleep_that_returns_true_ends_the_replay():
     parts = paced([table(0, 10)], speed=1, clock=lambda: 0.0, sleep=lambda seconds: True, now=lambda: NOW)
     assert [part.num_rows for part in parts] == [1]
+
+
+def test_the_longest_wait_must_be_above_zero():
+    with pytest.raises(ValueError, match="longest_wait_s must be above zero; got 0"):
+        paced([], speed=1, longest_wait_s=0)
 
 
 @pytest.mark.parametrize("speed", [0, -1, np.nan])

@@ -75,3 +75,21 @@ def test_coverage_counts_the_items_known_and_not_the_room_for_more():
 
     # Shown were item 0 (the only one known then) and item 1; known are 0, 1 and 2.
     assert model.coverage() == 2 / 3
+
+
+class Bare(Fixed):
+    """A model whose own beginning is all it has."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = np.array(scores)
+
+
+def test_a_model_of_ones_own_need_not_call_the_beginning_of_the_base():
+    rows = [(0, 0, 0), (0, 1, 0), (1, 1, 0), (1, 2, DISLIKE)]
+    bare, fixed = Bare([3.0, 2.0, 1.0]), Fixed([3.0, 2.0, 1.0], repeat=False)
+    assert not bare.repeat
+    np.testing.assert_array_equal(bare.test_then_learn(log(rows), k=2), fixed.test_then_learn(log(rows), k=2))
+    assert [bare.recommend(user, 9.0, k=2) for user in (0, 1, 2)] == [[], [0], [0, 1]]
+    assert bare.coverage() == fixed.coverage()
+    other = Bare([3.0, 2.0, 1.0])  # has nothing of the first
+    assert other.recommend(2, 9.0, k=2) == []

@@ -47,7 +47,7 @@ def quality(reading: Reading) -> Html:
             _figure(title, words.MISSING, ""), _note("The first tested event brings the first figure.")
         )
     interval = f"95% interval {words.score(own.hit_rate_low)} to {words.score(own.hit_rate_high)}"
-    compared = base and f"{words.lift(own.hit_rate, base.hit_rate)} popularity"
+    compared = base and f"{words.lift(own.hit_rate, base.hit_rate)} {_popularity(reading.status)}"
     return join(
         _figure(title, words.score(own.hit_rate), compared or ""),
         _note(interval),
@@ -107,8 +107,8 @@ def model_table(reading: Reading) -> Html:
     ]
     note = tag(
         "div",
-        "Lift is hit rate as a multiple of popularity's. Coverage is the share of items "
-        "that were in some list.",
+        f"Lift is hit rate as a multiple of that of {_popularity(status)}, where an event counts half after "
+        "that time. Coverage is the share of items that were in some list.",
         css="subtitle",
         style="margin-top:6px",
     )
@@ -188,6 +188,11 @@ def _figure(title: str, value: str, unit: str) -> Html:
             css="figure",
         ),
     )
+
+
+def _popularity(status: Status) -> str:
+    """Return which popularity races: one of all time may be the stronger."""
+    return f"popularity of {words.duration(3600.0 * status.settings.half_life_long_h)}"
 
 
 def _known(status: Status) -> str:

@@ -15,7 +15,7 @@ from rtrec.dashboard.markup import Html, empty_state, join, message, part_bar, t
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.views.pieces import STACK, WRAP, MarkupPane, card, column, heading, row
-from rtrec.engine.status import Recommendation, RecommendedItem
+from rtrec.engine.recommendation import Recommendation, RecommendedItem
 
 #: A page asks again at most this often; reading a list faster than that is not possible anyway.
 REFRESH_S = 2.0

@@ -128,7 +128,7 @@ def tune(
     InputError
         If the data, a name or a range cannot be used, or nothing is left to search or to confirm on.
     """
-    hr_or_ndcg, k = _read_metric(metric)
+    hr_or_ndcg, k = read_metric(metric)
     dimensions = read_space(space)
     _check(trials, warmup, holdout, limit, workers, pruner, seed, out, resume)
     start = (settings or Settings()).changed(list_length=k)
@@ -247,11 +247,16 @@ def _ranks(events: pa.Table, n_warm: int, settings: Settings, known: _Known) -> 
     return result.ranks
 
 
-def _read_metric(text: str) -> tuple[str, int]:
+def read_metric(text: str) -> tuple[str, int]:
     """Read ``ndcg@10``.
 
-    >>> _read_metric("hr@20")
+    >>> read_metric("hr@20")
     ('hit_rate', 20)
+
+    Raises
+    ------
+    InputError
+        If it is no metric with a length of the list.
     """
     name, _, length = text.strip().partition("@")
     by_short = {short: metric for metric, short in SHORT_NAMES.items()}

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from rtrec.errors import to_install
 from rtrec.models.nearline.compressed import CompressedTable
 from rtrec.models.nearline.tables import (
     NeighbourTable,
@@ -98,8 +99,8 @@ def find_nearest(
         if find_spec("usearch") is not None:
             return _approximate(table, m, search, clock, began)
         _log.warning(
-            "nearest items are looked for one with all others, which takes minutes for so many: "
-            "pip install 'rtrec-workbench[ann]' (usearch) is faster",
+            "nearest items are looked for one with all others, which takes minutes for so many; usearch is "
+            f"faster, {to_install('ann')}",
             items=table.n_items,
             approximate_above=search.approximate_above,
         )

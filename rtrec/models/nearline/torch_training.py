@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtrec.errors import CorruptionError, InputError
+from rtrec.errors import CorruptionError, InputError, to_install
 from rtrec.models.nearline.base import Arrays
 from rtrec.types import Floats
 
@@ -46,9 +46,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise InputError(
-            "deep models need PyTorch, which is not installed; pip install 'rtrec-workbench[deep]'"
-        ) from error
+        raise InputError(f"deep models need PyTorch, which is not installed; {to_install('deep')}") from error
     return torch
 
 

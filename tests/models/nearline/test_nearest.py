@@ -142,4 +142,4 @@ def test_without_usearch_rows_are_exact_and_a_warning_says_what_to_install(monke
     np.testing.assert_array_equal(found.rows.item, nearest_rows(table, 5).item)
     (entry,) = logs
     assert entry["log_level"] == "warning"
-    assert "rtrec-workbench[ann]" in entry["event"]
+    assert "pip install -c constraints.txt -e '.[ann]'" in entry["event"]
