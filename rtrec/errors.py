@@ -38,6 +38,10 @@ class WorkerLost(ShardError):
     """A worker did not answer: it, or the way to it, is gone."""
 
 
+class ClusterUnreachable(WorkerLost):
+    """No scheduler answers at the address given; it may come back."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest known name, or an empty string.
 

@@ -12,7 +12,7 @@ import rtrec
 ROOT = Path(__file__).resolve().parent.parent
 #: From the ground up; what shares a line must not know of the other, except within its own layer.
 LAYERS = (
-    ("types", "errors", "declared", "settings", "files", "clock"),
+    ("types", "errors", "declared", "settings", "files", "clock", "failpoints"),
     ("events",),
     ("features",),
     ("models",),

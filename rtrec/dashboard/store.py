@@ -170,8 +170,15 @@ class RunStore:
             if status.tested != self._tested:
                 self._curves = Curves.from_dataset(self._run.history()).settled()
                 self._tested = status.tested
-        if status.phase in (Phase.STARTING, Phase.RECOVERING):  # there is nobody yet to ask for more
-            return Reading(status=status, phase_s=self._phase_s(status.phase, now), curves=self._curves)
+        if status.phase in (Phase.STARTING, Phase.RECOVERING):  # there is nobody (yet) to ask for more
+            return Reading(
+                status=status,
+                phase_s=self._phase_s(status.phase, now),
+                curves=self._curves,
+                pulse=tuple(self._pulse),
+                users=self._users,
+                changes=self._changes,
+            )
         if is_slow:
             self._users = tuple(self._run.recent_users())
         self._changes = tuple(self._run.changes())

@@ -10,7 +10,14 @@ from rtrec.models.explain import Answer
 
 
 def named(
-    answer: Answer, user_id: str, *, known: bool, items: Roster[str], titles: Mapping[str, str], offset: int
+    answer: Answer,
+    user_id: str,
+    *,
+    known: bool,
+    items: Roster[str],
+    titles: Mapping[str, str],
+    offset: int,
+    from_snapshot: bool = False,
 ) -> Recommendation:
     """Return an answer with the ids and titles of its items; an item without a title is called by its id."""
 
@@ -34,4 +41,5 @@ def named(
             for place in answer.places
         ),
         offset=offset,
+        from_snapshot=from_snapshot,
     )

@@ -10,31 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Awaitable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
-from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
+from dask.distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 from distributed.client import _current_client
 
-from rtrec.errors import WorkerLost
+from rtrec.engine.waiting import LOOK_EVERY_S, Silence, answer_of, as_coroutine, losses_named
+from rtrec.errors import ClusterUnreachable, WorkerLost
 
 BULK = "bulk"
-#: A shard that has not answered by then is taken for lost: a batch is a matter of milliseconds, but the first
-#: one on a machine compiles the kernels.
-_TIMEOUT_S = 120.0
-#: While a shard is silent, its state is looked at this often: to connect to a dead worker is tried for 30 s.
-_LOOK_EVERY_S = 0.1
 #: A nanny brings its worker back in two or three seconds, or not at all.
 _GIVEN_UP_S = 10.0
-#: What a lost worker looks like: no connection or no answer, a future nobody will fulfil, a task that took
-#: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
-_LOST = (OSError, CancelledError, KilledWorker)
-_LOST_ACTOR = "Worker holding Actor was lost"
+#: A worker of ours gives a sign of life twice a second. One that gives none for so long is stopped, swapped
+#: out or stuck, and is replaced: that takes less time than to wait and see whether it comes back.
+_SILENT_S = 5.0
+#: From then on questions are answered from the last snapshot, in case it is.
+_DOUBTFUL_S = 1.5
 
 
 @contextmanager
@@ -54,10 +51,14 @@ def ctrl_c_kept_from_children() -> Iterator[None]:
 
 
 class Placed(NamedTuple):
-    """A shard on its worker: the future says whether it is alive, the actor takes calls."""
+    """A shard on its worker: the future says whether it is alive, the actor takes calls.
+
+    ``mark`` is the resource of its worker.
+    """
 
     future: Any
     actor: Any
+    mark: str
 
 
 class Workers:
@@ -81,9 +82,21 @@ class Workers:
         self.processes = processes
         self.client: Any = None
         self._cluster: Any = None
+        self._silent: set[str] = set()  # marks of workers that are asked and give no sign of life
+
+    @property
+    def is_silent(self) -> bool:
+        """Say whether a shard that was asked has given no sign of life lately."""
+        return bool(self._silent)
 
     async def start(self) -> None:
-        """Start or reach the workers."""
+        """Start or reach the workers.
+
+        Raises
+        ------
+        ClusterUnreachable
+            If no scheduler answers at the address given.
+        """
         if self.scheduler is None:
             self._cluster = await SpecCluster(
                 workers=self._worker_specs(),
@@ -94,14 +107,33 @@ class Workers:
                 asynchronous=True,
                 silence_logs=logging.CRITICAL,
             )
-        # Not the default: whoever computes with Dask in this process has not asked to do it here.
-        self.client = await Client(self.scheduler or self._cluster, asynchronous=True, set_as_default=False)
+        try:
+            # Not the default: whoever computes with Dask in this process has not asked to do it here.
+            self.client = await Client(
+                self.scheduler or self._cluster,
+                asynchronous=True,
+                timeout=_GIVEN_UP_S,
+                set_as_default=False,
+            )
+        except (OSError, ValueError) as error:
+            if self.scheduler is None:
+                raise WorkerLost(f"the scheduler of this process does not answer: {error}") from error
+            raise ClusterUnreachable(
+                f"no Dask scheduler answers at {self.scheduler} ({error}); start one there "
+                "(dask scheduler), or correct --scheduler"
+            ) from error
 
     async def restart(self) -> None:
-        """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none."""
+        """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none.
+
+        Raises
+        ------
+        ClusterUnreachable
+            If no scheduler answers at the address given.
+        """
         with suppress(Exception):  # whatever is left of it
             await asyncio.wait_for(self.close(), _GIVEN_UP_S)
-        self._cluster = None
+        self._cluster = self.client = None
         await self.start()
 
     def _worker_specs(self) -> dict[str, Any]:
@@ -123,23 +155,37 @@ class Workers:
 
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         """Make a shard an actor on its worker and return where it is, for :meth:`ask`."""
-        options = {"actor": True, "pure": False, **self._on(f"shard{index}")}
+        if self.client is None or self.client.status != "running":
+            raise WorkerLost("the scheduler is gone")
+        mark = f"shard{index}"
+        options = {"actor": True, "pure": False, **self._on(mark)}
         with _current(self.client):  # whose the actor is that comes back
             future = self.client.submit(shard, index, *arguments, **options)
-            return Placed(future, await _answer(future))
+            # One that is being started is silent as well, and one whose nanny gave up for ever.
+            return Placed(future, await self._watched(future, mark, _GIVEN_UP_S), mark)
 
-    async def ask(self, placed: Placed, method: str, *arguments: Any, **options: Any) -> Any:
-        """Call a method of a shard."""
-        with _losses_named(), _current(self.client):
-            return await _answer(getattr(placed.actor, method)(*arguments, **options), placed.future)
+    async def ask(
+        self, placed: Placed, method: str, *arguments: Any, patiently: bool = False, **options: Any
+    ) -> Any:
+        """Call a method of a shard.
+
+        A worker of ours that gives no sign of life meanwhile is taken for lost, and killed, so that it can
+        never come back with an old state; ``patiently`` does without that, for what keeps a worker from
+        giving any (a compiler holds the interpreter for seconds).
+        """
+        with losses_named(), _current(self.client):
+            asked = getattr(placed.actor, method)(*arguments, **options)
+            if patiently:
+                return await answer_of(asked, placed.future)
+            return await self._watched(asked, placed.mark, _SILENT_S, placed.future)
 
     async def run(self, function: Any, *arguments: Any) -> Any:
         """Run a bulk task, however long it takes, and return its result."""
         future = self.client.submit(function, *arguments, pure=False, **self._on(BULK))
-        with _losses_named():
-            answer, missed_at = asyncio.ensure_future(_result(future)), None
+        with losses_named():
+            answer, missed_at = asyncio.ensure_future(as_coroutine(future)), None
             try:
-                while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
+                while not (await asyncio.wait({answer}, timeout=LOOK_EVERY_S))[0]:
                     now = time.monotonic()
                     missed_at = None if self._has_bulk_worker() else missed_at or now
                     if missed_at is not None and now - missed_at > _GIVEN_UP_S:
@@ -151,7 +197,7 @@ class Workers:
     async def share(self, value: Any) -> Any:
         """Send a large value to the workers once; tasks take what comes back as an argument."""
         # In a list: the keys of a dict would become the names by which all the cluster knows its values.
-        [shared] = await _answer(self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S))
+        [shared] = await answer_of(self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S))
         return shared
 
     async def close(self) -> None:
@@ -160,6 +206,33 @@ class Workers:
             await self.client.close()
         if self._cluster is not None:
             await self._cluster.close()
+
+    async def _watched(self, asked: Awaitable[Any], mark: str, silent_s: float, alive: Any = None) -> Any:
+        """Await something of the worker with a mark, and kill it if it gives no sign of life for so long."""
+        silence = Silence()
+        if self._cluster is None or not self.processes:
+            # The scheduler of a cluster that is not ours has a rule of its own: worker-ttl.
+            return await answer_of(asked, alive)
+        workers = self._cluster.scheduler.workers
+
+        def look() -> None:
+            silence.hear([each.last_seen for each in workers.values() if mark in each.resources])
+            (self._silent.add if silence.lasted_s >= _DOUBTFUL_S else self._silent.discard)(mark)
+            if silence.lasted_s > silent_s:
+                self._kill(mark)
+                raise WorkerLost(f"a worker has given no sign of life for {silent_s:g} s")
+
+        try:
+            return await answer_of(asked, alive, look)
+        finally:
+            self._silent.discard(mark)
+
+    def _kill(self, mark: str) -> None:
+        """Kill a worker of ours, whatever it is doing; its nanny starts another one."""
+        process_id = self._cluster.workers[mark].pid
+        if process_id is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
 
     def _has_bulk_worker(self) -> bool:
         if self._cluster is None:
@@ -183,32 +256,3 @@ def _current(client: Client) -> Iterator[None]:
         yield
     finally:
         _current_client.reset(before)
-
-
-async def _answer(awaited: Awaitable[Any], alive: Any = None) -> Any:
-    """Await something of a worker, for as long as ``alive`` (a future) does not say that it is gone."""
-    with _losses_named():
-        answer = asyncio.ensure_future(_result(awaited))
-        began = time.monotonic()
-        while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
-            lost = alive is not None and alive.status not in ("pending", "finished")
-            if lost or time.monotonic() - began > _TIMEOUT_S:
-                answer.cancel()
-                raise WorkerLost("a worker is gone" if lost else f"no answer within {_TIMEOUT_S:g} s")
-        return answer.result()
-
-
-async def _result(awaited: Awaitable[Any]) -> Any:
-    return await awaited
-
-
-@contextmanager
-def _losses_named() -> Iterator[None]:
-    try:
-        yield
-    except _LOST as error:
-        raise WorkerLost(f"a worker does not answer: {error!r}") from error
-    except RuntimeError as error:
-        if _LOST_ACTOR not in str(error):
-            raise  # an error of the code that ran there
-        raise WorkerLost(str(error)) from error

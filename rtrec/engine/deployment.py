@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
+from rtrec.events.database import is_made
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Control
 from rtrec.files import make_folder, new_hash, publish_text
@@ -91,16 +92,19 @@ class Deployment:
         """
         if self.exists:
             return
-        n_events = 0
-        if self.log_path.is_file() and self.log_path.stat().st_size:
-            log = EmbeddedLog(self.log_path, mode="read")
-            n_events = sum(log.ends())
-            log.close()
+        n_events = self._n_logged()
         if n_events or (self.snapshots.is_dir() and any(self.snapshots.iterdir())):
             raise DeploymentError(
                 f"{self.home}: a log with {n_events:,} events, but no {_MANIFEST}: restore it from a copy, "
                 "or start afresh with --fresh"
             )
+
+    def _n_logged(self) -> int:
+        """Return how many events the log has; none where its making was cut short."""
+        if not is_made(self.log_path):
+            return 0
+        with closing(EmbeddedLog(self.log_path, mode="read")) as log:
+            return sum(log.ends())
 
     def texts(self) -> dict[str, str]:
         """Return the texts of items that the deployment was made with."""

@@ -7,6 +7,7 @@ holds that no cut covers yet. A new run, a restart after a kill and a lost worke
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from rtrec.engine.origin import Origin, origin_of
 from rtrec.engine.publications import prune_tables, read_publications
 from rtrec.engine.shard import Shard
 from rtrec.engine.status import Phase
-from rtrec.errors import ShardError, WorkerLost
+from rtrec.errors import ClusterUnreachable, ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.features.categories import Categories
@@ -45,6 +46,8 @@ _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
 #: A batch that kills its worker each time ends the run, but only then.
 _MOST_ATTEMPTS = 5
+#: For so long a scheduler that is not ours may be away.
+_PATIENCE_S = 900.0
 
 
 class Driver:
@@ -66,6 +69,15 @@ class Driver:
         How many snapshots are kept; a what-if starts from the newest one old enough.
     say
         Is told what a way back to state is at.
+    monotonic
+        A clock for how long that takes.
+
+    Attributes
+    ----------
+    recoveries, recovery_s
+        How often a shard was brought back, and how many seconds each took.
+    is_recovering
+        Whether that is going on.
     """
 
     def __init__(
@@ -80,12 +92,15 @@ class Driver:
         snapshot_every: int = 20_000,
         keep: int = 4,
         say: Callable[[Phase, str], None] = lambda phase, message: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.deployment = deployment
         self.log = log
         self.ledger = self._empty_ledger(Origin())
         self.snapshot_name = ""
         self.recoveries = 0
+        self.recovery_s: list[float] = []
+        self.is_recovering = False
         self._workers = workers
         self._tables = TableStore(deployment.home)
         self._known = texts, categories
@@ -94,6 +109,7 @@ class Driver:
         self._snapshot_every = snapshot_every
         self._keep = keep
         self._say = say
+        self._monotonic = monotonic
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
@@ -102,10 +118,13 @@ class Driver:
 
     async def start(self) -> None:
         """Come to the state that the log has, for the first time."""
+        self.is_recovering = True
         try:
             await self._restore()
         except WorkerLost as error:
             await self._recover(error)
+        finally:
+            self.is_recovering = False
 
     async def _restore(self) -> None:
         """Load the newest good snapshot and apply all cuts behind it."""
@@ -129,7 +148,7 @@ class Driver:
             Phase.STARTING,
             "loading kernels: a second, or half a minute where they are compiled for the first time",
         )
-        await asyncio.gather(*(self._call(i, "compile") for i in range(len(self._shards))))
+        await asyncio.gather(*(self._call(i, "compile", patiently=True) for i in range(len(self._shards))))
         self._say(Phase.RECOVERING, "replaying the log behind the last snapshot")
         for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
             await self._apply(cut)
@@ -295,23 +314,39 @@ class Driver:
         settings, n_shards = self.ledger.settings.model_dump(), self.log.partitions
         return await self._workers.place(Shard, index, n_shards, settings, arrays, self.ledger.seq)
 
-    async def _recover(self, error: BaseException) -> None:
-        """Go back to the last snapshot and apply the journal again, on whatever workers there are now."""
-        for attempt in range(_MOST_ATTEMPTS):
-            self.recoveries += 1
-            _log.warning("a shard was lost; going back to the last snapshot", error=str(error))
-            try:
-                if attempt > 0:
-                    await self._workers.restart()
-                await self._restore()
-            except WorkerLost as again:
-                error = again
-                await asyncio.sleep(0.2)
-            else:
-                return
-        raise ShardError(
-            f"gave up after {_MOST_ATTEMPTS} attempts to recover; the last error: {error}"
-        ) from error
+    async def _recover(self, error: WorkerLost) -> None:
+        """Go back to the last snapshot and apply the journal again, on whatever workers there are now.
+
+        A scheduler that is not ours may be away for as long as it takes to start it again; a batch that takes
+        its worker with it each time ends the run.
+        """
+        began, attempt = self._monotonic(), 0
+        self.is_recovering = True
+        try:
+            while True:
+                self.recoveries += 1
+                _log.warning("a shard was lost; going back to the last snapshot", error=str(error))
+                self._say(Phase.RECOVERING, f"a shard was lost ({error}); coming back")
+                try:
+                    if attempt > 0:
+                        await self._workers.restart()
+                    await self._restore()
+                    break
+                except ClusterUnreachable as again:
+                    error, attempt = again, max(attempt, 1)
+                    if self._monotonic() - began > _PATIENCE_S:
+                        raise ShardError(f"gave up after {_PATIENCE_S:g} s: {again}") from again
+                    await asyncio.sleep(1.0)
+                except WorkerLost as again:
+                    error, attempt = again, attempt + 1
+                    if attempt >= _MOST_ATTEMPTS:
+                        raise ShardError(
+                            f"gave up after {attempt} attempts to recover; the last error: {again}"
+                        ) from again
+                    await asyncio.sleep(0.2)
+        finally:
+            self.is_recovering = False
+        self.recovery_s.append(self._monotonic() - began)
 
 
 def in_step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -55,7 +55,8 @@ class LiveRun:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: Session | None = None
         self._make_session = session
-        self._ready, self._quiet, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._begun, self._ready = threading.Event(), threading.Event()
+        self._quiet, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._main, name="rtrec-engine", daemon=True)
 
     @classmethod
@@ -205,6 +206,8 @@ class LiveRun:
     def recommend(self, user_id: str, k: int = 10) -> Recommendation:
         """Return a user's last items and the ``k`` best now, each with its reasons.
 
+        While shards are started or brought back, the list comes from the last snapshot and says so.
+
         Raises
         ------
         InputError
@@ -212,7 +215,11 @@ class LiveRun:
         """
         if not 1 <= k <= _MOST_PLACES:
             raise InputError(f"a list has 1 to {_MOST_PLACES:,} places; got k={k}")
-        return self._ask(lambda session: session.recommend(user_id, k)).result(timeout=60)
+        asked = self._ask(lambda session: session.recommend(user_id, k), wait_for=self._begun)
+        try:
+            return asked.result(timeout=60)
+        except CancelledError:
+            raise self._not_active() from None
 
     def preview(self, changes: Mapping[str, Any], *, n_events: int = 20_000) -> Future[Comparison]:
         """Replay the last ``n_events`` as settings are and as they would be, and compare the two.
@@ -304,6 +311,7 @@ class LiveRun:
             "counts": status.counts,
             "shards": status.shards,
             "recoveries": status.recoveries,
+            "recovery_s": figure(status.recovery_s),
             "phase": str(status.phase),
             "tables": {
                 each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
@@ -339,10 +347,19 @@ class LiveRun:
         changed = self.status().settings.changed(**changes)
         return {name: getattr(changed, name) for name in changes}
 
-    def _ask(self, question: Callable[[Session], Coroutine[Any, Any, _Result]]) -> Future[_Result]:
-        if not self._ready.wait(60) or self._loop is None or self._session is None or self._ended.is_set():
-            raise DeploymentError(f"{self.deployment.home}: the run is not active ({self.status().message})")
+    def _ask(
+        self,
+        question: Callable[[Session], Coroutine[Any, Any, _Result]],
+        *,
+        wait_for: threading.Event | None = None,
+    ) -> Future[_Result]:
+        moment = self._ready if wait_for is None else wait_for
+        if not moment.wait(60) or self._loop is None or self._session is None or self._ended.is_set():
+            raise self._not_active()
         return asyncio.run_coroutine_threadsafe(question(self._session), self._loop)
+
+    def _not_active(self) -> DeploymentError:
+        return DeploymentError(f"{self.deployment.home}: the run is not active ({self.status().message})")
 
     def _main(self) -> None:
         from rtrec.engine.cluster import ctrl_c_kept_from_children
@@ -351,6 +368,7 @@ class LiveRun:
             self._loop = asyncio.get_running_loop()
             with self._held:  # a log that cannot be opened lets go of the deployment as well
                 self._session = self._make_session(self)
+                self._begun.set()
                 await self._session.run(self._ready)
 
         try:
@@ -363,6 +381,7 @@ class LiveRun:
             )
         finally:
             self._ended.set()
+            self._begun.set()
             self._ready.set()
             self._quiet.set()
 

@@ -40,13 +40,18 @@ class RecommendedItem:
 
 @dataclass(frozen=True, repr=False)
 class Recommendation:
-    """A user's last items and what is recommended now; printed as a table, in full by :meth:`as_json`."""
+    """A user's last items and what is recommended now; printed as a table, in full by :meth:`as_json`.
+
+    ``offset`` says how many events were learned before it, ``from_snapshot`` that it comes from the last
+    snapshot, since the shards were being brought back.
+    """
 
     user_id: str
     known: bool
     history: tuple[tuple[str, str], ...]  # (item_id, title), newest first
     items: tuple[RecommendedItem, ...]
     offset: int
+    from_snapshot: bool = False
 
     def __repr__(self) -> str:
         best = [each.item_id[:20] for each in self.items[:3]] + ["..."] * (len(self.items) > 3)
@@ -61,6 +66,7 @@ class Recommendation:
             "user": self.user_id,
             "known": self.known,
             "offset": self.offset,
+            "from_snapshot": self.from_snapshot,
             "history": [{"item": item, "title": title} for item, title in self.history],
             "items": [
                 {
@@ -79,7 +85,8 @@ class Recommendation:
     def _headline(self) -> str:
         user = _cut(self.user_id) if self.known else f"{_cut(self.user_id)} (not known yet)"
         had = ", ".join(_cut(title) for _, title in self.history[:_SHOWN_HISTORY])
-        return f"{user} after {self.offset:,} events" + (f"; had last: {had}" if had else "")
+        state = f"{self.offset:,} events" + (", from the last snapshot" if self.from_snapshot else "")
+        return f"{user} after {state}" + (f"; had last: {had}" if had else "")
 
     def _rows(self) -> list[list[str]]:
         """Return place, title, score and strongest reasons of each item, as texts."""

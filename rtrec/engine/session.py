@@ -21,6 +21,7 @@ from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, last_users, model_scores
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
+from rtrec.engine.standby import Standby
 from rtrec.engine.status import (
     AppliedChange,
     Notice,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
+#: Whether shards are being brought back is looked at so often while a question waits.
+_LOOK_EVERY_S = 0.05
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
 
@@ -108,6 +111,9 @@ class Session:
         self._nudged_for = -1  # the last control that the flow was told of
         self._counts: dict[str, int] = {}
         self._n_dead = 0
+        self._started = asyncio.Event()  # the shards have the state that the log had
+        self._coming_back = ""
+        self._standby: asyncio.Task[Standby | None] | None = None  # only while shards are brought back
 
     async def run(self, ready: threading.Event) -> None:
         """Run from start to stop; ``ready`` is set once questions can be asked."""
@@ -127,9 +133,11 @@ class Session:
         self._refits.give_up()
 
     def _tell(self, phase: Phase, message: str) -> None:
-        """Say what the way to state is at; where a worker is brought back in the midst of a run, nothing."""
+        """Take what the way to state is at, at the start or in the midst of a run."""
         if self._phase in (Phase.STARTING, Phase.RECOVERING):
             self._phase, self._message = phase, message
+        else:
+            self._coming_back = message
 
     async def _live(self, ready: threading.Event) -> None:
         self._n_logged = sum(self._log.ends())
@@ -138,6 +146,7 @@ class Session:
             await self._driver.start()
             self._refits.resume(self._driver.ledger)
         await self._advance(lambda _: None)
+        self._started.set()
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
         self._gauges.see(await asyncio.to_thread(last_users, self._log))
@@ -314,13 +323,18 @@ class Session:
 
     async def _publish(self) -> None:
         ledger, now = self._driver.ledger, time.monotonic()
+        phase, message = self._phase, self._message
+        if not self._is_away:
+            self._standby = None
+        elif phase in (Phase.RUNNING, Phase.FINISHED):
+            phase, message = Phase.RECOVERING, self._coming_back
         cube = ledger.history.to_xarray()
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
         seconds = now - self._began if running else self._seconds
         p50, p95 = self._gauges.freshness_ms()
         status = Status(
-            phase=self._phase,
-            message=self._message,
+            phase=phase,
+            message=message,
             events=ledger.n_events,
             run_events=ledger.n_events - self._at_start,
             tested=ledger.history.n_tested,
@@ -350,6 +364,7 @@ class Session:
             seconds=seconds,
             source=self._source_name,
             recoveries=self._driver.recoveries,
+            recovery_s=self._driver.recovery_s[-1] if self._driver.recovery_s else float("nan"),
         )
         self._run._publish(status, cube)
 
@@ -362,7 +377,42 @@ class Session:
         return list(self._driver.ledger.changes)
 
     async def recommend(self, user_id: str, k: int) -> Recommendation:
-        """See ``LiveRun.recommend``."""
+        """See ``LiveRun.recommend``; what the shards cannot answer now, the last snapshot does."""
+        live = asyncio.create_task(self._recommend_live(user_id, k))
+        while not (await asyncio.wait({live}, timeout=_LOOK_EVERY_S))[0]:
+            if not self._is_away:
+                continue
+            found = await self._recommend_from_snapshot(user_id, k)
+            if found is not None and not live.done():
+                # It may be this very question that brings the shards back, so it goes on unheard.
+                live.add_done_callback(lambda task: task.cancelled() or task.exception())
+                return found
+        return live.result()
+
+    @property
+    def _is_away(self) -> bool:
+        """Say whether the shards are (still, or perhaps) on their way to the state of the log."""
+        return self._driver.is_recovering or self._workers.is_silent or not self._started.is_set()
+
+    async def _recommend_from_snapshot(self, user_id: str, k: int) -> Recommendation | None:
+        if self._standby is None:
+            self._standby = asyncio.create_task(asyncio.to_thread(Standby.of, self._run.deployment))
+        standby = await self._standby
+        if standby is None:
+            return None
+        found = await asyncio.to_thread(standby.answer, user_id, k)
+        return named(
+            found.answer,
+            user_id,
+            known=found.known,
+            items=found.ledger.items,
+            titles=self._titles,
+            offset=found.ledger.n_events,
+            from_snapshot=True,
+        )
+
+    async def _recommend_live(self, user_id: str, k: int) -> Recommendation:
+        await self._started.wait()
         async with self._lock:
             answer, known = await self._driver.answer(user_id, k)
             ledger = self._driver.ledger

@@ -144,6 +144,7 @@ class Status:
     source: str = ""
     run_events: int = 0
     recoveries: int = 0
+    recovery_s: float = float("nan")  # of the last one
 
     def __repr__(self) -> str:
         default = next((each for each in self.scores if each.model == "default"), None)

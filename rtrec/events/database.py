@@ -169,6 +169,19 @@ class Database:
             raise CorruptionError(f"log {self.path}: damaged: {error}; restore it from a copy") from error
 
 
+def is_made(path: Path) -> bool:
+    """Say whether a file holds a database: not where there is none, or its maker came to no commit."""
+    if not path.is_file():
+        return False
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+    try:
+        return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    except sqlite3.Error:
+        return True  # something is there; what it is will be said by whoever opens it
+    finally:
+        connection.close()
+
+
 @contextmanager
 def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
     if connection.in_transaction:

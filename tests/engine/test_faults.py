@@ -1,0 +1,174 @@
+"""Workers that end in all the ways there are, and a scheduler that goes away: one way back, the same result.
+
+Take the replay of the journal out of ``Driver._restore``, or the check of the sequence out of ``Shard.step``,
+and these fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtrec.engine.cluster import Workers
+from rtrec.engine.live import LiveRun
+from rtrec.engine.status import Phase
+from rtrec.engine.waiting import Silence
+from rtrec.errors import ClusterUnreachable
+from tests.engine.live_runs import assert_same, finished, start, state, until
+
+OPTIONS: dict[str, Any] = {"limit": 12_000, "snapshot_every": 2000, "batch_events": 100}
+
+
+def figures(run: LiveRun) -> dict[str, Any]:
+    summary = run.result(200)
+    return {name: summary[name] for name in ("events", "tested", "hr@10", "ndcg@10", "coverage@10", "models")}
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    home = tmp_path_factory.mktemp("calm")
+    with start(home, **OPTIONS) as run:
+        return figures(run), home
+
+
+def process_of(run: LiveRun, mark: str) -> int:
+    assert run._session is not None
+    process_id: int = run._session._workers._cluster.workers[mark].pid
+    return process_id
+
+
+@pytest.mark.parametrize(
+    "how", [signal.SIGSEGV, signal.SIGTERM, signal.SIGSTOP], ids=["segfault", "graceful", "stopped"]
+)
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_a_run_goes_on_after_its_worker_ended(
+    how: signal.Signals, tmp_path: Path, calm: tuple[dict[str, Any], Path]
+) -> None:
+    expected, home = calm
+    with start(tmp_path, processes=True, **OPTIONS) as run:
+        until(lambda: run.status().events >= 4000, within_s=120)
+        user = run.recent_users(1)[0]
+        os.kill(process_of(run, "shard0"), how)
+        answered = []
+        until(lambda: bool(answered.append(run.recommend(user)) or run.status().recoveries), within_s=60)
+        assert all(len(each.items) == 10 for each in answered)
+        assert figures(run) == expected
+        assert run.status().recoveries == 1
+        assert run.status().recovery_s > 0.0
+    assert_same(state(home), state(tmp_path))
+
+
+def test_silence_is_counted_in_looks_and_ends_with_any_sign() -> None:
+    silence = Silence()
+    for _ in range(11):
+        silence.hear([1.0])
+    assert silence.lasted_s == pytest.approx(1.0)  # the first look hears something new
+    silence.hear([1.5])
+    assert silence.lasted_s == 0.0
+
+
+def test_no_worker_at_all_is_silence_too() -> None:
+    silence = Silence()
+    for _ in range(3):
+        silence.hear([])
+    assert silence.lasted_s == pytest.approx(0.2)
+
+
+def test_while_shards_come_back_lists_are_those_of_the_last_snapshot(tmp_path: Path) -> None:
+    with start(tmp_path) as run:
+        finished(run)
+        session, user = run._session, run.recent_users(1)[0]
+        assert session is not None
+        assert run._loop is not None
+        live = run.recommend(user)
+        assert not live.from_snapshot
+        # As in the midst of a recovery: the driver is taken, and says so.
+        asyncio.run_coroutine_threadsafe(session._lock.acquire(), run._loop).result(10)
+        session._driver.is_recovering = True
+        until(lambda: run.status().phase is Phase.RECOVERING)
+        standby = run.recommend(user)
+        assert standby.from_snapshot
+        assert standby.offset == live.offset  # the run is over, so the last snapshot has it all
+        assert (standby.items, standby.history, standby.known) == (live.items, live.history, True)
+        assert not run.recommend("nobody").known
+        session._driver.is_recovering = False
+        run._loop.call_soon_threadsafe(session._lock.release)
+        until(lambda: run.status().phase is Phase.FINISHED)
+        assert not run.recommend(user).from_snapshot
+
+
+class Cluster:
+    """A scheduler and two workers, all processes of their own, as an operator would start them."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        self.scheduler = self._run("dask_scheduler", "--port", str(self.port), "--no-dashboard")
+        for _ in range(2):
+            options = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(self._folder))
+            self._run("dask_worker", self.address, *options)
+
+    def _run(self, module: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.{module}", "--host", "127.0.0.1", *options]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
+        self._running.append(process)
+        return process  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.wait()
+        self._running.clear()
+
+
+@pytest.fixture
+def operated(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_a_run_waits_for_a_scheduler_that_is_gone_and_goes_on(
+    operated: Cluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
+) -> None:
+    expected, home = calm
+    with start(tmp_path / "home", scheduler=operated.address, **OPTIONS) as run:
+        until(lambda: run.status().events >= 4000, within_s=120)
+        user = run.recent_users(1)[0]
+        operated.stop()
+        until(lambda: run.status().phase is Phase.RECOVERING, within_s=60)
+        assert run.recommend(user).from_snapshot
+        operated.start()
+        assert figures(run) == expected
+    assert_same(state(home), state(tmp_path / "home"))
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_never_was_is_said_by_its_address(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(ClusterUnreachable, match=rf"no Dask scheduler answers at {address}.*--scheduler"):
+        asyncio.run(Workers(1, scheduler=address).start())
