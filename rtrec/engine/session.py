@@ -22,14 +22,7 @@ from rtrec.engine.gauges import Gauges, last_users, model_scores
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.standby import Standby
-from rtrec.engine.status import (
-    AppliedChange,
-    Notice,
-    Phase,
-    Served,
-    Status,
-    served_since,
-)
+from rtrec.engine.status import AppliedChange, Notice, Phase, Served, Status, served_since
 from rtrec.engine.whatif import compare_settings, recent_past
 from rtrec.errors import InputError, WorkerLost
 from rtrec.evaluation.comparison import Comparison
