@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,22 +20,23 @@ from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin, origin_of
-from rtrec.engine.publications import prune_tables, read_publications
+from rtrec.engine.publications import read_publications
 from rtrec.engine.shard import Shard
 from rtrec.engine.status import Phase
-from rtrec.errors import ShardError, WorkerLost
+from rtrec.engine.storage import Storage
+from rtrec.engine.versions import clear_undone, tidy
+from rtrec.errors import CorruptionError, NotFinite, ShardError, StorageUnavailable, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.features.categories import Categories
 from rtrec.models.explain import Answer
+from rtrec.models.finite import check_finite, of_a_state
+from rtrec.models.guard import is_frozen
 from rtrec.models.kernel import RACERS
 from rtrec.models.ranker import Ranker, new_ranker, ranker_of
 from rtrec.models.snapshot import (
     Snapshot,
     latest_snapshot,
-    list_snapshots,
-    prune_snapshots,
-    read_snapshot,
     write_snapshot,
 )
 from rtrec.models.table_store import TableStore
@@ -64,6 +66,8 @@ class Driver:
         Events between two snapshots.
     keep
         How many snapshots are kept; a what-if starts from the newest one old enough.
+    storage
+        Waits for the disk, and is told what it did not take.
     say
         Is told what a way back to state is at.
     """
@@ -79,6 +83,7 @@ class Driver:
         batch_events: int = 1000,
         snapshot_every: int = 20_000,
         keep: int = 4,
+        storage: Storage | None = None,
         say: Callable[[Phase, str], None] = lambda phase, message: None,
     ) -> None:
         self.deployment = deployment
@@ -93,11 +98,13 @@ class Driver:
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
         self._keep = keep
+        self._storage = storage or Storage(deployment.home)
         self._say = say
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
         self._snapshot_at = 0
+        self._in_doubt = False  # whether it is not known if the last cut was journaled
         self._writing: asyncio.Task[str] | None = None
 
     async def start(self) -> None:
@@ -106,6 +113,7 @@ class Driver:
             await self._restore()
         except WorkerLost as error:
             await self._recover(error)
+        await asyncio.to_thread(clear_undone, self.deployment, self.ledger.seq)
 
     async def _restore(self) -> None:
         """Load the newest good snapshot and apply all cuts behind it."""
@@ -131,8 +139,24 @@ class Driver:
         )
         await asyncio.gather(*(self._call(i, "compile") for i in range(len(self._shards))))
         self._say(Phase.RECOVERING, "replaying the log behind the last snapshot")
-        for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
+        for cut in await asyncio.to_thread(self._cuts_behind_snapshot):
             await self._apply(cut)
+
+    def _cuts_behind_snapshot(self) -> list[Cut]:
+        """Return the cuts to replay.
+
+        Raises
+        ------
+        CorruptionError
+            If the journal ends before the snapshot: what it confirmed is not there any more.
+        """
+        try:
+            return self.log.cuts(self.ledger.seq)
+        except ValueError as error:
+            raise CorruptionError(
+                f"snapshot {self.deployment.snapshots / self.snapshot_name}: {error}: the end of the log is "
+                "lost; restore log and snapshots from one copy"
+            ) from error
 
     async def advance(
         self, learned: Callable[[int], None] = lambda _: None, *, until: int | None = None
@@ -143,10 +167,10 @@ class Driver:
         several partitions: at the first cut that reaches so many) only controls are taken.
         """
         while True:
-            ends, n_controls = await asyncio.to_thread(self._next_ends, until)
+            ends, n_controls = await self._storage.keep_trying("learning", lambda: self._next_ends(until))
             if ends == self.ledger.ends and n_controls == self.ledger.n_controls:
                 return
-            cut = await asyncio.to_thread(self.log.cut, ends, n_controls)
+            cut = await self._storage.keep_trying("learning", partial(self._journal, ends, n_controls))
             try:
                 await self._apply(cut)
             except WorkerLost as error:
@@ -166,7 +190,8 @@ class Driver:
     async def snapshot(self) -> None:
         """Take the state as it is now and begin to write it; the stream goes on meanwhile.
 
-        One snapshot is written at a time: this waits for the one before, and raises what that raised.
+        One snapshot is written at a time: this waits for the one before. One that cannot be written is an
+        alarm, no error: the log holds all that is in it, and the next one comes at its time.
         """
         await self.written()
         states = await self._surely(
@@ -183,20 +208,28 @@ class Driver:
         self._writing = asyncio.create_task(asyncio.to_thread(self._write, name, arrays, manifest))
 
     async def written(self) -> None:
-        """Wait until the last snapshot is on disk."""
+        """Wait until the last snapshot is on disk, or given up."""
         if self._writing is not None:
             writing, self._writing = self._writing, None
-            self.snapshot_name = await writing
+            try:
+                self.snapshot_name = await writing
+            except (OSError, NotFinite) as error:
+                _log.error("a snapshot was not written", error=str(error))
+                room = f" {self._storage.room()}." if isinstance(error, OSError) else ""
+                self._storage.tell(
+                    f"A snapshot was not written: {error}.{room} The one before stays, so a restart has more "
+                    "to replay; the next one comes at its time."
+                )
 
     def _write(self, name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> str:
         """Write a snapshot, then let go of what no kept one needs; return its name."""
-        folder = self.deployment.snapshots
-        write_snapshot(folder, name, arrays, manifest)
-        if prune_snapshots(folder, self._keep, named=SNAPSHOT_NAME):
-            [first, *_] = list_snapshots(folder, named=SNAPSHOT_NAME)
-            oldest = read_snapshot(first, mmap=True, verify=False).manifest
-            self.log.compact(oldest["ends"], oldest["seq"])
-            prune_tables(self._tables, self.log.controls(), oldest["n_controls"])
+        check_finite(f"snapshot {name}", of_a_state(arrays))
+        write_snapshot(self.deployment.snapshots, name, arrays, manifest)
+        try:
+            tidy(self.deployment, self.log, self._keep)
+        except (OSError, StorageUnavailable) as error:  # what is left undone is done behind the next one
+            _log.error("old snapshots and events could not be tidied up", error=str(error))
+            self._storage.tell(f"Old snapshots and events could not be tidied up: {error}")
         return name
 
     async def answer(self, user_id: str, k: int) -> tuple[Answer, bool]:
@@ -219,6 +252,14 @@ class Driver:
         known = max(max(n_known for _, n_known in seen), 1)
         return {racer: float(union[place].sum() / known) for place, racer in enumerate(RACERS)}
 
+    def _journal(self, ends: Sequence[int], n_controls: int) -> Cut:
+        """Journal the next cut; the second time only if it is not there, for an error may hide that it is."""
+        there = self.log.cuts(self.ledger.seq) if self._in_doubt else []
+        self._in_doubt = True
+        cut = there[0] if there else self.log.cut(ends, n_controls)
+        self._in_doubt = False
+        return cut
+
     def _next_ends(self, until: int | None) -> tuple[tuple[int, ...], int]:
         """Return where the next cut ends, in each partition and among the controls."""
         n_controls = self.ledger.n_controls + len(self.log.controls(self.ledger.n_controls))
@@ -234,8 +275,11 @@ class Driver:
 
     async def _apply(self, cut: Cut) -> None:
         """Let the shards test and learn a cut, and book it."""
-        tables = await asyncio.to_thread(read_cut, self.log, self.ledger.ends, cut)
-        controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
+        read = partial(read_cut, self.log, self.ledger.ends, cut)
+        tables = await self._storage.keep_trying("learning", read)
+        controls = await self._storage.keep_trying(
+            "learning", partial(self.log.controls, self.ledger.n_controls, cut.controls)
+        )
         published = {}
         if controls:
             published = await asyncio.to_thread(
@@ -253,15 +297,27 @@ class Driver:
             forgetting=forgetting,
             agreement=self._agreement,
         )
+        base = self._ranker
         outcomes: Sequence[Outcome] = await asyncio.gather(
             *(self._call(i, "step", batch) for i, batch in enumerate(batches))
         )
+        refused, self._ranker = False, outcomes[0].ranker
         if len(outcomes) > 1:
-            self._agreement = agree(cut.seq, self._ranker, outcomes, order)
-            self._ranker = self._agreement.ranker
+            self._agreement = agree(cut.seq, base, outcomes, order)
+            refused, self._ranker = self._agreement.refused, self._agreement.ranker
         ranks = np.concatenate([each.ranks for each in outcomes])[order]
         items = np.concatenate([part.item_num for part in parts])
+        starts, n_before = self.ledger.ends, self.ledger.n_events
         self.ledger.take(cut, ranks, in_common_order(parts), items)
+        self.ledger.quarantine.take(
+            cut,
+            starts,
+            [each.faults for each in outcomes],
+            frozen=is_frozen(self._ranker),
+            together=refused,
+            n_before=n_before,
+            time=self.ledger.last_time,
+        )
 
     def origin(self) -> Origin:
         """Return where the deployment began; the first call may take seconds."""

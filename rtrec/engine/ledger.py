@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
+from rtrec.engine.quarantine import THAW, Quarantine
 from rtrec.engine.status import AppliedChange, PublishedTable
 from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
@@ -44,6 +45,8 @@ class Ledger:
         Latest event time so far, in seconds since 1970; NaN before any event.
     tables
         Those published by a control, by slot.
+    quarantine
+        What the guard kept from the ranker.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Ledger:
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
         self.tables: dict[str, PublishedTable] = {}
+        self.quarantine = Quarantine()
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
@@ -91,15 +95,21 @@ class Ledger:
         self.n_items = int(np.count_nonzero(self._had_event))
 
     def change(self, controls: Sequence[Control]) -> Settings | None:
-        """Take the controls of a cut; return the settings they leave, None if they change none."""
-        n_changes = len(self.changes)
+        """Take the controls of a cut; return the settings they leave, None if shards need not be told.
+
+        Told its settings, a shard's ranker is frozen no longer.
+        """
+        to_tell = False
         for control in controls:
+            if control.body.get("control") == THAW:
+                to_tell = True
+                continue
             if control.body.get("control") in (PUBLISH, WITHDRAW):
                 self.tables = take_publication(self.tables, control, self.n_events)
                 continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
-                    f"control {control.offset}: expected 'settings', 'publish' or 'withdraw', got "
+                    f"control {control.offset}: expected 'settings', 'publish', 'withdraw' or 'thaw', got "
                     f"{control.body.get('control')!r}: written by another version of rtrec"
                 )
             before, self.settings = self.settings, self.settings.changed(**control.body["changes"])
@@ -109,7 +119,8 @@ class Ledger:
                 for each in (self.settings, before)
             )
             self.changes.append(AppliedChange(control.offset, control.time, changes, previous, self.n_events))
-        return self.settings if len(self.changes) > n_changes else None
+            to_tell = True
+        return self.settings if to_tell else None
 
     def take(self, cut: Cut, ranks: Ranks, timestamps: Floats, item_num: Nums) -> None:
         """Book a cut that the shards have learned, its events in their common order."""
@@ -141,6 +152,7 @@ class Ledger:
             "last_time": self.last_time if self.n_events else None,
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
+            "quarantine": self.quarantine.to_manifest(),
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
         }
 
@@ -153,6 +165,7 @@ class Ledger:
         ledger._count_items(snapshot.arrays("ledger/")["had_event"])
         ledger.history = MetricHistory.from_arrays(snapshot.arrays("history/"))
         ledger.drift = HitDrift.from_arrays(snapshot.arrays("drift/"))
+        ledger.quarantine = Quarantine.from_manifest(manifest["quarantine"])
         ledger.changes = [_read_change(each) for each in manifest["changes"]]
         for each in manifest.get("tables", ()):
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})

@@ -72,6 +72,7 @@ class LiveRun:
         texts: Mapping[str, str] | None = None,
         categories: Categories | None = None,
         snapshot_every: int = 20_000,
+        keep_snapshots: int = 4,
         batch_events: int = 1000,
         fresh: bool = False,
         processes: bool = True,
@@ -109,6 +110,8 @@ class LiveRun:
             ``{"film-1": ["war", "drama"]}``; the recommender then counts what each user takes of them lately.
         snapshot_every
             Events between two snapshots.
+        keep_snapshots
+            How many of them are kept, to go back to and to start what-ifs from.
         fresh
             Remove what is there first.
         processes
@@ -129,7 +132,15 @@ class LiveRun:
 
         plan = RefitPlan() if refits is None else refits
         plan.check()
-        _check_options(feed, speed, limit, shards, snapshot_every, batch_events)
+        _check_options(
+            feed,
+            speed,
+            limit=limit,
+            shards=shards,
+            snapshot_every=snapshot_every,
+            keep_snapshots=keep_snapshots,
+            batch_events=batch_events,
+        )
         deployment = Deployment(Path(home))
         if feed is None and not fresh:
             _ = deployment.manifest  # says that there is none, before a folder is made for it
@@ -161,6 +172,7 @@ class LiveRun:
                 scheduler=scheduler,
                 titles=known,
                 snapshot_every=snapshot_every,
+                keep_snapshots=keep_snapshots,
                 batch_events=batch_events,
                 processes=processes,
                 refits=plan,
@@ -297,6 +309,7 @@ class LiveRun:
             "items": status.items,
             "forgotten": status.forgotten,
             "dead_letters": status.dead_letters,
+            "quarantined": status.quarantined,
             "counts": status.counts,
             "shards": status.shards,
             "recoveries": status.recoveries,
@@ -359,24 +372,11 @@ class LiveRun:
             self._quiet.set()
 
 
-def _check_options(
-    feed: Feed | None,
-    speed: float | None,
-    limit: int | None,
-    shards: int,
-    snapshot_every: int,
-    batch_events: int,
-) -> None:
+def _check_options(feed: Feed | None, speed: float | None, **counts: int | None) -> None:
     if feed is not None and not callable(getattr(feed, "start", None)):
         raise TypeError(
             f"feed: expected a FileFeed, a SyntheticFeed or another rtrec.events.feeds.Feed; got {feed!r}"
         )
-    counts = {
-        "limit": limit,
-        "shards": shards,
-        "snapshot_every": snapshot_every,
-        "batch_events": batch_events,
-    }
     for name, value in counts.items():
         if value is not None and (not isinstance(value, int) or value < 1):
             raise InputError(f"{name} is a whole number from 1 on; got {value!r}")

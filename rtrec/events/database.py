@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from rtrec.errors import CorruptionError, DeploymentError
+from rtrec.errors import CorruptionError, DeploymentError, StorageUnavailable
 from rtrec.events.wal import PAGE_SIZE, check_wal
 from rtrec.files import make_folder, sync
 
@@ -26,11 +26,14 @@ _BUSY_TIMEOUT_S = 30.0
 
 Mode = Literal["write", "read", "join"]
 
-_UNUSABLE_NOW = {
+#: What may pass: a transaction that meets it is undone, and may be tried again.
+_MAY_PASS = {
     sqlite3.SQLITE_BUSY: "another process is writing to it; stop that one first",
     sqlite3.SQLITE_LOCKED: "another connection is writing to it; try again",
-    sqlite3.SQLITE_FULL: "the disk is full; nothing that was confirmed is lost, make room and start again",
+    sqlite3.SQLITE_FULL: "the disk is full; nothing that was confirmed is lost, make room",
     sqlite3.SQLITE_IOERR: "reading or writing failed; check the disk",
+}
+_UNUSABLE_NOW = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that folder and file may be read and written",
     sqlite3.SQLITE_READONLY: "it may not be written; check its permissions",
     sqlite3.SQLITE_PERM: "it may not be used; check its permissions",
@@ -162,7 +165,10 @@ class Database:
         except sqlite3.ProgrammingError as error:
             raise ValueError(f"log {self.path}: {error}") from error
         except sqlite3.Error as error:
-            advice = _UNUSABLE_NOW.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _MAY_PASS:
+                raise StorageUnavailable(f"log {self.path}: {_MAY_PASS[code]} ({error})") from error
+            advice = _UNUSABLE_NOW.get(code)
             if advice is not None:
                 raise DeploymentError(f"log {self.path}: {advice} ({error})") from error
             # Our statements are fixed, so what SQLite cannot make sense of is the file.

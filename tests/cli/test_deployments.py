@@ -117,6 +117,7 @@ def test_log_info(rtrec, deployment):
         "dead_letters": {"unparsable time": 2, "missing user": 1},
         "batches": 1,
         "controls": 1,
+        "rolled_back": 0,
     }
     table = rtrec("log", "info").stdout
     assert "unparsable time 2, missing user 1" in table
