@@ -140,19 +140,28 @@ class Deployment:
             If those that are there are not what was written.
         """
         path, by_id = self.home / _TITLES, dict(titles or {})
-        if by_id:
-            sealed = {"checksum": _checksum(by_id), "titles": by_id}
-            publish_text(path, json.dumps(sealed, ensure_ascii=False))
-            return by_id
+        try:
+            kept = self._kept_titles(path)
+        except CorruptionError:
+            if not by_id:
+                raise
+            kept = {}
+        if not by_id or by_id == kept:  # which takes no room on a disk that is full
+            return kept
+        sealed = {"checksum": _checksum(by_id), "titles": by_id}
+        publish_text(path, json.dumps(sealed, ensure_ascii=False))
+        return by_id
+
+    def _kept_titles(self, path: Path) -> dict[str, str]:
         found = _read_json(path, "delete it")
-        if not found or (
-            self.manifest["format"] < FORMAT_VERSION and not isinstance(found.get("titles"), dict)
+        if not isinstance(found.get("titles"), dict) and (
+            not found or self.manifest["format"] < FORMAT_VERSION
         ):
-            return found
-        if found.get("checksum") != _checksum(found.get("titles", {})):
+            return found  # of format 6, which kept them without a checksum
+        titles: dict[str, str] = found.get("titles", {})
+        if found.get("checksum") != _checksum(titles):
             raise CorruptionError(f"{path}: its content does not match its checksum; delete it")
-        kept: dict[str, str] = found["titles"]
-        return kept
+        return titles
 
     def create(
         self,

@@ -318,6 +318,8 @@ class Session:
             await self._publish()
             try:
                 await self._take_controls()
+            except StorageUnavailable:  # it is looked again, and who has something to store says so
+                pass
             except Exception as error:
                 self._fail(error)
             await asyncio.sleep(_STATUS_S)

@@ -31,7 +31,7 @@ _MAY_PASS = {
     sqlite3.SQLITE_BUSY: "another process is writing to it; stop that one first",
     sqlite3.SQLITE_LOCKED: "another connection is writing to it; try again",
     sqlite3.SQLITE_FULL: "the disk is full; nothing that was confirmed is lost, make room",
-    sqlite3.SQLITE_IOERR: "reading or writing failed; check the disk",
+    sqlite3.SQLITE_IOERR: "reading or writing failed; check the disk, and whether it is full",
 }
 _UNUSABLE_NOW = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that folder and file may be read and written",
