@@ -87,6 +87,7 @@ class Database:
                     # What a torn transaction left behind the good end would look like lost ones next time.
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     sync(path.parent)
+                    self._check_trees()
                 self._reader = self._connections[0] if mode == "read" else self._connect("ro")
         except BaseException:
             self.close()
@@ -158,12 +159,24 @@ class Database:
             )
         return False
 
+    def _check_trees(self) -> None:
+        """Refuse a file whose trees of pages are damaged; what rows say is sealed by whoever writes them.
+
+        A lookup that takes a wrong turn in one finds nothing where there is something. It takes half a
+        millisecond for a megabyte.
+        """
+        [(found,)] = self._writer.execute("PRAGMA integrity_check(1)").fetchall()
+        if found != "ok":
+            raise CorruptionError(f"log {self.path}: damaged: {found}; restore it from a copy")
+
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.ProgrammingError as error:
             raise ValueError(f"log {self.path}: {error}") from error
+        except UnicodeDecodeError as error:  # of a name in the file, where SQLite tells of it
+            raise CorruptionError(f"log {self.path}: damaged: {error}; restore it from a copy") from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _MAY_PASS:
