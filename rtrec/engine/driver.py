@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import structlog
 
+from rtrec.engine.checkpoints import Checkpoints
 from rtrec.engine.cluster import Workers
 from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
@@ -24,20 +25,18 @@ from rtrec.engine.publications import read_publications
 from rtrec.engine.shard import Shard
 from rtrec.engine.status import Phase
 from rtrec.engine.storage import Storage
-from rtrec.engine.versions import clear_undone, tidy
-from rtrec.errors import CorruptionError, NotFinite, ShardError, StorageUnavailable, WorkerLost
+from rtrec.engine.versions import clear_undone
+from rtrec.errors import CorruptionError, ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.features.categories import Categories
 from rtrec.models.explain import Answer
-from rtrec.models.finite import check_finite, of_a_state
 from rtrec.models.guard import is_frozen
 from rtrec.models.kernel import RACERS
 from rtrec.models.ranker import Ranker, new_ranker, ranker_of
 from rtrec.models.snapshot import (
     Snapshot,
     latest_snapshot,
-    write_snapshot,
 )
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
@@ -89,7 +88,6 @@ class Driver:
         self.deployment = deployment
         self.log = log
         self.ledger = self._empty_ledger(Origin())
-        self.snapshot_name = ""
         self.recoveries = 0
         self._workers = workers
         self._tables = TableStore(deployment.home)
@@ -97,15 +95,19 @@ class Driver:
         self._origin: Origin | None = None
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
-        self._keep = keep
         self._storage = storage or Storage(deployment.home)
+        self._checkpoints = Checkpoints(deployment, log, keep=keep, storage=self._storage)
         self._say = say
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
         self._snapshot_at = 0
         self._in_doubt = False  # whether it is not known if the last cut was journaled
-        self._writing: asyncio.Task[str] | None = None
+
+    @property
+    def snapshot_name(self) -> str:
+        """Return the name of the last snapshot that is on disk; empty before any."""
+        return self._checkpoints.newest
 
     async def start(self) -> None:
         """Come to the state that the log has, for the first time."""
@@ -127,7 +129,7 @@ class Driver:
             self.ledger = Ledger.from_snapshot(snapshot)
             state = shard_arrays(snapshot, 0)
             self._ranker = ranker_of(state)
-            self.snapshot_name = snapshot.path.name
+            self._checkpoints.newest = snapshot.path.name
         self._agreement = None
         self._snapshot_at = self.ledger.n_events
         self._shards = list(
@@ -190,8 +192,7 @@ class Driver:
     async def snapshot(self) -> None:
         """Take the state as it is now and begin to write it; the stream goes on meanwhile.
 
-        One snapshot is written at a time: this waits for the one before. One that cannot be written is an
-        alarm, no error: the log holds all that is in it, and the next one comes at its time.
+        One snapshot is written at a time: this waits for the one before.
         """
         await self.written()
         states = await self._surely(
@@ -199,38 +200,19 @@ class Driver:
                 *(self._call(i, "arrays", self._agreement, items=i == 0) for i in range(len(self._shards)))
             )
         )
-        arrays = self.ledger.to_arrays()
-        for shard, state in enumerate(states):
-            for name, array in state.items():
-                arrays[name if name.startswith("items/") else f"shard{shard}/{name}"] = array
-        name, manifest = f"{self.ledger.seq:012d}", self.ledger.to_manifest()
+        arrays = {
+            name if name.startswith("items/") else f"shard{shard}/{name}": array
+            for shard, state in enumerate(states)
+            for name, array in state.items()
+        }
         self._snapshot_at = self.ledger.n_events
-        self._writing = asyncio.create_task(asyncio.to_thread(self._write, name, arrays, manifest))
+        self._checkpoints.begin(
+            f"{self.ledger.seq:012d}", arrays, self.ledger.arrays_as_of_now(), self.ledger.to_manifest()
+        )
 
     async def written(self) -> None:
         """Wait until the last snapshot is on disk, or given up."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            try:
-                self.snapshot_name = await writing
-            except (OSError, NotFinite) as error:
-                _log.error("a snapshot was not written", error=str(error))
-                room = f" {self._storage.room()}." if isinstance(error, OSError) else ""
-                self._storage.tell(
-                    f"A snapshot was not written: {error}.{room} The one before stays, so a restart has more "
-                    "to replay; the next one comes at its time."
-                )
-
-    def _write(self, name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> str:
-        """Write a snapshot, then let go of what no kept one needs; return its name."""
-        check_finite(f"snapshot {name}", of_a_state(arrays))
-        write_snapshot(self.deployment.snapshots, name, arrays, manifest)
-        try:
-            tidy(self.deployment, self.log, self._keep)
-        except (OSError, StorageUnavailable) as error:  # what is left undone is done behind the next one
-            _log.error("old snapshots and events could not be tidied up", error=str(error))
-            self._storage.tell(f"Old snapshots and events could not be tidied up: {error}")
-        return name
+        await self._checkpoints.written()
 
     async def answer(self, user_id: str, k: int) -> tuple[Answer, bool]:
         """Answer a user now; also say whether she is known."""

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import structlog
 
 from rtrec.engine.status import Notice
 from rtrec.events.log import Cut, EventLog
 from rtrec.models.guard import words_for
 from rtrec.types import Columns
 
+_log = structlog.get_logger(__name__)
 #: The control record that lets a frozen ranker learn again.
 THAW = "thaw"
 #: The newest cuts with quarantined events that are remembered; their number never ends.
@@ -163,9 +165,11 @@ class Quarantine:
             why = words_for(first) if first else TOGETHER
             entry = Quarantined(cut.seq, n_before, moment, offsets, why)
             self.n_events += entry.n_events
+            _log.warning("events are in quarantine", batch=cut.seq, events=entry.n_events, why=why)
             self._cuts = (*self._cuts, entry)[-_REMEMBERED:]
         if frozen and not self.frozen:
             self._frozen_at = (n_before, moment)
+            _log.error("the ranker is frozen: it learns nothing until a setting is changed", batch=cut.seq)
         elif not frozen:
             self._frozen_at = None
         self.frozen = frozen

@@ -15,7 +15,7 @@ from rtrec.engine.refits import RefitPlan
 from rtrec.engine.versions import clear_undone, describe, find, prune, roll_back
 from rtrec.errors import CorruptionError, DeploymentInUse, InputError
 from rtrec.models.nearline.recipe import Recipe
-from rtrec.models.snapshot import list_snapshots
+from rtrec.models.snapshot import list_snapshots, write_snapshot
 from rtrec.models.table_store import TableStore
 from tests.engine.live_runs import assert_same, finished, start, state, until
 
@@ -213,5 +213,9 @@ def test_what_was_made_from_cuts_that_there_are_is_left_alone(home: Path) -> Non
     log = Deployment(home).open_log(mode="read")
     seq = log.cuts()[-1].seq
     log.close()
+    features = home / "features"
+    for name, about in (("version-1", {"seq": seq}), ("version-2", {"seq": seq + 1}), ("version-3", {})):
+        write_snapshot(features, name, {}, {"about": about})
+    assert clear_undone(Deployment(home), seq) == [features / "version-2"]
     assert clear_undone(Deployment(home), seq) == []
     assert store.versions("history") == kept != []
