@@ -30,6 +30,14 @@ class CorruptionError(RtrecError):
     """A stored file does not match its checksum or its format; the message names the file."""
 
 
+class StorageUnavailable(DeploymentError):
+    """What was to be stored was not, in no part, and may be another time: the disk is full, or in trouble."""
+
+
+class NotFinite(RtrecError, ValueError):
+    """Numbers that are NaN or infinite where they must not be; the message names array and place."""
+
+
 class ShardError(RtrecError):
     """A shard refused a batch, or could not be brought back."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rtrec.cli.console import print_json, print_table
+from rtrec.cli.console import print_json, print_table, say
 from rtrec.cli.options import MOST_EVENTS, Home, Json
 
 app = typer.Typer(help="The log of a deployment, also while a run writes it.", no_args_is_help=True)
@@ -34,6 +34,7 @@ def info(home: Home = None, json: Json = False) -> None:
             "dead_letters": log.dead_letter_counts(),
             "batches": len(log.cuts()),
             "controls": len(log.controls()),
+            "rolled_back": len(log.rolled_back()),
         }
     finally:
         log.close()
@@ -78,6 +79,79 @@ def dead_letters(
     rows = [[each.source, f"{each.row:,}", each.column, each.reason, each.payload[:200]] for each in letters]
     title = f"{len(letters):,} of {total:,} dead letters" if total else "No dead letters"
     print_table(["source", "row", "column", "reason", "what it said"], rows, title=title, right=["row"])
+
+
+@app.command()
+def quarantined(home: Home = None, json: Json = False) -> None:
+    """List the events that the guard kept from the ranker, as of the newest snapshot, and why.
+
+    Example: `rtrec log quarantined --home .rtrec/demo`
+    """
+    from contextlib import closing
+
+    from rtrec.cli.homes import find_deployment
+    from rtrec.engine.deployment import SNAPSHOT_NAME
+    from rtrec.engine.quarantine import Quarantine, events_of
+    from rtrec.models.snapshot import latest_snapshot
+
+    deployment = find_deployment(home)
+    snapshot = latest_snapshot(deployment.snapshots, named=SNAPSHOT_NAME, mmap=True)
+    book = Quarantine() if snapshot is None else Quarantine.from_manifest(snapshot.manifest["quarantine"])
+    with closing(deployment.open_log(mode="read")) as log:
+        found = [fact for each in book.cuts for fact in events_of(log, each)]
+    if json:
+        for fact in found:
+            print_json(fact)
+        return
+    rows = [[_shown(value) for value in fact.values()] for fact in found]
+    head = ["batch", "partition", "offset", "user", "item", "time", "kind", "value", "why"]
+    of = f"of {book.n_events:,} " if book.n_events > len(found) else ""
+    title = f"{len(found):,} {of}events in quarantine" if found else "No event is in quarantine"
+    print_table(head, rows, title=title, right=["batch", "partition", "offset", "value"])
+    if book.frozen:
+        say("the ranker is frozen: it learns nothing until a setting is changed, or `rtrec log thaw`")
+
+
+@app.command()
+def thaw(home: Home = None) -> None:
+    """Let a ranker learn again that is frozen since too much had to be quarantined.
+
+    Example: `rtrec log thaw --home .rtrec/demo`
+    """
+    from rtrec.cli.homes import find_deployment
+    from rtrec.engine.quarantine import THAW
+
+    control = find_deployment(home).append_control({"control": THAW})
+    say(f"the ranker learns again, from control {control.offset} on")
+
+
+@app.command("rolled-back")
+def rolled_back(home: Home = None, json: Json = False) -> None:
+    """List what was undone by `rtrec snapshots rollback`: when, back to where, and which controls are void.
+
+    Example: `rtrec log rolled-back --home .rtrec/demo`
+    """
+    from contextlib import closing
+
+    from rtrec.cli.homes import find_deployment
+
+    with closing(find_deployment(home).open_log(mode="read")) as log:
+        found = log.rolled_back()
+    if json:
+        for each in found:
+            print_json(each.to_dict())
+        return
+    rows = [
+        [
+            each.time.isoformat(timespec="seconds"),
+            each.to,
+            f"{len(each.cuts):,}",
+            "; ".join(str(control.body) for control in each.controls) or "none",
+        ]
+        for each in found
+    ]
+    title = "" if found else "Nothing was ever rolled back"
+    print_table(["when", "back to", "batches", "controls"], rows, title=title, right=["batches"])
 
 
 def _shown(value: object) -> str:

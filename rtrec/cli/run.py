@@ -71,6 +71,15 @@ def run(
         int,
         typer.Option(min=1, max=MOST_EVENTS, rich_help_panel=_RUN, help="Events between two snapshots."),
     ] = 20_000,
+    keep_snapshots: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1000,
+            rich_help_panel=_RUN,
+            help="Snapshots to keep: one can go back to them, and what-ifs start from them.",
+        ),
+    ] = 4,
     nearline: Annotated[
         list[str] | None,
         typer.Option(
@@ -212,6 +221,7 @@ def run(
             texts=texts,
             categories=categories,
             snapshot_every=snapshot_every,
+            keep_snapshots=keep_snapshots,
             fresh=fresh,
             refits=plan,
         )

@@ -16,9 +16,11 @@ from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
 from rtrec.events.database import is_made
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Control
-from rtrec.files import make_folder, new_hash, publish_text
+from rtrec.files import blake2b, make_folder, new_hash, publish_text
 
-FORMAT_VERSION = 6
+#: Since 7 the manifest says which texts and categories there are, with their checksums.
+FORMAT_VERSION = 7
+_READABLE = (6, FORMAT_VERSION)
 #: What a run calls its snapshots, by the last cut in them; other folders beside them are not its own.
 SNAPSHOT_NAME = re.compile("[0-9]{12,}")
 _MANIFEST, _LOCK = "deployment.json", "lock"
@@ -68,7 +70,7 @@ class Deployment:
         except (OSError, ValueError) as error:
             raise CorruptionError(f"{path}: cannot be read: {error}") from error
         found = manifest.get("format") if isinstance(manifest, dict) else None
-        if found != FORMAT_VERSION:
+        if found not in _READABLE:
             raise DeploymentError(
                 f"{path}: expected format {FORMAT_VERSION}, got {found!r}: made by another version "
                 "of rtrec; use that one, or start afresh with --fresh"
@@ -107,20 +109,64 @@ class Deployment:
             return sum(log.ends())
 
     def texts(self) -> dict[str, str]:
-        """Return the texts of items that the deployment was made with."""
-        return _read_json(self.home / _TEXTS, "restore it from a copy")
+        """Return the texts of items that the deployment was made with.
+
+        Raises
+        ------
+        CorruptionError
+            If they are not what was written then.
+        """
+        return self._known(_TEXTS)
 
     def categories(self) -> dict[str, list[str]]:
-        """Return the categories of items that the deployment was made with."""
-        return _read_json(self.home / _CATEGORIES, "restore it from a copy")
+        """Return the categories of items that the deployment was made with; raises as :meth:`texts`."""
+        return self._known(_CATEGORIES)
+
+    def _known(self, name: str) -> dict[str, Any]:
+        """Return what the deployment was made with by item id, if it is what its manifest says."""
+        path, files = self.home / name, self.manifest.get("files")
+        if files is not None:  # format 6 has no list: what is there is believed
+            if name not in files and not path.exists():
+                return {}
+            found = blake2b(path) if path.is_file() else "no file"
+            if found != files.get(name):
+                expected = files.get(name, "of no such file")
+                raise CorruptionError(
+                    f"{path}: expected checksum {expected}, got {found}; restore it from a copy"
+                )
+        return _read_json(path, "restore it from a copy")
 
     def keep_titles(self, titles: Mapping[str, str] | None) -> dict[str, str]:
-        """Keep the titles of items for people, if any are given, and return those that are kept."""
-        path = self.home / _TITLES
-        if titles:
-            publish_text(path, json.dumps(dict(titles), ensure_ascii=False))
-            return dict(titles)
-        return _read_json(path, "delete it")
+        """Keep the titles of items for people, if any are given, and return those that are kept.
+
+        Raises
+        ------
+        CorruptionError
+            If those that are there are not what was written.
+        """
+        path, by_id = self.home / _TITLES, dict(titles or {})
+        try:
+            kept = self._kept_titles(path)
+        except CorruptionError:
+            if not by_id:
+                raise
+            kept = {}
+        if not by_id or by_id == kept:  # which takes no room on a disk that is full
+            return kept
+        sealed = {"checksum": _checksum(by_id), "titles": by_id}
+        publish_text(path, json.dumps(sealed, ensure_ascii=False))
+        return by_id
+
+    def _kept_titles(self, path: Path) -> dict[str, str]:
+        found = _read_json(path, "delete it")
+        if not isinstance(found.get("titles"), dict) and (
+            not found or self.manifest["format"] < FORMAT_VERSION
+        ):
+            return found  # of format 6, which kept them without a checksum
+        titles: dict[str, str] = found.get("titles", {})
+        if found.get("checksum") != _checksum(titles):
+            raise CorruptionError(f"{path}: its content does not match its checksum; delete it")
+        return titles
 
     def last_feed(self) -> dict[str, Any]:
         """Return the identity of the feed as the last run began with it: a file may have grown since."""
@@ -152,12 +198,13 @@ class Deployment:
             Of items by id, likewise fixed.
         """
         make_folder(self.home)
-        if texts:
-            publish_text(self.home / _TEXTS, json.dumps(dict(texts), ensure_ascii=False))
-        if categories:
-            publish_text(self.home / _CATEGORIES, json.dumps(dict(categories), ensure_ascii=False))
+        files = {}
+        for name, by_id in ((_TEXTS, texts), (_CATEGORIES, categories)):
+            if by_id:
+                publish_text(self.home / name, json.dumps(dict(by_id), ensure_ascii=False))
+                files[name] = blake2b(self.home / name)
         EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
-        content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest}))
+        content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest, "files": files}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
         publish_text(self.home / _MANIFEST, text)
 
@@ -221,6 +268,8 @@ def _read_json(path: Path, advice: str) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise CorruptionError(f"{path}: cannot be read: {error}; {advice}") from error
+    if not isinstance(content, dict):
+        raise CorruptionError(f"{path}: expected an object, got {type(content).__name__}; {advice}")
     return content
 
 

@@ -9,34 +9,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import structlog
 
+from rtrec.engine.checkpoints import Checkpoints
 from rtrec.engine.cluster import Workers
 from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin, origin_of
-from rtrec.engine.publications import prune_tables, read_publications
+from rtrec.engine.publications import read_publications
 from rtrec.engine.shard import Shard
 from rtrec.engine.status import Phase
-from rtrec.errors import ClusterUnreachable, ShardError, WorkerLost
+from rtrec.engine.storage import Storage
+from rtrec.engine.versions import clear_undone
+from rtrec.errors import ClusterUnreachable, CorruptionError, ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.features.categories import Categories
 from rtrec.models.explain import Answer
+from rtrec.models.guard import is_frozen
 from rtrec.models.kernel import RACERS
 from rtrec.models.ranker import Ranker, new_ranker, ranker_of
 from rtrec.models.snapshot import (
     Snapshot,
     latest_snapshot,
-    list_snapshots,
-    prune_snapshots,
-    read_snapshot,
-    write_snapshot,
 )
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
@@ -67,6 +68,8 @@ class Driver:
         Events between two snapshots.
     keep
         How many snapshots are kept; a what-if starts from the newest one old enough.
+    storage
+        Waits for the disk, and is told what it did not take.
     say
         Is told what a way back to state is at.
     monotonic
@@ -91,13 +94,13 @@ class Driver:
         batch_events: int = 1000,
         snapshot_every: int = 20_000,
         keep: int = 4,
+        storage: Storage | None = None,
         say: Callable[[Phase, str], None] = lambda phase, message: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.deployment = deployment
         self.log = log
         self.ledger = self._empty_ledger(Origin())
-        self.snapshot_name = ""
         self.recoveries = 0
         self.recovery_s: list[float] = []
         self.is_recovering = False
@@ -107,14 +110,20 @@ class Driver:
         self._origin: Origin | None = None
         self._batch_events = batch_events
         self._snapshot_every = snapshot_every
-        self._keep = keep
+        self._storage = storage or Storage(deployment.home)
+        self._checkpoints = Checkpoints(deployment, log, keep=keep, storage=self._storage)
         self._say = say
         self._monotonic = monotonic
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
         self._snapshot_at = 0
-        self._writing: asyncio.Task[str] | None = None
+        self._in_doubt = False  # whether it is not known if the last cut was journaled
+
+    @property
+    def snapshot_name(self) -> str:
+        """Return the name of the last snapshot that is on disk; empty before any."""
+        return self._checkpoints.newest
 
     async def start(self) -> None:
         """Come to the state that the log has, for the first time."""
@@ -125,6 +134,7 @@ class Driver:
             await self._recover(error)
         finally:
             self.is_recovering = False
+        await asyncio.to_thread(clear_undone, self.deployment, self.ledger.seq)
 
     async def _restore(self) -> None:
         """Load the newest good snapshot and apply all cuts behind it."""
@@ -138,7 +148,7 @@ class Driver:
             self.ledger = Ledger.from_snapshot(snapshot)
             state = shard_arrays(snapshot, 0)
             self._ranker = ranker_of(state)
-            self.snapshot_name = snapshot.path.name
+            self._checkpoints.newest = snapshot.path.name
         self._agreement = None
         self._snapshot_at = self.ledger.n_events
         self._shards = list(
@@ -150,8 +160,24 @@ class Driver:
         )
         await asyncio.gather(*(self._call(i, "compile", patiently=True) for i in range(len(self._shards))))
         self._say(Phase.RECOVERING, "replaying the log behind the last snapshot")
-        for cut in await asyncio.to_thread(self.log.cuts, self.ledger.seq):
+        for cut in await asyncio.to_thread(self._cuts_behind_snapshot):
             await self._apply(cut)
+
+    def _cuts_behind_snapshot(self) -> list[Cut]:
+        """Return the cuts to replay.
+
+        Raises
+        ------
+        CorruptionError
+            If the journal ends before the snapshot: what it confirmed is not there any more.
+        """
+        try:
+            return self.log.cuts(self.ledger.seq)
+        except ValueError as error:
+            raise CorruptionError(
+                f"snapshot {self.deployment.snapshots / self.snapshot_name}: {error}: the end of the log is "
+                "lost; restore log and snapshots from one copy"
+            ) from error
 
     async def advance(
         self, learned: Callable[[int], None] = lambda _: None, *, until: int | None = None
@@ -162,10 +188,10 @@ class Driver:
         several partitions: at the first cut that reaches so many) only controls are taken.
         """
         while True:
-            ends, n_controls = await asyncio.to_thread(self._next_ends, until)
+            ends, n_controls = await self._storage.keep_trying("learning", lambda: self._next_ends(until))
             if ends == self.ledger.ends and n_controls == self.ledger.n_controls:
                 return
-            cut = await asyncio.to_thread(self.log.cut, ends, n_controls)
+            cut = await self._storage.keep_trying("learning", partial(self._journal, ends, n_controls))
             try:
                 await self._apply(cut)
             except WorkerLost as error:
@@ -185,7 +211,7 @@ class Driver:
     async def snapshot(self) -> None:
         """Take the state as it is now and begin to write it; the stream goes on meanwhile.
 
-        One snapshot is written at a time: this waits for the one before, and raises what that raised.
+        One snapshot is written at a time: this waits for the one before.
         """
         await self.written()
         states = await self._surely(
@@ -193,30 +219,19 @@ class Driver:
                 *(self._call(i, "arrays", self._agreement, items=i == 0) for i in range(len(self._shards)))
             )
         )
-        arrays = self.ledger.to_arrays()
-        for shard, state in enumerate(states):
-            for name, array in state.items():
-                arrays[name if name.startswith("items/") else f"shard{shard}/{name}"] = array
-        name, manifest = f"{self.ledger.seq:012d}", self.ledger.to_manifest()
+        arrays = {
+            name if name.startswith("items/") else f"shard{shard}/{name}": array
+            for shard, state in enumerate(states)
+            for name, array in state.items()
+        }
         self._snapshot_at = self.ledger.n_events
-        self._writing = asyncio.create_task(asyncio.to_thread(self._write, name, arrays, manifest))
+        self._checkpoints.begin(
+            f"{self.ledger.seq:012d}", arrays, self.ledger.arrays_as_of_now(), self.ledger.to_manifest()
+        )
 
     async def written(self) -> None:
-        """Wait until the last snapshot is on disk."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            self.snapshot_name = await writing
-
-    def _write(self, name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> str:
-        """Write a snapshot, then let go of what no kept one needs; return its name."""
-        folder = self.deployment.snapshots
-        write_snapshot(folder, name, arrays, manifest)
-        if prune_snapshots(folder, self._keep, named=SNAPSHOT_NAME):
-            [first, *_] = list_snapshots(folder, named=SNAPSHOT_NAME)
-            oldest = read_snapshot(first, mmap=True, verify=False).manifest
-            self.log.compact(oldest["ends"], oldest["seq"])
-            prune_tables(self._tables, self.log.controls(), oldest["n_controls"])
-        return name
+        """Wait until the last snapshot is on disk, or given up."""
+        await self._checkpoints.written()
 
     async def answer(self, user_id: str, k: int) -> tuple[Answer, bool]:
         """Answer a user now; also say whether she is known."""
@@ -238,6 +253,14 @@ class Driver:
         known = max(max(n_known for _, n_known in seen), 1)
         return {racer: float(union[place].sum() / known) for place, racer in enumerate(RACERS)}
 
+    def _journal(self, ends: Sequence[int], n_controls: int) -> Cut:
+        """Journal the next cut; the second time only if it is not there, for an error may hide that it is."""
+        there = self.log.cuts(self.ledger.seq) if self._in_doubt else []
+        self._in_doubt = True
+        cut = there[0] if there else self.log.cut(ends, n_controls)
+        self._in_doubt = False
+        return cut
+
     def _next_ends(self, until: int | None) -> tuple[tuple[int, ...], int]:
         """Return where the next cut ends, in each partition and among the controls."""
         n_controls = self.ledger.n_controls + len(self.log.controls(self.ledger.n_controls))
@@ -253,8 +276,11 @@ class Driver:
 
     async def _apply(self, cut: Cut) -> None:
         """Let the shards test and learn a cut, and book it."""
-        tables = await asyncio.to_thread(read_cut, self.log, self.ledger.ends, cut)
-        controls = await asyncio.to_thread(self.log.controls, self.ledger.n_controls, cut.controls)
+        read = partial(read_cut, self.log, self.ledger.ends, cut)
+        tables = await self._storage.keep_trying("learning", read)
+        controls = await self._storage.keep_trying(
+            "learning", partial(self.log.controls, self.ledger.n_controls, cut.controls)
+        )
         published = {}
         if controls:
             published = await asyncio.to_thread(
@@ -272,15 +298,27 @@ class Driver:
             forgetting=forgetting,
             agreement=self._agreement,
         )
+        base = self._ranker
         outcomes: Sequence[Outcome] = await asyncio.gather(
             *(self._call(i, "step", batch) for i, batch in enumerate(batches))
         )
+        refused, self._ranker = False, outcomes[0].ranker
         if len(outcomes) > 1:
-            self._agreement = agree(cut.seq, self._ranker, outcomes, order)
-            self._ranker = self._agreement.ranker
+            self._agreement = agree(cut.seq, base, outcomes, order)
+            refused, self._ranker = self._agreement.refused, self._agreement.ranker
         ranks = np.concatenate([each.ranks for each in outcomes])[order]
         items = np.concatenate([part.item_num for part in parts])
+        starts, n_before = self.ledger.ends, self.ledger.n_events
         self.ledger.take(cut, ranks, in_common_order(parts), items)
+        self.ledger.quarantine.take(
+            cut,
+            starts,
+            [each.faults for each in outcomes],
+            frozen=is_frozen(self._ranker),
+            together=refused,
+            n_before=n_before,
+            time=self.ledger.last_time,
+        )
 
     def origin(self) -> Origin:
         """Return where the deployment began; the first call may take seconds."""

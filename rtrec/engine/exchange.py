@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rtrec.models.base import Ranks
+from rtrec.models.guard import SOUND, Faults, fault_in
 from rtrec.models.published import Published
 from rtrec.models.ranker import Ranker, merge_rankers
 from rtrec.models.tables import Operations
@@ -24,11 +25,15 @@ from rtrec.types import Floats, Forgetting, Ints, NumberedEvents
 
 @dataclass(frozen=True)
 class Agreement:
-    """What all shards learn of a batch, in one order, and the ranker they go on with."""
+    """What all shards learn of a batch, in one order, and the ranker they go on with.
+
+    ``refused`` says that this is the ranker they had: what they learned came to one that is not sane.
+    """
 
     seq: int
     operations: Operations
     ranker: Ranker
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one shard made of its batch: ranks ``(event, racer)``, and what the others have to learn of it."""
+    """What one shard made of its batch: ranks ``(event, racer)``, and what the others have to learn of it.
+
+    ``faults`` says what was wrong with the lesson of each event, 0 if nothing (:mod:`rtrec.models.guard`).
+    """
 
     ranks: Ranks
     operations: Operations | None
     ranker: Ranker
+    faults: Faults
 
 
 def batch_order(parts: Sequence[NumberedEvents]) -> Ints:
@@ -89,10 +98,16 @@ def in_common_order(parts: Sequence[NumberedEvents]) -> Floats:
 
 
 def agree(seq: int, base: Ranker, outcomes: Sequence[Outcome], order: Ints) -> Agreement:
-    """Put together what shards learned from the same ``base``, in the common ``order``."""
+    """Put together what shards learned from the same ``base``, in the common ``order``.
+
+    Each of their rankers is sane; if all of them together are not, that is a strike, and ``base`` stays.
+    """
     together = concatenate([each.operations for each in outcomes if each.operations is not None])
     operations = Operations(*[column[order] for column in together])  # type: ignore[arg-type]
-    return Agreement(seq, operations, merge_rankers(base, [each.ranker for each in outcomes]))
+    merged = merge_rankers(base, [each.ranker for each in outcomes])
+    if fault_in(merged) == SOUND:
+        return Agreement(seq, operations, merged)
+    return Agreement(seq, operations, base._replace(strikes=merged.strikes + 1.0), refused=True)
 
 
 def concatenate(operations: Sequence[Operations]) -> Operations:

@@ -21,12 +21,13 @@ from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_events
 from rtrec.errors import InputError
 from rtrec.models.beginning import known_items
+from rtrec.models.finite import check_finite
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.publishing import publishable
 from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.published import Published, n_items_of
-from rtrec.models.table_store import StoredVersion, TableStore, check_finite
+from rtrec.models.table_store import StoredVersion, TableStore
 from rtrec.settings import Settings
 
 if TYPE_CHECKING:

@@ -75,6 +75,7 @@ class LiveRun:
         texts: Mapping[str, str] | None = None,
         categories: Categories | None = None,
         snapshot_every: int = 20_000,
+        keep_snapshots: int = 4,
         batch_events: int = 1000,
         fresh: bool = False,
         processes: bool = True,
@@ -112,6 +113,8 @@ class LiveRun:
             ``{"film-1": ["war", "drama"]}``; the recommender then counts what each user takes of them lately.
         snapshot_every
             Events between two snapshots.
+        keep_snapshots
+            How many of them are kept, to go back to and to start what-ifs from.
         fresh
             Remove what is there first.
         processes
@@ -132,7 +135,15 @@ class LiveRun:
 
         plan = RefitPlan() if refits is None else refits
         plan.check()
-        check_options(feed, speed, limit, shards, snapshot_every, batch_events)
+        check_options(
+            feed,
+            speed,
+            limit=limit,
+            shards=shards,
+            snapshot_every=snapshot_every,
+            keep_snapshots=keep_snapshots,
+            batch_events=batch_events,
+        )
         deployment = Deployment(Path(home))
         if feed is None and not fresh:
             _ = deployment.manifest  # says that there is none, before a folder is made for it
@@ -164,6 +175,7 @@ class LiveRun:
                 scheduler=scheduler,
                 titles=known,
                 snapshot_every=snapshot_every,
+                keep_snapshots=keep_snapshots,
                 batch_events=batch_events,
                 processes=processes,
                 refits=plan,
@@ -308,6 +320,7 @@ class LiveRun:
             "items": status.items,
             "forgotten": status.forgotten,
             "dead_letters": status.dead_letters,
+            "quarantined": status.quarantined,
             "counts": status.counts,
             "shards": status.shards,
             "recoveries": status.recoveries,

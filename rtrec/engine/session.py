@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,8 +24,9 @@ from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.standby import Standby
 from rtrec.engine.status import AppliedChange, Notice, Phase, Served, Status, served_since
+from rtrec.engine.storage import Storage
 from rtrec.engine.whatif import compare_settings, recent_past
-from rtrec.errors import InputError, WorkerLost
+from rtrec.errors import InputError, StorageUnavailable, WorkerLost
 from rtrec.evaluation.comparison import Comparison
 from rtrec.events.cleaning import DEDUP_WINDOW
 from rtrec.events.feeds import Fed, Feed
@@ -63,6 +65,7 @@ class Session:
         scheduler: str | None,
         titles: Mapping[str, str],
         snapshot_every: int,
+        keep_snapshots: int,
         batch_events: int,
         processes: bool,
         refits: RefitPlan,
@@ -75,6 +78,11 @@ class Session:
         self._home = run.deployment.home
         self._log = run.deployment.open_log()
         held.callback(self._log.close)
+        self._stop_feed, self._stop = threading.Event(), asyncio.Event()
+        self._storage = Storage(
+            self._home, n_events=lambda: self._driver.ledger.n_events, sleep=self._stopped_within
+        )
+        self._in_doubt = False  # whether it is not known if the last append came through
         self._workers = Workers(self._log.partitions, scheduler=scheduler, processes=processes)
         self._driver = Driver(
             run.deployment,
@@ -84,13 +92,13 @@ class Session:
             categories=run.deployment.categories(),
             batch_events=batch_events,
             snapshot_every=snapshot_every,
+            keep=keep_snapshots,
+            storage=self._storage,
             say=self._tell,
         )
         # A worker has a folder of its own to start in, so a path from here on would lead elsewhere.
         home = run.deployment.home.resolve()
         self._refits = Refits(refits, home, self._workers.run, self._log.append_control)
-        self._stop_feed = threading.Event()
-        self._stop = asyncio.Event()
         self._moved = asyncio.Event()
         self._lock = asyncio.Lock()  # the driver is used by one task at a time
         self._failure: BaseException | None = None
@@ -217,19 +225,40 @@ class Session:
             shards = shard_of(fed.events[Columns.USER_ID], n_shards)
             parts = [fed.events.filter(pa.array(shards == shard)) for shard in range(n_shards)]
         assert self._feed is not None
-        ends = await asyncio.to_thread(
-            self._log.append,
-            parts,
-            source=self._feed.name,
-            position=fed.position,
-            counts=fed.counts,
-            dead_letters=fed.dead_letters,
-        )
+        try:
+            ends = await self._storage.keep_trying("Accepting events", partial(self._append, fed, parts))
+        except StorageUnavailable:
+            if not self._stop.is_set():
+                raise
+            return _Nudge()  # not accepted: a later run reads it again
         self._n_logged = sum(ends)
         self._gauges.accept(self._n_logged)
         self._gauges.see(fed.events[Columns.USER_ID].to_pylist())
         self._counts, self._n_dead = dict(fed.counts), self._n_dead + len(fed.dead_letters)
         return fed
+
+    def _append(self, fed: Fed, parts: list[pa.Table]) -> tuple[int, ...]:
+        """Append to the log; the second time only if it is not there, for an error may hide that it is."""
+        assert self._feed is not None
+        if self._in_doubt and self._log.position(self._feed.name) == fed.position:
+            ends = self._log.ends()
+        else:
+            self._in_doubt = True
+            ends = self._log.append(
+                parts,
+                source=self._feed.name,
+                position=fed.position,
+                counts=fed.counts,
+                dead_letters=fed.dead_letters,
+            )
+        self._in_doubt = False
+        return ends
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        """Wait so long, or until somebody asks for the end; say whether that was so."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        return self._stop.is_set()
 
     async def _learn(self, _: Fed | _Nudge) -> None:
         """Cut and learn all that was accepted; several small chunks become one micro-batch."""
@@ -299,6 +328,8 @@ class Session:
             await self._publish()
             try:
                 await self._take_controls()
+            except StorageUnavailable:  # it is looked again, and who has something to store says so
+                pass
             except Exception as error:
                 self._fail(error)
             await asyncio.sleep(_STATUS_S)
@@ -347,8 +378,12 @@ class Session:
             settings=ledger.settings,
             alarms=(
                 *(Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms),
+                *ledger.quarantine.notices,
                 *self._refits.notices,
+                *self._storage.notices,
             ),
+            quarantined=ledger.quarantine.n_events,
+            frozen=ledger.quarantine.frozen,
             tables=tuple(ledger.tables.values()),
             served=served_since(self._served_before, ledger.served),
             fitting=self._refits.at_work,

@@ -80,7 +80,8 @@ class Shard:
         ranker = copied(self._blend.ranker)
         self._seq = batch.seq
         # A shard alone has nobody to tell what its items learned.
-        self._last = Outcome(ranks, operations if self.n_shards > 1 else None, ranker)
+        faults = np.concatenate([each.faults for each in learned])
+        self._last = Outcome(ranks, operations if self.n_shards > 1 else None, ranker, faults)
         return self._last
 
     def _learn(self, batch: Batch, start: int, stop: int) -> Learned:

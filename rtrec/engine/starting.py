@@ -14,15 +14,8 @@ if TYPE_CHECKING:
     from rtrec.events.feeds import Feed
 
 
-def check_options(
-    feed: Feed | None,
-    speed: float | None,
-    limit: int | None,
-    shards: int,
-    snapshot_every: int,
-    batch_events: int,
-) -> None:
-    """Raise if an option of a run is nothing it can be.
+def check_options(feed: Feed | None, speed: float | None, **counts: int | None) -> None:
+    """Raise if an option of a run is nothing it can be; ``counts`` are whole numbers from 1 on.
 
     Raises
     ------
@@ -35,12 +28,6 @@ def check_options(
         raise TypeError(
             f"feed: expected a FileFeed, a SyntheticFeed or another rtrec.events.feeds.Feed; got {feed!r}"
         )
-    counts = {
-        "limit": limit,
-        "shards": shards,
-        "snapshot_every": snapshot_every,
-        "batch_events": batch_events,
-    }
     for name, value in counts.items():
         if value is not None and (not isinstance(value, int) or value < 1):
             raise InputError(f"{name} is a whole number from 1 on; got {value!r}")

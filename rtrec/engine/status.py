@@ -38,7 +38,11 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alarm of the drift watch, or a fit that failed, with its moment."""
+    """Something a person should know of, with its moment: ``kind`` says what.
+
+    ``accuracy`` and ``improvement`` come from the drift watch, ``refit`` is a fit that failed, ``quarantine``
+    and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take.
+    """
 
     offset: int
     time: datetime
@@ -135,6 +139,8 @@ class Status:
     k: int = 10
     settings: Settings = field(default_factory=Settings)
     alarms: tuple[Notice, ...] = ()
+    quarantined: int = 0  # events that the guard kept from the ranker
+    frozen: bool = False  # whether the ranker learns nothing any more
     tables: tuple[PublishedTable, ...] = ()
     served: dict[str, Served] = field(default_factory=dict)  # in this run, by slot
     fitting: tuple[str, ...] = ()  # slots for which a model is being fitted

@@ -23,6 +23,7 @@ from rtrec.events.history import HistoryFile, read_history, verify_history, writ
 from rtrec.events.journal import Head, Source
 from rtrec.events.log import Control, Cut, StoredDeadLetter
 from rtrec.events.records import contiguous, encode
+from rtrec.events.rewind import RolledBack, load_rolled_back, rewind
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.types import Columns
 
@@ -285,6 +286,29 @@ class EmbeddedLog:
             if not 0 <= after <= last:
                 raise ValueError(f"log {self.path}: its last cut is {last}; asked for those after {after}")
             return journal.load_cuts(connection, after + 1, last, str(self.path))
+
+    def rewind(self, cut: Cut, to: str) -> RolledBack:
+        """Undo all cuts and controls behind ``cut``; durable on return. See :mod:`rtrec.events.rewind`.
+
+        Raises
+        ------
+        ValueError
+            If the log has not come so far.
+        """
+        with self._database.writing() as connection:
+            return rewind(
+                connection,
+                seq=cut.seq,
+                n_controls=cut.controls,
+                to=to,
+                time=self._clock(),
+                where=str(self.path),
+            )
+
+    def rolled_back(self) -> list[RolledBack]:
+        """Return all that was ever rolled back, oldest first."""
+        with self._database.reading() as connection:
+            return load_rolled_back(connection, str(self.path))
 
     def dead_letters(self, *, limit: int = 100, reason: str | None = None) -> list[StoredDeadLetter]:
         """Return the last ``limit`` dead letters (of one ``reason``), oldest first."""

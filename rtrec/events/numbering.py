@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -195,6 +196,12 @@ class Numbering:
             for shard, users in enumerate(self.users)
         ]
         return self.items.stale(n_events), np.concatenate(walkers)
+
+    def frozen(self) -> Numbering:
+        """Return all of it as it is now, for :meth:`to_arrays` in another thread while this one goes on."""
+        still = copy(self)
+        still.users, still.items = [users.frozen() for users in self.users], self.items.frozen()
+        return still
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all of it as arrays, for a snapshot."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from math import log2
 from typing import Any, NamedTuple
 
@@ -219,6 +220,16 @@ class Roster(Numbered[Id]):
             "waiting/events": np.array(list(self._waiting.values()), np.int64),
             "counts": np.array([self.n_forgotten, self.forgotten_at, self._crowded], np.int64),
         }
+
+    def frozen(self) -> Roster[Id]:
+        """Return this roster as it is now, for :meth:`to_arrays` in another thread while this one goes on.
+
+        Copying lists takes a twentieth of the time that making arrays of them does.
+        """
+        still = copy(self)
+        still._ids, still._heat, still._since = self._ids.copy(), self._heat.copy(), self._since.copy()
+        still._free, still._waiting = self._free.copy(), self._waiting.copy()
+        return still
 
     def restore(self: Roster[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Become what :meth:`to_arrays` wrote down.

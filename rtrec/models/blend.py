@@ -21,6 +21,7 @@ from rtrec.models.forgetting import (
     forget_walkers,
     marked,
 )
+from rtrec.models.guard import Faults, thaw
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.models.params import Params, to_params
 from rtrec.models.published import Published
@@ -44,10 +45,14 @@ _FIRST_ITEMS, _FIRST_USERS, _FIRST_PAIRS = 1024, 1024, 1 << 14
 
 
 class Learned(NamedTuple):
-    """What a step did: ranks of shape ``(event, racer)``, and what the item tables must learn."""
+    """What a step did: ranks of shape ``(event, racer)``, and what the item tables must learn.
+
+    ``faults`` says of each event what :mod:`rtrec.models.guard` found, 0 for nothing, shape ``(event,)``.
+    """
 
     ranks: Ranks
     operations: Operations
+    faults: Faults
 
 
 class Best(NamedTuple):
@@ -106,7 +111,7 @@ class Blend:
         self._items = empty_item_tables(_FIRST_ITEMS, settings.row_length, _FIRST_USERS)
         self._users = empty_user_tables(_FIRST_USERS, _FIRST_PAIRS)
         self._shown = np.zeros((len(kernel.RACERS), _FIRST_ITEMS), np.uint8)
-        self.ranker = new_ranker()
+        self.ranker, self._spare = new_ranker(), new_ranker()
         self._clear_workspace()
 
     def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
@@ -117,6 +122,7 @@ class Blend:
         n_events = events.n_events
         operations = empty_operations(n_events, min(self._params.ring_length, RING_CAPACITY))
         ranks = np.full((n_events, len(kernel.RACERS)), kernel.UNTESTED, np.int16)
+        faults = np.zeros(n_events, np.uint8)
         lessons = empty_lessons(min(batch, n_events))
         if n_events:
             self.make_room(int(events.user_num.max()) + 1, int(events.item_num.max()) + 1)
@@ -127,6 +133,7 @@ class Blend:
                 self._nearline,
                 self._users,
                 self.ranker,
+                self._spare,
                 self._work,
                 self._shown,
                 self._params,
@@ -134,6 +141,7 @@ class Blend:
                 lessons,
                 operations,
                 ranks,
+                faults,
                 self._racing,
                 (self.shard, self.n_shards),
                 start,
@@ -141,7 +149,7 @@ class Blend:
                 defer,
             )
             if start >= n_events:
-                return Learned(ranks, operations)
+                return Learned(ranks, operations, faults)
             self._make_room_for_pairs(min(batch, n_events - start))
 
     def publish(self, slot: str, value: Published) -> None:
@@ -211,12 +219,14 @@ class Blend:
         """Go on under other live settings, with the state as it is.
 
         A decayed count keeps its present value and decays at the new half-life from the item's last event on.
+        A ranker that was frozen learns again.
         """
         for name in FIXED:
             if getattr(settings, name) != getattr(self.settings, name):
                 raise ValueError(f"{name} is fixed for the life of a deployment")
         before, self._params = self._params, to_params(settings)
         self.settings = settings
+        thaw(self.ranker)
         for half_life in range(N_HALF_LIVES):
             if before.half_life_s[half_life] != self._params.half_life_s[half_life]:
                 self._change_half_life(half_life, before.half_life_s[half_life])

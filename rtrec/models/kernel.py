@@ -20,13 +20,13 @@ from rtrec.declared import NEAR_RING, NEXT_RING, TRAIL_RING
 from rtrec.models.candidates import gather
 from rtrec.models.crosses import choose, correct, fill_inputs, fill_pull, take_cross_gradient
 from rtrec.models.filling import fill_context, fill_features
+from rtrec.models.guard import teach_ranker
 from rtrec.models.jit import kernel
 from rtrec.models.lowering import lower_item
 from rtrec.models.past import fill_past
 from rtrec.models.products import fill_products
 from rtrec.models.ranker import (
     fill_scale,
-    learn_ranker,
     moment_of,
     score,
     see_spread,
@@ -51,6 +51,7 @@ def step(
     nearline,
     users,
     ranker,
+    spare,
     work,
     shown,
     params,
@@ -58,6 +59,7 @@ def step(
     lessons,
     operations,
     ranks,
+    faults,
     racing,
     shard,
     start,
@@ -68,8 +70,9 @@ def step(
 
     ``batch`` events at a time are answered with the state before all of them. With ``defer`` the item
     tables are left alone and ``operations`` holds what they have to learn. ``shard`` is which one of how
-    many: it makes the user's number one among those of all shards. It stops early only when the set
-    of (user, item) pairs has to grow before the next batch.
+    many: it makes the user's number one among those of all shards. ``faults`` gets what was wrong with a
+    batch that the ranker (``spare`` is room for a copy) was not allowed to learn. It stops early only when
+    the set of (user, item) pairs has to grow before the next batch.
     """
     n_events = len(events.user_num)
     scale, weights = np.empty(len(ranker.weight)), np.empty(len(ranker.weight))
@@ -112,10 +115,9 @@ def step(
                         ranks[event, racer] = rank_of(item, lists[racer]) if item >= 0 else 0
                         mark(shown[racer], lists[racer])
                 take_lesson(work, scale, params, item, n, racing[DEFAULT], lessons, event - start)
+        faults[start:stop] = teach_ranker(ranker, spare, params, lessons, events.kind, start, stop)
         for event in range(start, stop):
             weight = params.kind_weight[events.kind[event]]
-            if weight > 0.0:
-                learn_ranker(ranker, params, lessons, event - start)
             user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
             operations.timestamp[event] = now
             operations.item_num[event] = item

@@ -51,6 +51,7 @@ class Ranker(NamedTuple):
     moment_squared_gradient: Floats  # (moment, feature)
     variance: Floats  # (feature,) running variance among the candidates of an answer
     n_seen: Floats  # (2,) answers whose spread was seen, answers learned from
+    strikes: Floats  # (1,) what rtrec.models.guard has against it
     crosses: Crosses
 
 
@@ -73,6 +74,7 @@ def new_ranker() -> Ranker:
         moment_squared_gradient=np.full((N_MOMENTS, N_FEATURES), FIRST_SQUARES),
         variance=np.zeros(N_FEATURES),
         n_seen=np.zeros(2),
+        strikes=np.zeros(1),
         crosses=new_crosses(),
     )
 
@@ -100,11 +102,12 @@ def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
     """Merge rankers that several shards trained from the same ``base`` on events of their own.
 
     Weights and spreads are averaged by how much each shard learned (local SGD: Stich 2019); squared
-    gradients and counts add up, since they are sums over events.
+    gradients and counts add up, since they are sums over events. Of strikes the most count.
     """
     new = np.array([each.n_seen - base.n_seen for each in learned])  # (shard, 2)
+    strikes = np.max([each.strikes for each in learned], axis=0)
     if not new.any():
-        return base
+        return base._replace(strikes=strikes)
     seen_share, taught_share = (column / max(column.sum(), 1.0) for column in new.T)
 
     def average(values: Callable[[Ranker], Any], share: Floats) -> Any:
@@ -123,6 +126,7 @@ def merge_rankers(base: Ranker, learned: list[Ranker]) -> Ranker:
         moment_squared_gradient=total(lambda each: each.moment_squared_gradient),
         variance=average(lambda each: each.variance, seen_share),
         n_seen=base.n_seen + new.sum(axis=0),
+        strikes=strikes,
         crosses=Crosses(
             factor=average(lambda each: each.crosses.factor, taught_share),
             squared_gradient=total(lambda each: each.crosses.squared_gradient),

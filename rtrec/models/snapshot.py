@@ -2,7 +2,8 @@
 
 One format serves the checkpoint, the version to roll back to, what the API serves from and the fork that a
 what-if starts from. The arrays are plain ``.npy`` files, so they can be opened with mmap and by anything that
-knows NumPy; nothing is ever unpickled. ``manifest.json`` lists each of them with its checksum.
+knows NumPy; nothing is ever unpickled. ``manifest.json`` lists each of them with its checksum, and says which
+format it is and which rtrec wrote it. What an older rtrec wrote is brought up to date as it is opened.
 
 The names of the snapshots in a folder say their order; numbers in them count as numbers (``cut-9`` comes
 before ``cut-10``). A folder of any other name, such as a copy that somebody made, is none of them and left
@@ -16,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,10 +25,13 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from rtrec import __version__
 from rtrec.errors import CorruptionError
 from rtrec.files import UNFINISHED, blake2b, make_folder, new_hash, sync
+from rtrec.models.migrations import MIGRATIONS, Content
 
-FORMAT_VERSION = 1
+#: Of what is written; older ones are brought up to it (:mod:`rtrec.models.migrations`).
+FORMAT_VERSION = 2
 
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -38,17 +42,23 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot on disk whose content was checked; ``manifest`` is what its writer said about it."""
+    """A snapshot on disk whose content was checked; ``manifest`` is what its writer said about it.
+
+    ``format_version`` and ``written_by`` are those of the files; the content is that of today.
+    """
 
     path: Path
     manifest: dict[str, Any]
+    format_version: int
+    written_by: str
     _entries: dict[str, dict[str, Any]] = field(repr=False)
     _mmap: bool = field(repr=False)
+    _migrated: dict[str, npt.NDArray[Any]] | None = field(repr=False, default=None)
 
     @property
     def array_names(self) -> list[str]:
         """Return the names of all arrays, sorted."""
-        return sorted(self._entries)
+        return sorted(self._entries if self._migrated is None else self._migrated)
 
     def arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
         """Load the arrays whose names begin with ``prefix``, by what follows it.
@@ -65,9 +75,15 @@ class Snapshot:
         return {name.removeprefix(prefix): self._load(name) for name in names}
 
     def _load(self, name: str) -> npt.NDArray[Any]:
+        if self._migrated is not None:
+            array = self._migrated[name]
+            return array if self._mmap else np.array(array, order="K")
+        return self._read(name, mmap=self._mmap)
+
+    def _read(self, name: str, *, mmap: bool) -> npt.NDArray[Any]:
         file, entry = _file(self.path, name), self._entries[name]
         try:
-            array = np.load(file, mmap_mode="r" if self._mmap else None, allow_pickle=False)
+            array = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise CorruptionError(f"snapshot file {file}: cannot be read: {error}") from error
         if [str(array.dtype), list(array.shape)] != [entry["dtype"], entry["shape"]]:
@@ -100,6 +116,8 @@ def write_snapshot(
         If an array holds Python objects, or the manifest something that is not JSON.
     ValueError
         If a name does not serve as a file name, or the manifest holds a NaN.
+    OSError
+        If the disk does not take it; nothing of it is left then, and an older one of that name is.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"snapshot name {name!r}: use letters, digits and '_', '-', '.', not '.' first")
@@ -110,22 +128,26 @@ def write_snapshot(
             raise TypeError(
                 f"array {array_name!r}: {array.dtype} holds Python objects; store ids with Vocabulary"
             )
-    content: dict[str, Any] = {"format_version": FORMAT_VERSION}
+    content: dict[str, Any] = {"format_version": FORMAT_VERSION, "written_by": f"rtrec {__version__}"}
     # Through JSON and back, so that what is sealed is what a reader will find.
     content["manifest"] = json.loads(json.dumps(dict(manifest), allow_nan=False))
 
     make_folder(root)
     beside, target = root / (UNFINISHED + name), root / name
     _discard(beside)
-    beside.mkdir()
-    content["arrays"] = {each: _write_array(_file(beside, each), arrays[each]) for each in sorted(arrays)}
-    sealed = content | {"checksum": _checksum(content)}
-    (beside / _MANIFEST).write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
-    # All written, then all synced: the disk takes many files at once faster than one after the other.
-    for folder, _, files in os.walk(beside, topdown=False):
-        for file in files:
-            sync(Path(folder, file))
-        sync(Path(folder))
+    try:
+        beside.mkdir()
+        content["arrays"] = {each: _write_array(_file(beside, each), arrays[each]) for each in sorted(arrays)}
+        sealed = content | {"checksum": _checksum(content)}
+        (beside / _MANIFEST).write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
+        # All written, then all synced: the disk takes many files at once faster than one after the other.
+        for folder, _, files in os.walk(beside, topdown=False):
+            for file in files:
+                sync(Path(folder, file))
+            sync(Path(folder))
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)  # on a full disk it would keep its room from others
+        raise
     if target.exists():
         # A folder cannot be renamed over another. A crash in between leaves the older snapshots.
         _discard(target)
@@ -159,7 +181,24 @@ def read_snapshot(path: Path, *, mmap: bool = False, verify: bool = True) -> Sna
         raise CorruptionError(f"snapshot file {path / file}: {state}, says {_MANIFEST}")
     for name, entry in entries.items():
         _check_file(_file(path, name), entry, verify)
-    return Snapshot(path, content["manifest"], entries, mmap)
+    version, written_by = content["format_version"], content.get("written_by", "rtrec 0.1")
+    snapshot = Snapshot(path, content["manifest"], version, written_by, entries, mmap)
+    return snapshot if version == FORMAT_VERSION else _up_to_date(snapshot)
+
+
+def _up_to_date(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot of an older format with the content it would have today."""
+    arrays = {name: snapshot._read(name, mmap=True) for name in snapshot.array_names}
+    content = Content(arrays, snapshot.manifest)
+    for version in range(snapshot.format_version, FORMAT_VERSION):
+        try:
+            content = MIGRATIONS[version](content)
+        except (CorruptionError, KeyError, ValueError) as error:
+            raise CorruptionError(
+                f"snapshot {snapshot.path}: of format version {version}, and cannot be brought to version "
+                f"{version + 1}: {error}; the {snapshot.written_by} that wrote it can read it"
+            ) from error
+    return replace(snapshot, manifest=content.manifest, _migrated=content.arrays)
 
 
 def latest_snapshot(
@@ -269,10 +308,10 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         version, checksum = content["format_version"], content.pop("checksum")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptionError(f"snapshot file {file}: cannot be read: {error!r}") from error
-    if version != FORMAT_VERSION:
+    if version not in (*MIGRATIONS, FORMAT_VERSION):
         raise CorruptionError(
-            f"snapshot file {file}: expected format version {FORMAT_VERSION}, got {version!r}; "
-            "use the rtrec that wrote it"
+            f"snapshot file {file}: expected a format version up to {FORMAT_VERSION}, got {version!r}; "
+            f"use the rtrec that wrote it ({content.get('written_by', 'it does not say which')})"
         )
     if checksum != _checksum(content):
         raise CorruptionError(f"snapshot file {file}: its content does not match its checksum")

@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.files import blake2b, make_folder
 from rtrec.models.nearline.base import Arrays
@@ -151,20 +149,6 @@ class TableStore:
                 remove_snapshot(path)
                 deleted.append(path.name)
         return deleted
-
-
-def check_finite(what: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Raise if an array holds NaN or an infinity.
-
-    Raises
-    ------
-    ValueError
-        Naming the array.
-    """
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            n_bad = int(np.count_nonzero(~np.isfinite(array)))
-            raise ValueError(f"{what}: {n_bad:,} of {array.size:,} numbers in {name!r} are not finite")
 
 
 def _seal(path: Path) -> str:

@@ -6,18 +6,25 @@ import numpy as np
 import pytest
 
 from rtrec.engine.deployment import Deployment
+from rtrec.engine.quarantine import Quarantine
 from rtrec.events.cleaning import DeadLetter
 from rtrec.events.schema import empty_events
 from rtrec.events.synthetic import SyntheticStream
 from rtrec.models.snapshot import write_snapshot
 from rtrec.settings import Settings
-from tests.cli.samples import json_lines
+from tests.cli.samples import COLUMNS, json_lines, write_events
 
 COMMANDS = [
     "log info",
     "log dead-letters",
+    "log quarantined",
+    "log rolled-back",
+    "log thaw",
     "snapshots list",
     "snapshots verify",
+    "snapshots show 1",
+    "snapshots rollback 1 --yes",
+    "snapshots prune --keep 1",
     "jobs run evaluate",
     "jobs run features",
     "jobs run refit --model ease",
@@ -117,6 +124,7 @@ def test_log_info(rtrec, deployment):
         "dead_letters": {"unparsable time": 2, "missing user": 1},
         "batches": 1,
         "controls": 1,
+        "rolled_back": 0,
     }
     table = rtrec("log", "info").stdout
     assert "unparsable time 2, missing user 1" in table
@@ -169,3 +177,86 @@ def test_without_snapshots_it_says_so(rtrec, tmp_path):
     result = rtrec("snapshots", "list", "--home", "home")
     assert (result.exit_code, result.stdout.strip().splitlines()[0].strip()) == (0, "No snapshots")
     assert "No dead letters" in rtrec("log", "dead-letters", "--home", "home").stdout
+
+
+@pytest.fixture
+def lived(rtrec, tmp_path, in_threads):
+    """Return the home of a deployment with three snapshots, and a change of settings behind the first."""
+    home = tmp_path / "lived"
+    events = ("run", write_events(tmp_path / "shop.csv"), *COLUMNS, "--home", home, "--headless")
+    assert rtrec(*events, "--limit", 20, "--warmup", 20).exit_code == 0
+    Deployment(home).append_control({"control": "settings", "changes": {"ring_length": 5}})
+    for limit in (60, 100):
+        assert rtrec(*events, "--limit", limit).exit_code == 0
+    return home
+
+
+@pytest.mark.slow
+def test_one_can_look_at_a_snapshot_and_go_back_to_it(rtrec, lived):
+    at = ("--home", lived)
+    first, _, last = (
+        line["snapshot"] for line in json_lines(rtrec("snapshots", "list", "--json", *at).stdout)
+    )
+    [facts] = json_lines(rtrec("snapshots", "show", int(first), "--json", *at).stdout)
+    assert (facts["snapshot"], facts["state"], facts["manifest"]["n_events"]) == (first, "good", 40)
+    assert facts["manifest"]["behind"]["controls"] == 1
+    table = rtrec("snapshots", "show", last, *at).stdout
+    for words in ("ring_length=5", "120, of which 100 tested", "format", "written by rtrec"):
+        assert words in table
+
+    asked = rtrec("snapshots", "rollback", first, *at, text="n\n")
+    assert asked.exit_code == 1
+    assert "80 events, which will be learned again, and 1 controls" in asked.stderr
+    assert rtrec("snapshots", "rollback", first, "--yes", *at).exit_code == 0
+    assert [line["snapshot"] for line in json_lines(rtrec("snapshots", "list", "--json", *at).stdout)] == [
+        first
+    ]
+    [undone] = json_lines(rtrec("log", "rolled-back", "--json", *at).stdout)
+    assert [control[2]["changes"] for control in undone["controls"]] == [{"ring_length": 5}]
+    assert "ring_length" in rtrec("log", "rolled-back", *at).stdout
+    [info] = json_lines(rtrec("log", "info", "--json", *at).stdout)
+    assert (info["events"], info["controls"], info["rolled_back"]) == (120, 0, 1)
+
+
+@pytest.mark.slow
+def test_snapshots_are_pruned_on_demand(rtrec, lived):
+    at = ("--home", lived)
+    [said] = json_lines(rtrec("snapshots", "prune", "--keep", 1, "--json", *at).stdout)
+    assert len(said["deleted"]) == 2
+    assert "nothing to delete" in rtrec("snapshots", "prune", "--keep", 1, *at).stderr
+    assert rtrec("snapshots", "show", "99", *at).exit_code == 2
+
+
+def test_nothing_is_in_quarantine_and_nothing_was_rolled_back(rtrec, deployment):
+    empty = Quarantine().to_manifest()
+    write_snapshot(deployment.snapshots, f"{3:012d}", {}, {"n_events": 20, "quarantine": empty})
+    assert "No event is in quarantine" in rtrec("log", "quarantined").stdout
+    assert "Nothing was ever rolled back" in rtrec("log", "rolled-back").stdout
+    assert json_lines(rtrec("log", "rolled-back", "--json").stdout) == []
+
+
+def test_events_in_quarantine_are_shown_with_why(rtrec, deployment):
+    book = {
+        "n_events": 2,
+        "frozen_at": [20, "2024-05-01T00:00:00+00:00"],
+        "cuts": [
+            {
+                "seq": 1,
+                "n_before": 0,
+                "time": "2024-05-01T00:00:00+00:00",
+                "offsets": [[3, 7], []],
+                "why": "its 'weight' would not be finite, or beyond 100",
+            }
+        ],
+    }
+    write_snapshot(deployment.snapshots, f"{3:012d}", {}, {"n_events": 20, "quarantine": book})
+    lines = json_lines(rtrec("log", "quarantined", "--json").stdout)
+    assert [(line["batch"], line["partition"], line["offset"]) for line in lines] == [(1, 0, 3), (1, 0, 7)]
+    shown = rtrec("log", "quarantined")
+    assert "2 events in quarantine" in shown.stdout
+    assert "beyond 100" in shown.stdout
+    assert "frozen" in shown.stderr
+    assert rtrec("log", "thaw").exit_code == 0
+    log = deployment.open_log(mode="read")
+    assert log.controls()[-1].body == {"control": "thaw"}
+    log.close()

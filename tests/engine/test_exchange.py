@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from rtrec.engine.exchange import Outcome, agree, batch_order, cut_up
+from rtrec.models.arrays import leaves
 from rtrec.models.blend import Blend
+from rtrec.models.guard import MOST_SQUARES
 from rtrec.models.ranker import Ranker, merge_rankers, new_ranker
+from rtrec.models.tables import empty_operations
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -49,7 +52,7 @@ def test_shards_that_agree_hold_the_item_tables_of_one_that_saw_it_all() -> None
         order = batch_order(parts)
         learned = [shard.step(part, defer=True) for shard, part in zip(shards, parts, strict=True)]
         outcomes = [
-            Outcome(each.ranks, each.operations, shard.ranker)
+            Outcome(each.ranks, each.operations, shard.ranker, each.faults)
             for each, shard in zip(learned, shards, strict=True)
         ]
         agreement = agree(seq, ranker, outcomes, order)
@@ -82,4 +85,25 @@ def test_merged_weights_are_averaged_by_how_much_each_shard_learned() -> None:
 
 def test_shards_that_learned_nothing_leave_the_ranker_as_it_was() -> None:
     base = new_ranker()
-    assert merge_rankers(base, [base, base]) is base
+    for (name, one), (_, other) in zip(leaves(merge_rankers(base, [base, base])), leaves(base), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def outcome(ranker: Ranker) -> Outcome:
+    return Outcome(np.zeros((0, 5), np.int16), empty_operations(0, 1), ranker, np.zeros(0, np.uint8))
+
+
+def test_what_is_only_insane_together_leaves_all_shards_with_the_ranker_they_had() -> None:
+    base, nothing = new_ranker(), np.zeros(0, np.int64)
+    taught = base._replace(
+        squared_gradient=base.squared_gradient + 0.6 * MOST_SQUARES,
+        n_seen=base.n_seen + 1.0,
+        strikes=np.array([2.0]),
+    )
+    alone = agree(1, base, [outcome(taught), outcome(base)], nothing)
+    assert (alone.refused, alone.ranker.strikes.tolist()) == (False, [2.0])
+    both = agree(1, base, [outcome(taught), outcome(taught)], nothing)
+    assert (both.refused, both.ranker.strikes.tolist()) == (True, [3.0])
+    for (name, one), (_, other) in zip(leaves(both.ranker), leaves(base), strict=True):
+        if name != "strikes":
+            np.testing.assert_array_equal(one, other, err_msg=name)

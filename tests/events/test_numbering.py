@@ -59,6 +59,25 @@ def test_what_shards_number_together_forgets_nobody_of_the_batch() -> None:
     assert parts[1].item_num.tolist() == list(range(50, 90))
 
 
+def test_what_was_frozen_stays_while_the_numbering_goes_on() -> None:
+    settings = Settings(most_users=100, most_items=100)
+    numbering = Numbering(1, settings)
+
+    def meet(first: int) -> None:
+        names = [f"x{number}" for number in range(first, first + 80)]
+        columns = [names, names, names, [datetime.fromtimestamp(first, UTC)] * 80, ["view"] * 80]
+        table = pa.table([*columns, [None] * 80, [None] * 80], schema=EVENT_SCHEMA)
+        numbering.number([table], first)
+
+    meet(0)
+    frozen, expected = numbering.frozen(), numbering.to_arrays()
+    for first in (80, 160, 240):  # users are forgotten, items wait
+        meet(first)
+    assert numbering.n_forgotten > 0
+    for name, array in frozen.to_arrays().items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
 def test_an_event_without_an_id_is_refused() -> None:
     numbering = Numbering(1, Settings())
     with pytest.raises(ValueError, match="1 of 2 ids are null; every event needs one"):

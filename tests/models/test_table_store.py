@@ -10,7 +10,7 @@ import pytest
 
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.models.nearline.tables import NeighbourTable
-from rtrec.models.table_store import TableStore, check_finite
+from rtrec.models.table_store import TableStore
 
 TABLE = NeighbourTable(
     np.array([[1], [0]], np.int32), np.array([[0.5], [0.25]], np.float32), np.array([1, 1], np.int32)
@@ -91,10 +91,3 @@ def test_only_what_is_needed_stays_and_what_may_yet_be_published(store: TableSto
     deleted = store.prune("own", published={"1", "2", "3", "10"}, needed={"2", "10"})
     assert deleted == ["1", "3", "11"]  # the last one was left by a crash, two days ago
     assert [path.name for path in store.versions("own")] == ["2", "10", "12"]
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_named(bad: float) -> None:
-    check_finite("model", {"a": np.zeros(3), "b": np.arange(3)})
-    with pytest.raises(ValueError, match="model: 1 of 4 numbers in 'b' are not finite"):
-        check_finite("model", {"a": np.zeros(3), "b": np.array([0.0, bad, 1.0, 2.0], np.float32)})

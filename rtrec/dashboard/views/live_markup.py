@@ -234,7 +234,13 @@ def _with_range(value: float, low: float, high: float, css: str) -> Html:
     )
 
 
-_BADGES = {"improvement": "rise", "refit": "fit failed"}
+_BADGES = {
+    "improvement": "rise",
+    "refit": "fit failed",
+    "quarantine": "quarantine",
+    "frozen": "frozen",
+    "storage": "disk",
+}
 
 
 def _alarm_row(alarm: Notice) -> Html:

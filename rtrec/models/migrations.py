@@ -1,0 +1,56 @@
+"""From older formats of a snapshot to the present one, a step a version.
+
+Whoever changes what a snapshot holds raises :data:`rtrec.models.snapshot.FORMAT_VERSION` and adds the step
+here; a snapshot is brought up to date whenever it is opened, and what lies on disk stays as it was written. A
+published table has the same format: a step leaves alone what it is not about.
+
+=======  =========================================================================================
+version  what came with it
+=======  =========================================================================================
+1        arrays and manifest
+2        the guard: strikes against each shard's ranker, and a book of quarantined events
+=======  =========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rtrec.errors import CorruptionError
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Content(NamedTuple):
+    """What a snapshot holds; the arrays may be views of files, which are not changed."""
+
+    arrays: Arrays
+    manifest: dict[str, Any]
+
+
+def add_guard(content: Content) -> Content:
+    """Bring a state of version 1 to version 2.
+
+    Raises
+    ------
+    CorruptionError
+        If a ranker in it has numbers that are not finite: there was no guard then.
+    """
+    arrays = dict(content.arrays)
+    for name, array in content.arrays.items():
+        shard, ranker, of = name.partition("ranker/")
+        if ranker and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CorruptionError(f"array {name!r} is not finite: written by a rtrec that had no guard")
+        if ranker and of == "n_seen":
+            arrays[f"{shard}ranker/strikes"] = np.zeros(1)
+    is_state = len(arrays) > len(content.arrays)
+    book: dict[str, Any] = {"quarantine": {"n_events": 0, "frozen_at": None, "cuts": []}} if is_state else {}
+    return Content(arrays, content.manifest | book)
+
+
+#: By the version that a step begins with.
+MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard}

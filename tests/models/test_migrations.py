@@ -1,0 +1,149 @@
+"""What an older rtrec wrote is brought up to date as it is opened, or refused with who can read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from rtrec.errors import CorruptionError
+from rtrec.files import new_hash
+from rtrec.models import snapshot as snapshots
+from rtrec.models.blend import Blend
+from rtrec.models.migrations import MIGRATIONS, Content
+from rtrec.models.snapshot import FORMAT_VERSION, latest_snapshot, read_snapshot, write_snapshot
+from rtrec.settings import Settings
+from rtrec.types import NumberedEvents
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Let a snapshot's manifest say something else, under a checksum that fits; None takes a line out."""
+    file = path / "manifest.json"
+    content = {
+        name: value for name, value in (json.loads(file.read_text()) | changes).items() if value is not None
+    }
+    content.pop("checksum")
+    digest = new_hash()
+    digest.update(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+    file.write_text(json.dumps(content | {"checksum": digest.hexdigest()}, indent=1))
+
+
+def to_version_1(path: Path) -> None:
+    """Make of a state what rtrec 0.1 wrote before there was a guard."""
+    content = json.loads((path / "manifest.json").read_text())
+    for name in [name for name in content["arrays"] if name.endswith("ranker/strikes")]:
+        del content["arrays"][name]
+        (path / f"{name}.npy").unlink()
+    content["manifest"].pop("quarantine")
+    rewrite(path, format_version=1, written_by=None, arrays=content["arrays"], manifest=content["manifest"])
+
+
+def few_events() -> NumberedEvents:
+    return NumberedEvents(
+        user_num=np.arange(40, dtype=np.int32) % 5,
+        item_num=np.arange(40, dtype=np.int32) % 9,
+        timestamp=np.arange(40.0),
+        kind=np.zeros(40, np.uint8),
+        value=np.full(40, np.nan, np.float32),
+    )
+
+
+@pytest.fixture
+def blend() -> Blend:
+    blend = Blend(Settings())
+    blend.step(few_events())
+    return blend
+
+
+@pytest.fixture
+def old(tmp_path: Path, blend: Blend) -> Path:
+    arrays = {f"shard0/{name}": array for name, array in blend.to_arrays().items()}
+    path = write_snapshot(tmp_path, "7", arrays, {"seq": 7, "quarantine": {}})
+    to_version_1(path)
+    return path
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_state_from_before_the_guard_goes_on_as_if_it_had_been_there(
+    old: Path, blend: Blend, mmap: bool
+) -> None:
+    snapshot = read_snapshot(old, mmap=mmap)
+    assert (snapshot.format_version, snapshot.written_by) == (1, "rtrec 0.1")
+    assert snapshot.manifest == {"seq": 7, "quarantine": {"n_events": 0, "frozen_at": None, "cuts": []}}
+    assert "shard0/ranker/strikes" in snapshot.array_names
+    arrays = snapshot.arrays("shard0/")
+    assert all(
+        array.flags.writeable is not mmap for name, array in arrays.items() if name != "ranker/strikes"
+    )
+    again = Blend.from_arrays(arrays, Settings())
+    for one in (again, blend):
+        one.step(few_events()._replace(timestamp=np.arange(40.0) + 50.0))
+    for name, array in blend.to_arrays().items():
+        np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
+
+
+def test_what_lies_on_disk_stays_as_it_was_written(old: Path) -> None:
+    before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    read_snapshot(old).arrays()
+    assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == before
+
+
+def test_a_table_of_an_older_format_is_as_it_was(tmp_path: Path) -> None:
+    path = write_snapshot(tmp_path, "1", {"table/weight": np.array([np.nan, 1.0])}, {"model": "mine"})
+    rewrite(path, format_version=1)
+    table = read_snapshot(path)
+    assert table.manifest == {"model": "mine"}
+    assert table.array_names == ["table/weight"]
+
+
+def test_numbers_that_no_guard_kept_out_are_not_brought_along(old: Path, blend: Blend) -> None:
+    arrays = {f"shard0/{name}": array for name, array in blend.to_arrays().items()}
+    arrays["shard0/ranker/weight"] = np.full_like(blend.ranker.weight, np.nan)
+    newer = write_snapshot(old.parent, "8", arrays, {"seq": 8, "quarantine": {}})
+    to_version_1(newer)
+    with pytest.raises(
+        CorruptionError, match=r"8: of format version 1, .* array 'shard0/ranker/weight' is not"
+    ):
+        read_snapshot(newer)
+    with capture_logs():
+        found = latest_snapshot(old.parent)
+    assert found is not None
+    assert found.path == old
+
+
+def test_every_version_before_this_one_has_a_step() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, FORMAT_VERSION))
+
+
+def test_steps_follow_one_another(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = {
+        1: lambda content: Content(content.arrays, content.manifest | {"steps": [1]}),
+        2: lambda content: Content(
+            content.arrays, content.manifest | {"steps": [*content.manifest["steps"], 2]}
+        ),
+    }
+    monkeypatch.setattr(snapshots, "MIGRATIONS", steps)
+    monkeypatch.setattr(snapshots, "FORMAT_VERSION", 3)
+    assert read_snapshot(old).manifest["steps"] == [1, 2]
+
+
+def test_a_format_of_the_future_names_who_wrote_it(old: Path) -> None:
+    rewrite(old, format_version=FORMAT_VERSION + 1, written_by="rtrec 9.9")
+    expected = rf"version up to {FORMAT_VERSION}, got {FORMAT_VERSION + 1}; use .* wrote it \(rtrec 9\.9\)"
+    with pytest.raises(CorruptionError, match=expected):
+        read_snapshot(old)
+
+
+def test_a_step_that_fails_names_who_can_read_it(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Content) -> Content:
+        raise KeyError("items")
+
+    monkeypatch.setattr(snapshots, "MIGRATIONS", {1: fails})
+    with pytest.raises(
+        CorruptionError, match=r"to version 2: 'items'; the rtrec 0\.1 that wrote it can read it"
+    ):
+        read_snapshot(old)
