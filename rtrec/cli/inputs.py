@@ -15,14 +15,15 @@ from rtrec.cli.bars import download_bar
 from rtrec.cli.console import say
 from rtrec.cli.options import InputOptions
 from rtrec.errors import InputError
-from rtrec.events.cleaning import ACCEPTED, DeadLetter
 from rtrec.events.datasets import Dataset, get_dataset, item_categories, item_texts, item_titles, load_source
 from rtrec.events.feeds import FileFeed
 from rtrec.events.fetching import fetch
+from rtrec.events.letters import DeadLetter
 from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.rules import Rule
 from rtrec.events.sources import FileSource
+from rtrec.events.verdicts import ACCEPTED
 from rtrec.settings import Settings
 from rtrec.types import Columns
 

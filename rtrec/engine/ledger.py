@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rtrec.engine.intake import PAUSE, REDRIVEN, RESUME, Intake
 from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
 from rtrec.engine.status import AppliedChange, PublishedTable
 from rtrec.errors import CorruptionError
@@ -44,6 +45,8 @@ class Ledger:
         Latest event time so far, in seconds since 1970; NaN before any event.
     tables
         Those published by a control, by slot.
+    intake
+        Whether the source is read.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Ledger:
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
         self.tables: dict[str, PublishedTable] = {}
+        self.intake = Intake()
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
@@ -97,10 +101,13 @@ class Ledger:
             if control.body.get("control") in (PUBLISH, WITHDRAW):
                 self.tables = take_publication(self.tables, control, self.n_events)
                 continue
+            if control.body.get("control") in (PAUSE, RESUME, REDRIVEN):
+                self.intake = self.intake.take(control, self.n_events)
+                continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
-                    f"control {control.offset}: expected 'settings', 'publish' or 'withdraw', got "
-                    f"{control.body.get('control')!r}: written by another version of rtrec"
+                    f"control {control.offset}: expected 'settings', 'publish', 'withdraw', 'pause', "
+                    f"'resume' or 'redriven', got {control.body.get('control')!r}: written by another version of rtrec"
                 )
             before, self.settings = self.settings, self.settings.changed(**control.body["changes"])
             # As settings have them: a record in the log knows no tuples, and may hold numbers as texts.
@@ -141,6 +148,7 @@ class Ledger:
             "last_time": self.last_time if self.n_events else None,
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
+            "intake": self.intake.to_manifest(),
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
         }
 
@@ -157,6 +165,7 @@ class Ledger:
         for each in manifest.get("tables", ()):
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
             ledger.tables[table.slot] = table
+        ledger.intake = Intake.from_manifest(manifest.get("intake", {}))
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:

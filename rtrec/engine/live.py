@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _MOST_PLACES = 1000
+#: How often :meth:`LiveRun.result` looks whether the run is paused.
+_LOOK_S = 0.2
 
 
 class LiveRun:
@@ -76,6 +79,7 @@ class LiveRun:
         fresh: bool = False,
         processes: bool = True,
         refits: RefitPlan | None = None,
+        accept_bad: bool = False,
     ) -> LiveRun:
         """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
 
@@ -116,6 +120,9 @@ class LiveRun:
         refits
             Models that are fitted on the log again and again while the run goes on, such as
             ``RefitPlan({"history": Recipe("ease")}, every=20_000)``.
+        accept_bad
+            Read on however many of the rows cannot be events; otherwise more than 20% of the last 1,000
+            pause the run (:attr:`Phase.PAUSED`) until :meth:`resume`.
 
         Raises
         ------
@@ -164,6 +171,7 @@ class LiveRun:
                 batch_events=batch_events,
                 processes=processes,
                 refits=plan,
+                accept_bad=accept_bad,
             )
 
         run = cls(deployment, held, session)
@@ -242,6 +250,10 @@ class LiveRun:
         """
         return self._ask(lambda session: session.undo(offset)).result(timeout=60)
 
+    def resume(self) -> None:
+        """Read on where too many bad rows have paused the source; what they were is told in the status."""
+        self._ask(lambda session: session.resume()).result(timeout=60)
+
     def changes(self) -> list[AppliedChange]:
         """Return the changes of settings so far, oldest first."""
         session = self._session
@@ -258,9 +270,16 @@ class LiveRun:
         ------
         TimeoutError
             If it takes longer than ``timeout`` seconds.
+        DeploymentError
+            If too many rows could not be events, so that the source is paused until :meth:`resume`.
         """
-        if not self.wait(timeout):
-            raise TimeoutError(f"{self!r}: not finished within {timeout:g} s")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.wait(_LOOK_S):
+            status = self.status()
+            if status.phase is Phase.PAUSED:
+                raise DeploymentError(f"{self.deployment.home}: paused: {status.message}")
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"{self!r}: not finished within {timeout:g} s")
         if self.error is not None:
             raise self.error
         return self.summary()

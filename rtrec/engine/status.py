@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rtrec.events.letters import LATE
 from rtrec.settings import Settings
 
 
@@ -16,6 +17,7 @@ class Phase(StrEnum):
     STARTING = "starting"
     RECOVERING = "recovering"
     RUNNING = "running"
+    PAUSED = "paused"
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -37,7 +39,7 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alarm of the drift watch, or a fit that failed, with its moment."""
+    """An alarm of the drift watch, a fit that failed or a source that was paused, with its moment."""
 
     offset: int
     time: datetime
@@ -110,6 +112,8 @@ class Status:
     forgotten: int = 0  # users and items, since there were more than settings allow
     dead_letters: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    watermark: datetime | None = None  # events older than this are late; None where none is
+    most_late_s: float = 0.0  # the most that an event was older than the newest before it
     scores: tuple[ModelScore, ...] = ()
     k: int = 10
     settings: Settings = field(default_factory=Settings)
@@ -122,6 +126,11 @@ class Status:
     source: str = ""
     run_events: int = 0
     recoveries: int = 0
+
+    @property
+    def late(self) -> int:
+        """Return how many events came too late, and became dead letters."""
+        return self.counts.get(LATE, 0)
 
     @property
     def lag(self) -> int:

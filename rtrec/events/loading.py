@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from rtrec.clock import utc_now
 from rtrec.errors import InputError
-from rtrec.events.cleaning import Cleaner, DeadLetter, with_names
+from rtrec.events.cleaning import Cleaner, with_names
+from rtrec.events.letters import DeadLetter
 from rtrec.events.mapping import ColumnMapping, require_columns
 from rtrec.events.parsing import RawColumn
 from rtrec.events.rawrows import ROW

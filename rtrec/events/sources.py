@@ -19,6 +19,7 @@ import structlog
 
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
+from rtrec.events.poison import piecewise
 from rtrec.events.readers import open_reader
 from rtrec.events.rules import Rule
 from rtrec.files import new_hash
@@ -49,7 +50,7 @@ class RawChunk:
 
     def times(self) -> Floats:
         """Return event times in seconds since 1970 UTC, NaN where unreadable, shape ``(row,)``."""
-        return RawColumn(self.frame[self.mapping.time]).microseconds(self.mapping) / 1e6
+        return _microseconds(self.frame, self.mapping) / 1e6
 
     def part(self, start: int, stop: int) -> RawChunk:
         """Return rows ``start`` to ``stop - 1`` of this chunk as a chunk."""
@@ -172,14 +173,26 @@ class FileSource:
 
     def _sorted(self, start_row: int) -> Iterator[pd.DataFrame]:
         frames = list(self._reader.frames(self._columns, chunk_rows=65_536, start_row=0))
-        times = np.concatenate(
-            [RawColumn(each[self.mapping.time]).microseconds(self.mapping) for each in frames]
-        )
+        times = np.concatenate([_microseconds(each, self.mapping) for each in frames])
         order = np.argsort(times, kind="stable")
         whole = pd.concat(frames)
         frames.clear()
         for start in range(start_row, len(whole), self._chunk_rows):
             yield whole.iloc[order[start : start + self._chunk_rows]]
+
+
+def _microseconds(frame: pd.DataFrame, mapping: ColumnMapping) -> Floats:
+    """Return event times in microseconds, NaN where there is none, or where our own code fails on a cell."""
+    cells = frame[mapping.time]
+    pieces = piecewise(
+        lambda start, stop: RawColumn(cells.iloc[start:stop]).microseconds(mapping), 0, len(cells)
+    )
+    return np.concatenate(
+        [
+            np.full(stop - start, np.nan) if isinstance(times, Exception) else times
+            for start, stop, times in pieces
+        ]
+    )
 
 
 def _checksum(path: Path, size: int) -> str:
