@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -49,9 +50,10 @@ class Input:
         """Read and clean all of it."""
         return load_events(self._source(sort=not self.sorted_by_time, chunk_rows=65_536))
 
-    def feed(self, *, sort: bool = True) -> FileFeed:
+    def feed(self, *, sort: bool = True, lateness: timedelta | None = None) -> FileFeed:
         """Return it as the feed of a run, in order of time unless ``sort`` is false."""
-        return FileFeed(self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000))
+        source = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
+        return FileFeed(source, lateness=lateness)
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
         return FileSource(

@@ -106,8 +106,8 @@ class Ledger:
                 continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
-                    f"control {control.offset}: expected 'settings', 'publish', 'withdraw', 'pause', "
-                    f"'resume' or 'redriven', got {control.body.get('control')!r}: written by another version of rtrec"
+                    f"control {control.offset}: {control.body.get('control')!r} is none that this version "
+                    "of rtrec knows: use the one that wrote it"
                 )
             before, self.settings = self.settings, self.settings.changed(**control.body["changes"])
             # As settings have them: a record in the log knows no tuples, and may hold numbers as texts.

@@ -16,6 +16,8 @@ from tests.cli.samples import json_lines
 COMMANDS = [
     "log info",
     "log dead-letters",
+    "log redrive",
+    "log resume",
     "snapshots list",
     "snapshots verify",
     "jobs run evaluate",
@@ -114,9 +116,14 @@ def test_log_info(rtrec, deployment):
         "partitions": [30, 0],
         "rows_read": 33,
         "counts": {"accepted": 30, "unparsable time": 2, "missing user": 1},
+        "late": 0,
+        "lateness_allowed": "any",
+        "most_late_s": 0.0,
+        "watermark": None,
         "dead_letters": {"unparsable time": 2, "missing user": 1},
         "batches": 1,
         "controls": 1,
+        "paused": "",
     }
     table = rtrec("log", "info").stdout
     assert "unparsable time 2, missing user 1" in table

@@ -99,11 +99,11 @@ def test_a_file_that_is_no_database_is_named(path):
 
 
 def test_a_log_of_a_later_format_is_refused(path, monkeypatch):
-    monkeypatch.setattr(embedded_log, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(embedded_log, "FORMAT_VERSION", 3)
     EmbeddedLog(path, partitions=1).close()
     monkeypatch.undo()
 
-    with pytest.raises(DeploymentError, match="expected format version 1, got 2"):
+    with pytest.raises(DeploymentError, match="expected format version 2, got 3"):
         EmbeddedLog(path)
 
 
