@@ -80,14 +80,14 @@ def _repeats(ids: Sequence[str]) -> Mask:
 def _one_by_one(times: Floats, ids: Sequence[str], known: Mask, watermark: Watermark, latest: float) -> Mask:
     """Return which events repeat one that was taken."""
     taken: set[str] = set()
-    newest = -np.inf
+    newest: list[float] = []
     repeated = known.copy()
     for place, each in enumerate(ids):
         if known[place] or each in taken:
             repeated[place] = True
             continue
-        seen = np.array([newest, times[place]])
-        if not watermark.sight(seen, latest=latest).is_late[1]:
+        seen = np.array([*newest, times[place]])
+        if not watermark.sight(seen, latest=latest).is_late[-1]:
             taken.add(each)
-            newest = max(newest, times[place])
+            newest = [seen.max()]
     return repeated
