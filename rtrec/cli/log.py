@@ -107,7 +107,7 @@ def resume_source(home: Home = None) -> None:
         say(f"{deployment.home}: nothing is paused")
         return
     deployment.append_control(resume())
-    say(f"{deployment.home}: the source is read on; it was paused since {paused}")
+    say(f"{deployment.home}: the source is read on; it was paused: {paused}")
 
 
 def lateness_facts(log: EventLog, source: str) -> dict[str, object]:

@@ -111,12 +111,11 @@ def redrive(
 
 
 def _tell(outcome: Redriven, *, dry_run: bool) -> None:
-    would = "would be" if dry_run else "are"
-    said = [f"{outcome.n_events:,} dead letters {would} events now"]
+    said = [f"{'would be redriven' if dry_run else 'redriven'}: {outcome.n_events:,}"]
     if outcome.left_out:
-        said.append(f"{outcome.left_out.total():,} need not become one ({_reasons(outcome.left_out)})")
+        said.append(f"need not become events: {outcome.left_out.total():,} ({_reasons(outcome.left_out)})")
     if outcome.still_bad:
-        said.append(f"{outcome.still_bad.total():,} are still bad ({_reasons(outcome.still_bad)})")
+        said.append(f"still bad: {outcome.still_bad.total():,} ({_reasons(outcome.still_bad)})")
     say("; ".join(said))
     if outcome.n_cut:
         say(f"{outcome.n_cut:,} of those cannot be tried: only a part of their row was kept")

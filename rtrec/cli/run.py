@@ -371,8 +371,11 @@ def parse_lateness(text: str) -> timedelta:
         return ANY_LATENESS
     number, unit = text.strip()[:-1], text.strip()[-1:].lower()
     try:
-        return timedelta(**{_UNITS[unit]: float(number)})
+        lateness = timedelta(**{_UNITS[unit]: float(number)})
     except (KeyError, ValueError, OverflowError):
+        lateness = timedelta(-1)
+    if lateness < timedelta(0):
         raise InputError(
             f"--lateness {text!r}: expected a number with a unit, such as 90s, 30m, 12h or 7d, or off"
-        ) from None
+        )
+    return lateness

@@ -220,7 +220,7 @@ def test_recent_event_ids_are_shared_as_the_events_of_the_history_are(open_log):
 
     # Of 4, partition 0 gives 4 * 6/8 and partition 1 gives 4 * 2/8.
     assert sorted(log.recent_event_ids(4)) == ["e3", "e4", "e5", "e7"]
-    assert len(log.recent_event_ids(100)) == 8
+    assert len(list(log.recent_event_ids(100))) == 8
 
 
 # ------------------------------------------------------------------------------------- controls and cuts
