@@ -69,8 +69,10 @@ def arrive(
 
 def _repeats(ids: Sequence[str]) -> Mask:
     """Say of each id whether it stands there before."""
-    seen: set[str] = set()
     repeats = np.zeros(len(ids), np.bool_)
+    if len(set(ids)) == len(ids):
+        return repeats
+    seen: set[str] = set()
     for place, each in enumerate(ids):
         repeats[place] = each in seen
         seen.add(each)
