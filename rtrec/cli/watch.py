@@ -97,8 +97,8 @@ def conduct(
             raise
         started.set_result(run)
         try:
-            _follow(run, stopping, n_rows, to_a_pause=page is None)
-            if at_end is not None and not stopping.is_set() and run.error is None:
+            paused = _follow(run, stopping, n_rows, to_a_pause=page is None)
+            if at_end is not None and paused is None and not stopping.is_set() and run.error is None:
                 at_end()
             if page is not None and not stopping.is_set() and run.error is None:
                 say("All events are learned; the dashboard stays until Ctrl-C.")
@@ -107,9 +107,8 @@ def conduct(
         finally:
             if stopping.is_set():
                 say("Stopping: learning what was accepted, then a last snapshot (Ctrl-C again: at once).")
-            paused = run.status() if run.status().phase is Phase.PAUSED else None
             run.stop()
-    if paused is not None and page is None and not stopping.is_set():
+    if paused is not None:
         raise DeploymentError(f"{_paused(run, paused)} Or start with --accept-bad.")
     if run.error is not None:
         if isinstance(run.error, InputError):
@@ -159,8 +158,10 @@ def _paused(run: LiveRun, status: Status) -> str:
     )
 
 
-def _follow(run: LiveRun, stopping: threading.Event, n_rows: int | None, *, to_a_pause: bool) -> None:
-    """Show how far the run is until it ends or has to stop, or until its source is paused."""
+def _follow(
+    run: LiveRun, stopping: threading.Event, n_rows: int | None, *, to_a_pause: bool
+) -> Status | None:
+    """Show how far the run is until it ends or has to stop; return its status if it ends at a pause."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
     err = console(stderr=True)
@@ -178,7 +179,7 @@ def _follow(run: LiveRun, stopping: threading.Event, n_rows: int | None, *, to_a
             status = run.status()
             is_paused = status.phase is Phase.PAUSED
             if is_paused and to_a_pause:
-                return
+                return status
             if is_paused and not was_paused:
                 say(_paused(run, status), style="yellow")
             was_paused = is_paused
@@ -186,6 +187,7 @@ def _follow(run: LiveRun, stopping: threading.Event, n_rows: int | None, *, to_a
             if not err.is_terminal and time.monotonic() >= next_line:
                 next_line += _LINE_EVERY_S
                 say(describe(status))
+    return None
 
 
 def describe(status: Status) -> str:

@@ -260,7 +260,10 @@ class LiveRun:
         return session.changes() if session is not None else []
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the feed is finished and all of it learned, or the run has stopped or failed."""
+        """Wait until the feed is finished and all of it learned, or the run has stopped or failed.
+
+        A run whose source is paused is none of that: :meth:`status` says so.
+        """
         return self._quiet.wait(timeout)
 
     def result(self, timeout: float | None = None) -> dict[str, Any]:

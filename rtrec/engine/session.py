@@ -107,7 +107,9 @@ class Session:
         self._nudged_for = -1  # the last control that the flow was told of
         self._counts: dict[str, int] = {}
         self._watermark = Watermark()
-        self._redriven_at = -1  # the last control of dead letters that were redriven, of which the feed knows
+        # The last control that need not be looked at for redriven dead letters: their ids are in the log when
+        # the feed asks for the last ones.
+        self._redriven_at = len(self._log.controls()) - 1
         self._n_dead = 0
 
     async def run(self, ready: threading.Event) -> None:
@@ -142,7 +144,6 @@ class Session:
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
         self._watermark = Watermark.resumed(self._log.watermark(self._source_name))
-        self._redriven_at = self._driver.ledger.intake.taken
         self._gauges.see(await asyncio.to_thread(_recent_users, self._log))
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events

@@ -51,7 +51,8 @@ class EmbeddedLog:
     clock
         Gives the times of controls and dead letters.
     mode
-        ``"read"`` looks on while another process writes; ``"join"`` writes a control now and then beside it.
+        ``"read"`` looks on while another process writes; ``"join"`` writes a control or redriven dead
+        letters beside it now and then.
 
     Raises
     ------

@@ -111,6 +111,11 @@ def test_it_does_not_matter_where_a_stream_is_cut_nor_whether_it_was_interrupted
     expected = whole.clean(frame, 1)
 
     edges = sorted({0, len(frame), *(cut for cut in cuts if cut < len(frame))})
+    going_on = cleaner(mapping=mapping)  # one process, which sees piece by piece
+    pieces = [going_on.clean(frame[start:stop], start + 1) for start, stop in itertools.pairwise(edges)]
+    assert [letter for piece in pieces for letter in piece.dead_letters] == expected.dead_letters
+    assert going_on.counts == whole.counts
+
     stored, counts, taken, refused = {}, {}, [], []
     for start, stop in itertools.pairwise(edges):
         again = cleaner(mapping=mapping)  # a new process each time, which knows what the log has
