@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,14 +17,15 @@ from rtrec.cli.blame import blaming
 from rtrec.cli.console import say
 from rtrec.cli.options import InputOptions
 from rtrec.errors import InputError
-from rtrec.events.cleaning import ACCEPTED, DeadLetter
 from rtrec.events.datasets import Dataset, get_dataset, item_categories, item_texts, item_titles, load_source
 from rtrec.events.feeds import FileFeed
 from rtrec.events.fetching import fetch
+from rtrec.events.letters import DeadLetter
 from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.rules import Rule
 from rtrec.events.sources import FileSource
+from rtrec.events.verdicts import ACCEPTED
 from rtrec.settings import Settings
 from rtrec.types import Columns
 
@@ -50,10 +52,10 @@ class Input:
         """Read and clean all of it."""
         return load_events(self._source(sort=not self.sorted_by_time, chunk_rows=65_536))
 
-    def feed(self, *, sort: bool, longest_wait_s: float) -> FileFeed:
+    def feed(self, *, sort: bool, longest_wait_s: float, lateness: timedelta | None = None) -> FileFeed:
         """Return it as the feed of a run, in order of time unless ``sort`` is false."""
         source = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
-        return FileFeed(source, longest_wait_s=longest_wait_s)
+        return FileFeed(source, longest_wait_s=longest_wait_s, lateness=lateness)
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
         try:

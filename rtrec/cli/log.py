@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtrec.cli.console import print_json, print_table, say
 from rtrec.cli.options import MOST_EVENTS, Home, Json
+from rtrec.cli.redrive import redrive
+
+if TYPE_CHECKING:
+    from rtrec.events.log import Control, EventLog, StoredDeadLetter
 
 app = typer.Typer(help="The log of a deployment, also while a run writes it.", no_args_is_help=True)
+app.command()(redrive)
 
 
 @app.command()
@@ -31,10 +37,12 @@ def info(home: Home = None, json: Json = False) -> None:
             "partitions": list(log.ends()),
             "rows_read": log.position(source),
             "counts": log.cleaning_counts(source),
+            **lateness_facts(log, source),
             "dead_letters": log.dead_letter_counts(),
             "batches": len(log.cuts()),
             "controls": len(log.controls()),
             "rolled_back": len(log.rolled_back()),
+            "paused": paused_by(log.controls()),
         }
     finally:
         log.close()
@@ -53,7 +61,9 @@ def dead_letters(
     limit: Annotated[int, typer.Option(min=1, max=MOST_EVENTS, help="How many of the last ones.")] = 100,
     json: Json = False,
 ) -> None:
-    """List the rows that could not become events, with where they stood and why.
+    """List the rows that could not become events and wait, with where they stood and why.
+
+    `rtrec log redrive` tries them again.
 
     Example: `rtrec log dead-letters --home .rtrec/demo --reason 'unparsable time'`
     """
@@ -76,7 +86,7 @@ def dead_letters(
             print_json(vars(each) | {"time": each.time.isoformat()})
         return
     total = sum(counts.values()) if reason is None else counts[reason]
-    rows = [[each.source, f"{each.row:,}", each.column, each.reason, each.payload[:200]] for each in letters]
+    rows = [[each.source, f"{each.row:,}", each.column, _why(each), each.payload[:200]] for each in letters]
     title = f"{len(letters):,} of {total:,} dead letters" if total else "No dead letters"
     print_table(["source", "row", "column", "reason", "what it said"], rows, title=title, right=["row"])
 
@@ -154,9 +164,57 @@ def rolled_back(home: Home = None, json: Json = False) -> None:
     print_table(["when", "back to", "batches", "controls"], rows, title=title, right=["batches"])
 
 
+@app.command("resume")
+def resume_source(home: Home = None) -> None:
+    """Read on where too many bad rows have paused the source, now or when a run starts next.
+
+    Example: `rtrec log resume --home .rtrec/shop`
+    """
+    from rtrec.cli.homes import find_deployment
+    from rtrec.engine.intake import resume
+
+    deployment = find_deployment(home)
+    log = deployment.open_log(mode="read")
+    try:
+        paused = paused_by(log.controls())
+    finally:
+        log.close()
+    if not paused:
+        say(f"{deployment.home}: nothing is paused")
+        return
+    deployment.append_control(resume())
+    say(f"{deployment.home}: the source is read on; it was paused: {paused}")
+
+
+def lateness_facts(log: EventLog, source: str) -> dict[str, object]:
+    """Return what there is to say of how late a source's events come."""
+    from rtrec.events.letters import LATE
+    from rtrec.events.watermark import Watermark
+
+    watermark = Watermark.resumed(log.watermark(source))
+    return {
+        "late": log.cleaning_counts(source).get(LATE, 0),
+        "lateness_allowed": "any" if watermark.is_open else str(watermark.lateness),
+        "most_late_s": watermark.most_behind / 1e6,
+        "watermark": None if watermark.moment is None else watermark.moment.isoformat(),
+    }
+
+
+def paused_by(controls: Sequence[Control]) -> str:
+    """Return why a source is paused, as the controls of its log say; empty if it is not."""
+    from rtrec.engine.intake import PAUSE, RESUME
+
+    said = [each.body for each in controls if each.body.get("control") in (PAUSE, RESUME)]
+    return str(said[-1]["sentence"]) if said and said[-1]["control"] == PAUSE else ""
+
+
+def _why(letter: StoredDeadLetter) -> str:
+    return f"{letter.reason}: {letter.detail}" if letter.detail else letter.reason
+
+
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shown(each)}" for name, each in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int | float) else str(value or "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,7 @@ _PACE = "Replay"
 _RUN = "Run"
 _PAGE = "Dashboard"
 _REFITS = "Fitted models"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 RunHome = Annotated[
     Path | None,
@@ -152,6 +154,23 @@ def run(
             help="Replay a file in order of time, or as it stands (any size).",
         ),
     ] = True,
+    lateness: Annotated[
+        str | None,
+        typer.Option(
+            metavar="7d|12h|off",
+            rich_help_panel=_PACE,
+            help="How much older than the newest event before it one may be; later ones become dead letters, "
+            "which `rtrec log redrive --reason late` can take. (default: as before; off in a new deployment)",
+        ),
+    ] = None,
+    accept_bad: Annotated[
+        bool,
+        typer.Option(
+            "--accept-bad",
+            rich_help_panel=_RUN,
+            help="Read on where more than 20% of the last 1,000 rows cannot be events, instead of pausing.",
+        ),
+    ] = False,
     headless: Annotated[
         bool, typer.Option("--headless", rich_help_panel=_PAGE, help="No dashboard: stop at the end.")
     ] = False,
@@ -187,13 +206,14 @@ def run(
     if not longest_wait > 0:
         raise InputError(f"--longest-wait {longest_wait:g}: expected seconds above zero, or inf")
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
+    allowed = None if lateness is None else parse_lateness(lateness)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
         find_deployment(home)
         feed, titles, texts, categories, n_rows = None, {}, {}, {}, None
     else:
         read = find_input(given)
-        feed = read.feed(sort=sort, longest_wait_s=longest_wait)
+        feed = read.feed(sort=sort, longest_wait_s=longest_wait, lateness=allowed)
         titles, texts = dict(read.titles), dict(read.texts)
         categories = dict(read.categories)
         home, n_rows = home or HOMES / read.name, feed.source.n_rows if limit is None else None
@@ -224,6 +244,7 @@ def run(
             keep_snapshots=keep_snapshots,
             fresh=fresh,
             refits=plan,
+            accept_bad=accept_bad,
         )
 
     def tell_refits(status: Status) -> None:
@@ -312,3 +333,30 @@ def parse_warmup(text: str) -> float | int:
     if not 1 <= warmup <= MOST_EVENTS or not warmup.is_integer():
         raise InputError(f"--warmup {text!r}: expected a share from 0 to below 1, or a number of events")
     return int(warmup)
+
+
+def parse_lateness(text: str) -> timedelta:
+    """Read ``off`` (any lateness), or a number with a unit: ``90s``, ``30m``, ``12h``, ``7d``.
+
+    >>> parse_lateness("12h")
+    datetime.timedelta(seconds=43200)
+
+    Raises
+    ------
+    InputError
+        If it is nothing of the kind.
+    """
+    from rtrec.events.watermark import ANY_LATENESS
+
+    if text.strip().lower() == "off":
+        return ANY_LATENESS
+    number, unit = text.strip()[:-1], text.strip()[-1:].lower()
+    try:
+        lateness = timedelta(**{_UNITS[unit]: float(number)})
+    except (KeyError, ValueError, OverflowError):
+        lateness = timedelta(-1)
+    if lateness < timedelta(0):
+        raise InputError(
+            f"--lateness {text!r}: expected a number with a unit, such as 90s, 30m, 12h or 7d, or off"
+        )
+    return lateness

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtrec.cli.console import console, print_json, print_table, say
 from rtrec.engine.status import Phase, Status
-from rtrec.errors import InputError
+from rtrec.errors import DeploymentError, InputError
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
@@ -98,8 +98,8 @@ def conduct(
             raise
         started.set_result(run)
         try:
-            _follow(run, stopping, n_rows)
-            if at_end is not None and not stopping.is_set() and run.error is None:
+            paused = _follow(run, stopping, n_rows, to_a_pause=page is None)
+            if at_end is not None and paused is None and not stopping.is_set() and run.error is None:
                 at_end()
             if page is not None and not stopping.is_set() and run.error is None:
                 say("All events are learned; the dashboard stays until Ctrl-C.")
@@ -109,6 +109,8 @@ def conduct(
             if stopping.is_set():
                 say("Stopping: learning what was accepted, then a last snapshot (Ctrl-C again: at once).")
             run.stop()
+    if paused is not None:
+        raise DeploymentError(f"{_paused(run, paused)} Or start with --accept-bad.")
     if run.error is not None:
         if isinstance(run.error, InputError):
             say("The log keeps what was read so far: once the input is mended, start anew with --fresh.")
@@ -117,6 +119,11 @@ def conduct(
     if summary["dead_letters"]:
         n_letters, home = summary["dead_letters"], run.deployment.home
         say(f"{n_letters:,} rows could not become events; see them: rtrec log dead-letters --home {home}")
+    if late := run.status().late:
+        say(
+            f"{late:,} of them came later than --lateness allows; to learn them all the same: "
+            f"rtrec log redrive --reason late --home {run.deployment.home}"
+        )
     if at_stop is not None:
         at_stop(run.status())
     if json:
@@ -144,8 +151,20 @@ def _ctrl_c() -> Iterator[threading.Event]:
             signal.signal(each, handler)
 
 
-def _follow(run: LiveRun, stopping: threading.Event, n_rows: int | None) -> None:
-    """Show how far the run is until it ends or has to stop."""
+def _paused(run: LiveRun, status: Status) -> str:
+    """Return why a source is paused, and what to do."""
+    home = run.deployment.home
+    return (
+        f"{home}: the source is paused: {status.message}. All that was read is in the log, and nothing more "
+        f"is read. Once that is mended: rtrec log resume --home {home}; then rtrec log redrive tries the "
+        "dead letters again."
+    )
+
+
+def _follow(
+    run: LiveRun, stopping: threading.Event, n_rows: int | None, *, to_a_pause: bool
+) -> Status | None:
+    """Show how far the run is until it ends or has to stop; return its status if it ends at a pause."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
     err = console(stderr=True)
@@ -156,14 +175,22 @@ def _follow(run: LiveRun, stopping: threading.Event, n_rows: int | None) -> None
         TextColumn("{task.description}"),
     )
     next_line = time.monotonic() + _LINE_EVERY_S
+    was_paused = False
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task("starting", total=n_rows)
         while not (stopping.is_set() or run.wait(_EVERY_S)):
             status = run.status()
+            is_paused = status.phase is Phase.PAUSED
+            if is_paused and to_a_pause:
+                return status
+            if is_paused and not was_paused:
+                say(_paused(run, status), style="yellow")
+            was_paused = is_paused
             bar.update(task, description=describe(status), completed=_rows_done(status))
             if not err.is_terminal and time.monotonic() >= next_line:
                 next_line += _LINE_EVERY_S
                 say(describe(status))
+    return None
 
 
 def describe(status: Status) -> str:

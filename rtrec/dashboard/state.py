@@ -66,7 +66,7 @@ class Reading:
 
         It is quiet, not stale, when all that was accepted is learned: then nothing came.
         """
-        if self.status.phase is Phase.FAILED or self.problem:
+        if self.status.phase in (Phase.FAILED, Phase.PAUSED) or self.problem:
             return Level.STUCK
         if self.status.phase is not Phase.RUNNING:
             return Level.IDLE

@@ -56,6 +56,9 @@ class Run(Protocol):
     def undo(self, offset: int) -> AppliedChange:
         """Append the change that takes back the one at ``offset``."""
 
+    def resume(self) -> None:
+        """Read on where too many bad rows have paused the source."""
+
     def changes(self) -> list[AppliedChange]:
         """Return all changes so far, oldest first."""
 

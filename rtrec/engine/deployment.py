@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -228,12 +228,19 @@ class Deployment:
 
         An active run takes it at its next cut, a later one when it starts.
         """
-        try:
-            with self.lock(), closing(self.open_log()) as log:
-                return log.append_control(body)
-        except DeploymentInUse:
-            with closing(EmbeddedLog(self.log_path, mode="join")) as log:
-                return log.append_control(body)
+        with self.log_beside_a_run() as log:
+            return log.append_control(body)
+
+    @contextmanager
+    def log_beside_a_run(self) -> Iterator[EmbeddedLog]:
+        """Open the log to write, whether a run is active here or not."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self.lock())
+            except DeploymentInUse:
+                yield held.enter_context(closing(EmbeddedLog(self.log_path, mode="join")))
+            else:
+                yield held.enter_context(closing(self.open_log()))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

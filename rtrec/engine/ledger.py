@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rtrec.engine.intake import PAUSE, REDRIVEN, RESUME, Intake
 from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
 from rtrec.engine.quarantine import THAW, Quarantine
 from rtrec.engine.status import AppliedChange, PublishedTable, Served
@@ -49,6 +50,8 @@ class Ledger:
         How often one was published for each slot, and for how many events one was live.
     quarantine
         What the guard kept from the ranker.
+    intake
+        Whether the source is read.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Ledger:
         self.tables: dict[str, PublishedTable] = {}
         self.served: dict[str, Served] = {}
         self.quarantine = Quarantine()
+        self.intake = Intake()
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
@@ -112,10 +116,13 @@ class Ledger:
                 if control.body["control"] == PUBLISH:
                     self._serve(control.body["slot"], n_published=1)
                 continue
+            if control.body.get("control") in (PAUSE, RESUME, REDRIVEN):
+                self.intake = self.intake.take(control, self.n_events)
+                continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
-                    f"control {control.offset}: expected 'settings', 'publish', 'withdraw' or 'thaw', got "
-                    f"{control.body.get('control')!r}: written by another version of rtrec"
+                    f"control {control.offset}: {control.body.get('control')!r} is none that this version "
+                    "of rtrec knows: use the one that wrote it"
                 )
             before, self.settings = self.settings, self.settings.changed(**control.body["changes"])
             # As settings have them: a record in the log knows no tuples, and may hold numbers as texts.
@@ -174,6 +181,7 @@ class Ledger:
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
             "quarantine": self.quarantine.to_manifest(),
+            "intake": self.intake.to_manifest(),
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
             "served": {slot: asdict(each) for slot, each in self.served.items()},
         }
@@ -193,6 +201,7 @@ class Ledger:
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
             ledger.tables[table.slot] = table
         ledger.served = {slot: Served(**each) for slot, each in manifest.get("served", {}).items()}
+        ledger.intake = Intake.from_manifest(manifest.get("intake", {}))
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:

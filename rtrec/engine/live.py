@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _MOST_PLACES = 1000
+#: How often :meth:`LiveRun.result` looks whether the run is paused.
+_LOOK_S = 0.2
 
 
 class LiveRun:
@@ -80,6 +83,7 @@ class LiveRun:
         fresh: bool = False,
         processes: bool = True,
         refits: RefitPlan | None = None,
+        accept_bad: bool = False,
     ) -> LiveRun:
         """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
 
@@ -122,6 +126,9 @@ class LiveRun:
         refits
             Models that are fitted on the log again and again while the run goes on, such as
             ``RefitPlan({"history": Recipe("ease")}, every=20_000)``.
+        accept_bad
+            Read on however many of the rows cannot be events; otherwise more than 20% of the last 1,000
+            pause the run (:attr:`Phase.PAUSED`) until :meth:`resume`.
 
         Raises
         ------
@@ -179,6 +186,7 @@ class LiveRun:
                 batch_events=batch_events,
                 processes=processes,
                 refits=plan,
+                accept_bad=accept_bad,
             )
 
         run = cls(deployment, held, session)
@@ -263,13 +271,20 @@ class LiveRun:
         """
         return self._ask(lambda session: session.undo(offset)).result(timeout=60)
 
+    def resume(self) -> None:
+        """Read on where too many bad rows have paused the source; what they were is told in the status."""
+        self._ask(lambda session: session.resume()).result(timeout=60)
+
     def changes(self) -> list[AppliedChange]:
         """Return the changes of settings so far, oldest first."""
         session = self._session
         return session.changes() if session is not None else []
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the feed is finished and all of it learned, or the run has stopped or failed."""
+        """Wait until the feed is finished and all of it learned, or the run has stopped or failed.
+
+        A run whose source is paused is none of that: :meth:`status` says so.
+        """
         return self._quiet.wait(timeout)
 
     def result(self, timeout: float | None = None) -> dict[str, Any]:
@@ -279,9 +294,16 @@ class LiveRun:
         ------
         TimeoutError
             If it takes longer than ``timeout`` seconds.
+        DeploymentError
+            If too many rows could not be events, so that the source is paused until :meth:`resume`.
         """
-        if not self.wait(timeout):
-            raise TimeoutError(f"{self!r}: not finished within {timeout:g} s")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.wait(_LOOK_S):
+            status = self.status()
+            if status.phase is Phase.PAUSED:
+                raise DeploymentError(f"{self.deployment.home}: paused: {status.message}")
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"{self!r}: not finished within {timeout:g} s")
         if self.error is not None:
             raise self.error
         return self.summary()

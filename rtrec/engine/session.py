@@ -20,6 +20,7 @@ from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, last_users, model_scores
+from rtrec.engine.intake import REDRIVEN, Gate, resume
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.standby import Standby
@@ -32,6 +33,7 @@ from rtrec.events.cleaning import DEDUP_WINDOW
 from rtrec.events.feeds import Fed, Feed
 from rtrec.events.log import EventLog
 from rtrec.events.schema import shard_of
+from rtrec.events.watermark import Watermark
 from rtrec.types import Columns
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Session:
         batch_events: int,
         processes: bool,
         refits: RefitPlan,
+        accept_bad: bool = False,
     ) -> None:
         self._run = run
         self._feed = feed
@@ -99,6 +102,9 @@ class Session:
         # A worker has a folder of its own to start in, so a path from here on would lead elsewhere.
         home = run.deployment.home.resolve()
         self._refits = Refits(refits, home, self._workers.run, self._log.append_control)
+        self._gate = Gate(
+            self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad
+        )
         self._moved = asyncio.Event()
         self._lock = asyncio.Lock()  # the driver is used by one task at a time
         self._failure: BaseException | None = None
@@ -111,6 +117,10 @@ class Session:
         self._coverage: dict[str, float] = {}
         self._nudged_for = -1  # the last control that the flow was told of
         self._counts: dict[str, int] = {}
+        self._watermark = Watermark()
+        # The last control that need not be looked at for redriven dead letters: their ids are in the log when
+        # the feed asks for the last ones.
+        self._redriven_at = len(self._log.controls()) - 1
         self._n_dead = 0
         self._started = asyncio.Event()  # the shards have the state that the log had
         self._coming_back = ""
@@ -150,6 +160,7 @@ class Session:
         self._started.set()
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
+        self._watermark = Watermark.resumed(self._log.watermark(self._source_name))
         self._gauges.see(await asyncio.to_thread(last_users, self._log))
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
@@ -195,17 +206,22 @@ class Session:
             if n_more == 0:
                 return None
         try:
+            if not self._gate.open():
+                return None
             for fed in feed.start(
                 log.position(feed.name),
                 speed=self._speed,
                 n_more=n_more,
                 counts=log.cleaning_counts(feed.name),
                 recent_ids=_recent_ids(log),
+                watermark=log.watermark(feed.name),
                 sleep=self._stop_feed.wait,
             ):
                 if self._stop_feed.is_set() or self._failure is not None:
                     return None
                 asyncio.run_coroutine_threadsafe(self._emit(fed), loop).result()
+                if not self._gate.behind(fed.flood):
+                    return None
         except CancelledError:  # the loop has ended
             return None
         except Exception as error:
@@ -235,6 +251,7 @@ class Session:
         self._gauges.accept(self._n_logged)
         self._gauges.see(fed.events[Columns.USER_ID].to_pylist())
         self._counts, self._n_dead = dict(fed.counts), self._n_dead + len(fed.dead_letters)
+        self._watermark = Watermark.resumed(fed.watermark)
         return fed
 
     def _append(self, fed: Fed, parts: list[pa.Table]) -> tuple[int, ...]:
@@ -249,6 +266,7 @@ class Session:
                 source=self._feed.name,
                 position=fed.position,
                 counts=fed.counts,
+                watermark=fed.watermark,
                 dead_letters=fed.dead_letters,
             )
         self._in_doubt = False
@@ -272,10 +290,24 @@ class Session:
             due_at = self._refits.due_at
             async with self._lock:
                 await self._driver.advance(learned, until=due_at)
+            await self._hear_of_redriven()
             if due_at is None or self._driver.ledger.n_events < due_at:
                 return
             if due_at == self._refits.due_at:  # else somebody else's call came by there as well
                 await self._refits.begin(self._driver.ledger)
+
+    async def _hear_of_redriven(self) -> None:
+        """Tell the feed which ids came into the log as redriven dead letters, and count those that wait."""
+        taken = self._driver.ledger.intake.taken
+        if taken <= self._redriven_at:
+            return
+        first, self._redriven_at = self._redriven_at + 1, taken
+        controls = await asyncio.to_thread(self._log.controls, first, taken + 1)
+        for body in (each.body for each in controls if each.body.get("control") == REDRIVEN):
+            if self._feed is not None:
+                self._feed.remember(await asyncio.to_thread(_ids_between, self._log, body))
+            self._n_logged = sum(self._log.ends())
+        self._n_dead = sum((await asyncio.to_thread(self._log.dead_letter_counts)).values())
 
     async def _settle(self) -> None:
         """Wait for the refits at work when a feed has ended, and take what they publish."""
@@ -356,6 +388,9 @@ class Session:
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
         seconds = now - self._began if running else self._seconds
         p50, p95 = self._gauges.freshness_ms()
+        phase, message = self._phase, self._message
+        if phase is Phase.RUNNING and ledger.intake.paused:
+            phase, message = Phase.PAUSED, ledger.intake.paused
         status = Status(
             phase=phase,
             message=message,
@@ -373,6 +408,8 @@ class Session:
             forgotten=ledger.numbering.n_forgotten,
             dead_letters=self._n_dead,
             counts=self._counts,
+            watermark=self._watermark.moment,
+            most_late_s=self._watermark.most_behind / 1e6,
             scores=model_scores(ledger.history.total(), self._coverage),
             k=ledger.settings.list_length,
             settings=ledger.settings,
@@ -381,6 +418,7 @@ class Session:
                 *ledger.quarantine.notices,
                 *self._refits.notices,
                 *self._storage.notices,
+                *ledger.intake.notices,
             ),
             quarantined=ledger.quarantine.n_events,
             frozen=ledger.quarantine.frozen,
@@ -480,6 +518,15 @@ class Session:
             raise InputError(f"change {offset}: later changes have replaced all of it; undo those")
         return await self.apply(back)
 
+    async def resume(self) -> None:
+        """See ``LiveRun.resume``."""
+        control = await asyncio.to_thread(self._log.append_control, resume())
+        await self._emit(_Nudge())
+        while self._driver.ledger.intake.taken < control.offset:
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.sleep(0.01)
+
     async def apply(self, changes: dict[str, Any]) -> AppliedChange:
         """See ``LiveRun.apply``."""
         control = await asyncio.to_thread(
@@ -491,6 +538,16 @@ class Session:
                 raise self._failure
             await asyncio.sleep(0.01)
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
+
+
+def _ids_between(log: EventLog, body: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the events that a control says were redriven."""
+    between = zip(body["starts"], body["ends"], strict=True)
+    return [
+        event_id
+        for partition, (start, end) in enumerate(between)
+        for event_id in log.read(partition, start, end)[Columns.EVENT_ID].to_pylist()
+    ]
 
 
 def _recent_ids(log: EventLog) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rtrec.events.letters import LATE
 from rtrec.settings import Settings
 
 
@@ -17,6 +18,7 @@ class Phase(StrEnum):
     STARTING = "starting"
     RECOVERING = "recovering"
     RUNNING = "running"
+    PAUSED = "paused"
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -41,7 +43,8 @@ class Notice:
     """Something a person should know of, with its moment: ``kind`` says what.
 
     ``accuracy`` and ``improvement`` come from the drift watch, ``refit`` is a fit that failed, ``quarantine``
-    and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take.
+    and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take, ``pause`` a
+    source that is not read on.
     """
 
     offset: int
@@ -135,6 +138,8 @@ class Status:
     forgotten: int = 0  # users and items, since there were more than settings allow
     dead_letters: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    watermark: datetime | None = None  # events older than this are late; None where none is
+    most_late_s: float = 0.0  # the most that an event was older than the newest before it
     scores: tuple[ModelScore, ...] = ()
     k: int = 10
     settings: Settings = field(default_factory=Settings)
@@ -156,6 +161,11 @@ class Status:
         default = next((each for each in self.scores if each.model == "default"), None)
         figures = f", hr@{self.k} {default.hit_rate:.4f}" if default else ""
         return f"Status({self.phase}, {self.events:,} events, lag {self.lag:,}{figures})"[:120]
+
+    @property
+    def late(self) -> int:
+        """Return how many events came too late, and became dead letters."""
+        return self.counts.get(LATE, 0)
 
     @property
     def lag(self) -> int:

@@ -13,6 +13,10 @@ In the order an event meets them:
   :mod:`~rtrec.events.pacing` the speed)
 - :mod:`~rtrec.events.mapping`, :mod:`~rtrec.events.parsing`: which column means what, and what a cell says
 - :mod:`~rtrec.events.cleaning`, :mod:`~rtrec.events.rules`: events, left-out rows, dead letters
+- :mod:`~rtrec.events.arrival`, with :mod:`~rtrec.events.recent` and :mod:`~rtrec.events.watermark`: what came
+  before, and what comes too late
+- :mod:`~rtrec.events.letters`, :mod:`~rtrec.events.redriving`: what is kept of a refused row, and how it is
+  tried again; :mod:`~rtrec.events.flood` says when there are too many
 - :mod:`~rtrec.events.schema`: the event table, and which shard owns a user
 - :mod:`~rtrec.events.log`, :mod:`~rtrec.events.embedded_log`: the durable log
 - :mod:`~rtrec.events.vocabulary`: ids of the outside world as row numbers of arrays

@@ -4,41 +4,39 @@ Three things can happen to a row, and each is counted under its name:
 
 - it becomes an event (``accepted``);
 - it is sound, but a rule of the data set leaves it out (a cancelled order): counted under the rule's reason;
-- it cannot be an event (no user, a time in the year 2999): it becomes a :class:`DeadLetter` that keeps where
-  it stood, why it was refused and what it said, so that it can be looked at, mended and sent again.
+- it cannot be an event (no user, a time in the year 2999, later than is allowed, a row on which our own code
+  fails): it becomes a :class:`~rtrec.events.letters.DeadLetter` that keeps where it stood, why it was refused
+  and what it said, so that it can be looked at, mended and sent again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from rtrec.errors import InputError
+from rtrec.events.arrival import Arrival, arrive
+from rtrec.events.flood import FloodWatch
+from rtrec.events.letters import LATE, DeadLetter, advice
 from rtrec.events.mapping import ColumnMapping, require_columns
-from rtrec.events.packing import json_objects, json_row
+from rtrec.events.packing import json_objects, row_kept
 from rtrec.events.parsing import RawColumn, null_mask
-from rtrec.events.rawrows import (
-    ROW,
-    UNREADABLE_REASON,
-    UNREADABLE_TEXT,
-    cut,
-    require_readable,
-    typed_frame,
-)
+from rtrec.events.poison import piecewise
+from rtrec.events.rawrows import ROW, UNREADABLE_REASON, require_readable, typed_frame
 from rtrec.events.recent import RecentIds
 from rtrec.events.rules import Rule
 from rtrec.events.schema import EVENT_SCHEMA
+from rtrec.events.verdicts import ACCEPTED, Verdicts
+from rtrec.events.watermark import CLOCK_ERROR, Watermark
 from rtrec.types import KINDS, Floats, Ints
-
-ACCEPTED = "accepted"
 
 #: So many of the last event ids are remembered.
 DEDUP_WINDOW = 1_000_000
@@ -56,24 +54,9 @@ KIND_SYNONYMS = {
     "rate": "rating",
 }
 
+_log = structlog.get_logger(__name__)
 # Nobody recorded interactions before; the publisher's impossible years in Last.fm 2K start at 1956.
 _EARLIEST = datetime(1950, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A row that cannot be an event.
-
-    ``row`` is the 1-based data row of the source (a header and blank lines are not counted), ``column`` the
-    column at fault (empty if it is the row as a whole), ``payload`` the raw row as JSON text, or as it stood
-    if it could not be read; cut to 2,000 characters, with its full size said.
-    """
-
-    source: str
-    row: int
-    reason: str
-    column: str
-    payload: str
 
 
 class CleanBatch(NamedTuple):
@@ -83,30 +66,12 @@ class CleanBatch(NamedTuple):
     dead_letters: list[DeadLetter]
 
 
-class _Verdicts:
-    """The first fault found in each row; ``code`` is 0 while a row has none."""
+class _Piece(NamedTuple):
+    """Some rows of a batch: their events, their dead letters, and which rows were bad, ``(row,)``."""
 
-    def __init__(self, n_rows: int) -> None:
-        self.code = np.zeros(n_rows, np.int32)
-        self._faults: list[tuple[str, str, bool]] = [("", "", False)]
-
-    def mark(self, rows: Any, reason: str, column: str = "", *, dead: bool = True) -> None:
-        """Find ``reason`` in the rows of a mask that have no fault yet."""
-        self._faults.append((reason, column, dead))
-        self.code[np.asarray(rows, np.bool_) & (self.code == 0)] = len(self._faults) - 1
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows each reason holds for, ``accepted`` among them."""
-        counts: Counter[str] = Counter()
-        for code, n_rows in enumerate(np.bincount(self.code, minlength=len(self._faults)).tolist()):
-            if n_rows:
-                counts[self._faults[code][0] or ACCEPTED] += n_rows
-        return dict(counts)
-
-    def dead(self) -> list[tuple[int, str, str]]:
-        """Return position, reason and column of each row that becomes a dead letter."""
-        faults = ((position, self._faults[self.code[position]]) for position in np.flatnonzero(self.code))
-        return [(int(position), reason, column) for position, (reason, column, dead) in faults if dead]
+    events: pa.Table
+    dead_letters: list[DeadLetter]
+    bad: npt.NDArray[np.bool_]
 
 
 class Cleaner:
@@ -126,11 +91,18 @@ class Cleaner:
         How many of the last event ids are remembered to drop repeated events.
     rules
         What the data set leaves out.
+    watermark
+        Says which events are late: they become dead letters, all others move it. Without one, none is.
+    kind_names
+        What kinds are called in this source, beside :data:`KIND_SYNONYMS`.
 
     Attributes
     ----------
     counts : dict[str, int]
         Rows so far by what became of them, ``accepted`` among them.
+    flood : str or None
+        What there is to say if too many of the last rows could not be events, as of the last batch. What a
+        rule left out, what came again and what came late is sound, and does not count.
 
     >>> mapping = ColumnMapping("user", "item", "time")
     >>> cleaner = Cleaner(mapping, source="demo", clock=lambda: datetime.now(UTC))
@@ -152,11 +124,18 @@ class Cleaner:
         future_tolerance: timedelta = timedelta(minutes=5),
         dedup_window: int = DEDUP_WINDOW,
         rules: Sequence[Rule] = (),
+        watermark: Watermark | None = None,
+        kind_names: Mapping[str, str] | None = None,
     ) -> None:
         self.mapping = mapping
         self.source = source
         self.rules = tuple(rules)
+        self.watermark = Watermark() if watermark is None else watermark
         self.counts: dict[str, int] = {}
+        self.flood: str | None = None
+        named = {name.lower(): kind for name, kind in (kind_names or {}).items()}
+        self._kind_names = KIND_SYNONYMS | named
+        self._flood_watch = FloodWatch()
         self._clock = clock
         self._max_field_bytes = max_field_bytes
         self._future_tolerance = future_tolerance
@@ -198,17 +177,33 @@ class Cleaner:
             if numbered
             else first_row + np.arange(len(frame), dtype=np.int64)
         )
+        pieces = []
+        clean = piecewise(
+            lambda start, stop: self._clean(frame.iloc[start:stop], rows[start:stop]), 0, len(frame)
+        )
+        for start, stop, result in clean:
+            if isinstance(result, Exception):
+                result = self._raised(frame.iloc[start:stop], rows[start:stop], result)
+            pieces.append(result)
+        letters = [each for piece in pieces for each in piece.dead_letters]
+        bad = np.concatenate([piece.bad for piece in pieces])
+        self.flood = self._flood_watch.see(bad, [each for each in letters if each.reason != LATE])
+        return CleanBatch(pa.concat_tables([piece.events for piece in pieces]), letters)
+
+    def _clean(self, frame: pd.DataFrame, rows: Ints) -> _Piece:
+        """Clean some rows; nothing is remembered of them unless all goes well."""
+        now = self._clock()
         raw = {name: RawColumn(frame[name]) for name in self.mapping.fields}
         contexts = json_objects(frame, self.mapping.context)
-        verdicts = _Verdicts(len(frame))
+        verdicts = Verdicts(len(frame))
         self._check_readable(verdicts, frame, raw, contexts)
         self._apply_rules(verdicts, frame)
         self._check_ids(verdicts, raw)
-        times = self._check_times(verdicts, raw)
+        times = self._check_times(verdicts, raw, now)
         kinds = self._check_kinds(verdicts, raw, len(frame))
         values = self._check_values(verdicts, raw, kinds)
         event_ids = self._event_ids(raw, rows)
-        self._check_repeats(verdicts, event_ids)
+        arrival = self._check_arrival(verdicts, event_ids, times, now)
 
         accepted = pa.array(np.flatnonzero(verdicts.code == 0))
         columns = [
@@ -224,9 +219,34 @@ class Cleaner:
             contexts,
         ]
         events = pa.Table.from_arrays([column.take(accepted) for column in columns], schema=EVENT_SCHEMA)
-        for reason, n_rows in verdicts.counts().items():
+        letters = self._dead_letters(verdicts, frame, rows, arrival)
+        bad = np.zeros(len(frame), np.bool_)
+        bad[[position for position, reason, _ in verdicts.dead() if reason != LATE]] = True
+
+        # Nothing fails from here on.
+        if self.mapping.event_id is not None:
+            self._recent.add(events.column(0).to_pylist())
+        self.watermark.take(arrival.sighting)
+        self._count(verdicts.counts(), letters)
+        return _Piece(events, letters, bad)
+
+    def _raised(self, frame: pd.DataFrame, rows: Ints, error: Exception) -> _Piece:
+        """Return a row on which our own code failed as a dead letter."""
+        reason = f"raised: {type(error).__name__}"
+        if reason not in self.counts:
+            _log.error("a row could not be cleaned", source=self.source, row=int(rows[0]), exc_info=error)
+        letters = [
+            DeadLetter(self.source, int(row), reason, "", *row_kept(record), detail=str(error)[:500])
+            for row, record in zip(rows, _records(frame), strict=True)
+        ]
+        self._count({reason: len(letters)}, letters)
+        return _Piece(EVENT_SCHEMA.empty_table(), letters, np.ones(len(letters), np.bool_))
+
+    def _count(self, counts: Mapping[str, int], letters: Sequence[DeadLetter]) -> None:
+        for reason, n_rows in counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + n_rows
-        return CleanBatch(events, self._dead_letters(verdicts, frame, rows))
+        if letters and self._first_dead is None:
+            self._first_dead = letters[0]
 
     def require_accepted(self) -> None:
         """Raise if rows were seen and not one became an event: such a source was misread, not merely dirty.
@@ -243,12 +263,12 @@ class Cleaner:
         if (first := self._first_dead) is not None:
             place = f"row {first.row}" + (f", column {first.column!r}" if first.column else "")
             message += (
-                f"; the first refused: {place}, {first.reason}: {first.payload[:200]}{_advice(first.reason)}"
+                f"; the first refused: {place}, {first.reason}: {first.payload[:200]}{advice(first.reason)}"
             )
         raise InputError(message)
 
     def _check_readable(
-        self, verdicts: _Verdicts, frame: pd.DataFrame, raw: dict[str, RawColumn], contexts: pa.StringArray
+        self, verdicts: Verdicts, frame: pd.DataFrame, raw: dict[str, RawColumn], contexts: pa.StringArray
     ) -> None:
         if UNREADABLE_REASON in frame.columns:
             reasons = frame[UNREADABLE_REASON].to_numpy(object)
@@ -259,12 +279,12 @@ class Cleaner:
         packed = pc.fill_null(pc.binary_length(contexts), 0).to_numpy(zero_copy_only=False)
         verdicts.mark(packed > self._max_field_bytes, "oversize field", ", ".join(self.mapping.context))
 
-    def _apply_rules(self, verdicts: _Verdicts, frame: pd.DataFrame) -> None:
+    def _apply_rules(self, verdicts: Verdicts, frame: pd.DataFrame) -> None:
         for rule in self.rules:
             left_out = pd.array(np.asarray(rule.leaves_out(frame), object), "boolean")
             verdicts.mark(left_out.to_numpy(np.bool_, na_value=False), rule.reason, dead=False)
 
-    def _check_ids(self, verdicts: _Verdicts, raw: dict[str, RawColumn]) -> None:
+    def _check_ids(self, verdicts: Verdicts, raw: dict[str, RawColumn]) -> None:
         named = {"user": self.mapping.user, "item": self.mapping.item, "event id": self.mapping.event_id}
         for role, name in named.items():
             if name is not None:
@@ -273,28 +293,28 @@ class Cleaner:
                 verdicts.mark(raw[name].odd | zero.to_numpy(zero_copy_only=False), f"{role} is no text", name)
                 verdicts.mark(null_mask(raw[name].text), f"missing {role}", name)
 
-    def _check_times(self, verdicts: _Verdicts, raw: dict[str, RawColumn]) -> Floats:
+    def _check_times(self, verdicts: Verdicts, raw: dict[str, RawColumn], now: datetime) -> Floats:
         name = self.mapping.time
         times = raw[name].microseconds(self.mapping)
-        latest = (self._clock() + self._future_tolerance).timestamp() * 1e6
+        latest = (now + self._future_tolerance).timestamp() * 1e6
         verdicts.mark(~raw[name].given, "missing time", name)
         verdicts.mark(np.isnan(times), "unparsable time", name)
         verdicts.mark(times > latest, "far future", name)
         verdicts.mark(times < _EARLIEST.timestamp() * 1e6, "absurd past", name)
         return times
 
-    def _check_kinds(self, verdicts: _Verdicts, raw: dict[str, RawColumn], n_rows: int) -> pa.StringArray:
+    def _check_kinds(self, verdicts: Verdicts, raw: dict[str, RawColumn], n_rows: int) -> pa.StringArray:
         if self.mapping.kind is None:
             return pa.repeat(self.mapping.default_kind, n_rows)
         given = raw[self.mapping.kind]
         spelt = pc.utf8_lower(given.text).dictionary_encode()
-        names = [KIND_SYNONYMS.get(name, name) for name in spelt.dictionary.to_pylist()]
+        names = [self._kind_names.get(name, name) for name in spelt.dictionary.to_pylist()]
         kinds = pc.fill_null(pa.array(names, pa.string()).take(spelt.indices), self.mapping.default_kind)
         known = pc.is_in(kinds, value_set=pa.array(KINDS)).to_numpy(zero_copy_only=False)
         verdicts.mark(given.odd | ~known, "unknown kind", self.mapping.kind)
         return kinds
 
-    def _check_values(self, verdicts: _Verdicts, raw: dict[str, RawColumn], kinds: pa.StringArray) -> Floats:
+    def _check_values(self, verdicts: Verdicts, raw: dict[str, RawColumn], kinds: pa.StringArray) -> Floats:
         name = self.mapping.value
         if name is None:
             return np.full(len(kinds), np.nan)
@@ -309,32 +329,54 @@ class Cleaner:
             verdicts.mark(values < self.mapping.min_value, "below minimum value", name, dead=False)
         return np.where(too_large, np.nan, values)
 
-    def _check_repeats(self, verdicts: _Verdicts, event_ids: pa.StringArray) -> None:
-        if self.mapping.event_id is None:
-            return
+    def _check_arrival(
+        self, verdicts: Verdicts, event_ids: pa.StringArray, times: Floats, now: datetime
+    ) -> Arrival:
+        """Refuse what came before, and what comes too late; the window and the watermark stay as they are."""
         candidates = np.flatnonzero(verdicts.code == 0)
-        new = self._recent.add(event_ids.take(pa.array(candidates)).to_pylist())
-        repeated = np.zeros(len(event_ids), np.bool_)
-        repeated[candidates[~new]] = True
-        verdicts.mark(repeated, "duplicate id", self.mapping.event_id)
+        ids = None
+        if self.mapping.event_id is not None:
+            ids = event_ids.take(pa.array(candidates)).to_pylist()
+        latest = (now + CLOCK_ERROR).timestamp() * 1e6
+        arrival = arrive(
+            times[candidates], ids, window=self._recent, watermark=self.watermark, latest=latest
+        ).among(len(times), candidates)
+        verdicts.mark(arrival.repeated, "duplicate id", self.mapping.event_id or "", dead=False)
+        verdicts.mark(arrival.late, LATE, self.mapping.time)
+        return arrival
 
     def _event_ids(self, raw: dict[str, RawColumn], rows: Ints) -> pa.StringArray:
         if self.mapping.event_id is not None:
             return raw[self.mapping.event_id].text
         return pc.binary_join_element_wise(self.source, pa.array(rows).cast(pa.string()), ":")
 
-    def _dead_letters(self, verdicts: _Verdicts, frame: pd.DataFrame, rows: Ints) -> list[DeadLetter]:
+    def _dead_letters(
+        self, verdicts: Verdicts, frame: pd.DataFrame, rows: Ints, arrival: Arrival
+    ) -> list[DeadLetter]:
         dead = verdicts.dead()
-        records = frame.iloc[[position for position, _, _ in dead]].astype(object).to_dict("records")
-        letters = []
-        for (position, reason, column), record in zip(dead, records, strict=True):
-            as_it_stood = record.pop(UNREADABLE_TEXT, None)
-            record.pop(UNREADABLE_REASON, None)
-            payload = as_it_stood if isinstance(as_it_stood, str) else cut(json_row(record))
-            letters.append(DeadLetter(self.source, int(rows[position]), reason, column, payload))
-        if letters and self._first_dead is None:
-            self._first_dead = letters[0]
-        return letters
+        records = _records(frame.iloc[[position for position, _, _ in dead]])
+        return [
+            DeadLetter(
+                self.source,
+                int(rows[position]),
+                reason,
+                column,
+                *row_kept(record),
+                detail=self._how_late(arrival.behind[position]) if reason == LATE else "",
+            )
+            for (position, reason, column), record in zip(dead, records, strict=True)
+        ]
+
+    def _how_late(self, behind_us: float) -> str:
+        behind = timedelta(seconds=round(behind_us / 1e6))
+        return f"{behind} older than the newest event so far; {self.watermark.lateness} is allowed"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(name): cell for name, cell in record.items()}
+        for record in frame.astype(object).to_dict("records")
+    ]
 
 
 def with_names(frame: pd.DataFrame | pa.Table) -> pd.DataFrame:
@@ -343,11 +385,3 @@ def with_names(frame: pd.DataFrame | pa.Table) -> pd.DataFrame:
         require_readable(frame.schema, where="table")
         frame = typed_frame(frame, where="table")
     return frame.set_axis([str(name) for name in frame.columns], axis="columns")
-
-
-def _advice(reason: str) -> str:
-    if reason in ("unparsable time", "far future", "absurd past"):
-        return "; say how times are written (time unit, or a strptime format)"
-    if reason == "unknown kind":
-        return f"; the kinds are {', '.join(KINDS)}"
-    return ""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from rtrec.errors import CorruptionError, DeploymentError, StorageUnavailable
@@ -49,10 +50,13 @@ class Database:
     path
         The file; created, with its folders, where it may be written.
     version
-        Of our tables; a file that says another one is refused.
+        Of our tables; a file that says another one is refused, unless it can be upgraded.
     mode
         ``"read"`` never writes and may be used while another process writes. ``"join"`` writes beside a
         process that has opened the file with ``"write"``: what that one checks and mends first, it leaves.
+    upgrades
+        By version, the script that makes a file of that version one of the next. It is run on whatever file
+        needs it, in any mode, so that what an earlier rtrec wrote can be looked at too.
 
     Attributes
     ----------
@@ -60,7 +64,9 @@ class Database:
         Whether the file had no tables yet: it was just created, or its creator was killed.
     """
 
-    def __init__(self, path: Path, *, version: int, mode: Mode) -> None:
+    def __init__(
+        self, path: Path, *, version: int, mode: Mode, upgrades: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
         self.path = path
         self._version = version
         self._mode = mode
@@ -74,6 +80,7 @@ class Database:
         try:
             with self._named_errors():
                 access = {"write": "rwc", "join": "rw", "read": "ro"}[mode]
+                self._upgrade(upgrades)
                 self.is_new = self._check_signature(self._connect(access))
                 self._writer = self._connections[0]
                 if mode == "write":
@@ -138,6 +145,28 @@ class Database:
         self._connections.append(connection)
         return connection
 
+    def _upgrade(self, upgrades: Mapping[int, str]) -> None:
+        """Bring a file of an earlier version of ours to this one, in one transaction for each step."""
+        if not self.path.is_file():
+            return
+        for version, script in sorted(upgrades.items()):
+            connection = self._connect("ro")
+            if not _is_ours(connection, version):
+                self._drop(connection)
+                continue
+            self._drop(connection)
+            connection = self._connect("rw")
+            with _transaction(connection, "BEGIN IMMEDIATE"):
+                if _is_ours(connection, version):  # else another process was quicker
+                    for statement in script.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {version + 1}")
+            self._drop(connection)
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        self._connections.remove(connection)
+        connection.close()
+
     def _check_signature(self, connection: sqlite3.Connection) -> bool:
         """Refuse another program's file, or another version of ours; return whether it has no tables yet."""
         application, version, n_tables = (
@@ -199,6 +228,13 @@ def is_made(path: Path) -> bool:
         return True  # something is there; what it is will be said by whoever opens it
     finally:
         connection.close()
+
+
+def _is_ours(connection: sqlite3.Connection, version: int) -> bool:
+    found = [
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    ]
+    return found == [_APPLICATION, version]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +21,18 @@ from rtrec.events import history, journal, records
 from rtrec.events.database import Database, Mode
 from rtrec.events.history import HistoryFile, read_history, verify_history, write_history
 from rtrec.events.journal import Head, Source
-from rtrec.events.log import Control, Cut, StoredDeadLetter
+from rtrec.events.log import Control, Cut, Refusal, StoredDeadLetter
 from rtrec.events.records import contiguous, encode
 from rtrec.events.rewind import RolledBack, load_rolled_back, rewind
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.types import Columns
 
 if TYPE_CHECKING:
-    from rtrec.events.cleaning import DeadLetter
+    from rtrec.events.letters import DeadLetter
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: What makes a file of an earlier format one of the next.
+_UPGRADES = {1: journal.UPGRADE}
 
 #: A history file gets about as many events: writing one holds up appends, for about a tenth of a second.
 _HISTORY_FILE_EVENTS = 100_000
@@ -50,7 +52,8 @@ class EmbeddedLog:
     clock
         Gives the times of controls and dead letters.
     mode
-        ``"read"`` looks on while another process writes; ``"join"`` writes a control now and then beside it.
+        ``"read"`` looks on while another process writes; ``"join"`` writes a control or redriven dead
+        letters beside it now and then.
 
     Raises
     ------
@@ -76,7 +79,7 @@ class EmbeddedLog:
         self.history_folder = path.parent / "history"
         self._clock = clock
         self._verified: set[Path] = set()
-        self._database = Database(path, version=FORMAT_VERSION, mode=mode)
+        self._database = Database(path, version=FORMAT_VERSION, mode=mode, upgrades=_UPGRADES)
         try:
             self._partitions = self._open(partitions)
         except BaseException:
@@ -118,6 +121,7 @@ class EmbeddedLog:
         source: str | None = None,
         position: int | None = None,
         counts: Mapping[str, int] | None = None,
+        watermark: Mapping[str, Any] | None = None,
         dead_letters: Sequence[DeadLetter] = (),
     ) -> tuple[int, ...]:
         """Append one event table to each partition, in one step with where they came from; durable on return.
@@ -129,25 +133,55 @@ class EmbeddedLog:
         ValueError
             If a part is no event table, there is not one for each partition, or the position goes back.
         """
-        if len(parts) != self.partitions:
-            raise ValueError(f"expected {self.partitions} event tables, one a partition; got {len(parts)}")
-        if (source is None) != (position is None) or (source is None and counts is not None):
-            raise ValueError("source and position go together, and counts with them; got only some of them")
-        bodies = [encode(partition, part) for partition, part in enumerate(parts)]
+        extras = counts is not None or watermark is not None
+        if (source is None) != (position is None) or (source is None and extras):
+            raise ValueError(
+                "source and position go together, and counts and watermark with them; got only some of them"
+            )
+        bodies = self._encoded(parts)
         with self._database.writing() as connection:
             head = Head.load(connection, str(self.path))
-            for partition, (part, body) in enumerate(zip(parts, bodies, strict=True)):
-                if part.num_rows:
-                    records.insert_record(connection, partition, head.ends[partition], part.num_rows, body)
-                    head.ends[partition] += part.num_rows
+            _insert_events(connection, head, parts, bodies)
             if source is not None and position is not None:
                 before = head.sources.get(source, Source())
                 if position < before.position:
                     raise ValueError(f"source {source!r}: position {position} lies before {before.position}")
-                head.sources[source] = Source(position, before.counts if counts is None else dict(counts))
+                head.sources[source] = Source(
+                    position,
+                    before.counts if counts is None else dict(counts),
+                    before.watermark if watermark is None else dict(watermark),
+                )
             journal.insert_dead_letters(connection, dead_letters, self._clock())
             head.store(connection)
         return tuple(head.ends)
+
+    def redrive(
+        self, parts: Sequence[pa.Table], settled: Sequence[int], refused: Mapping[int, Refusal]
+    ) -> Control | None:
+        """Append events that were made of dead letters, and mark these, in one step; durable on return.
+
+        See :meth:`rtrec.events.log.EventLog.redrive`.
+        """
+        bodies = self._encoded(parts)
+        with self._database.writing() as connection:
+            head = Head.load(connection, str(self.path))
+            journal.settle_dead_letters(connection, settled, refused, self._clock())
+            n_events = sum(part.num_rows for part in parts)
+            if n_events == 0:
+                return None
+            starts = list(head.ends)
+            _insert_events(connection, head, parts, bodies)
+            body = {"control": "redriven", "n": n_events, "starts": starts, "ends": list(head.ends)}
+            control = Control(head.controls, self._clock(), body)
+            journal.insert_control(connection, control)
+            head.controls += 1
+            head.store(connection)
+        return control
+
+    def _encoded(self, parts: Sequence[pa.Table]) -> list[bytes]:
+        if len(parts) != self.partitions:
+            raise ValueError(f"expected {self.partitions} event tables, one a partition; got {len(parts)}")
+        return [encode(partition, part) for partition, part in enumerate(parts)]
 
     def read(self, partition: int, start: int, stop: int | None = None) -> pa.Table:
         """Return the events ``start`` to ``stop - 1`` of a partition (to its end by default), checked.
@@ -194,19 +228,24 @@ class EmbeddedLog:
         """Return the cleaning counts last stored for ``source``; none for a source never seen."""
         return self._head().sources.get(source, Source()).counts
 
-    def recent_event_ids(self, n: int) -> list[str]:
-        """Return the ids of about the last ``n`` events, oldest first.
+    def watermark(self, source: str) -> dict[str, Any]:
+        """Return what was last stored of the watermark of ``source``; nothing for a source never seen."""
+        return self._head().sources.get(source, Source()).watermark
+
+    def recent_event_ids(self, n: int) -> Iterator[str]:
+        """Yield the ids of about the last ``n`` events, oldest first.
 
         How appends to several partitions took turns is not kept in the history: there each partition gives
         its last ones, in proportion to how many it has.
         """
-        newest_first: list[list[str]] = []
+        # As Arrow columns: a million Python strings would take twice the room.
+        newest_first: list[pa.ChunkedArray] = []
         missing = n
         with self._database.reading() as connection:
             for record in records.load_newest_records(connection, str(self.path)):
                 if missing <= 0:
                     break
-                newest_first.append(record.events(str(self.path)).column(Columns.EVENT_ID).to_pylist())
+                newest_first.append(record.events(str(self.path)).column(Columns.EVENT_ID))
                 missing -= record.n
             files = history.load_newest_history(connection, self.history_folder)
         held = [0] * self.partitions
@@ -218,10 +257,13 @@ class EmbeddedLog:
             if share > 0:
                 self._verify(file)
                 ids = read_history(file, max(file.first, file.stop - share), file.stop, [Columns.EVENT_ID])
-                newest_first.append(ids.column(0).to_pylist())
+                newest_first.append(ids.column(0))
                 shares[file.partition] -= ids.num_rows
-        oldest_first = [event_id for ids in reversed(newest_first) for event_id in ids]
-        return oldest_first[max(0, len(oldest_first) - n) :]
+        too_many = max(sum(len(ids) for ids in newest_first) - n, 0)
+        while newest_first:
+            ids = newest_first.pop()
+            yield from ids.slice(too_many).to_pylist()
+            too_many = max(too_many - len(ids), 0)
 
     def append_control(self, body: Mapping[str, Any]) -> Control:
         """Append a control; ``body`` is a JSON object. Durable on return."""
@@ -310,13 +352,20 @@ class EmbeddedLog:
         with self._database.reading() as connection:
             return load_rolled_back(connection, str(self.path))
 
-    def dead_letters(self, *, limit: int = 100, reason: str | None = None) -> list[StoredDeadLetter]:
-        """Return the last ``limit`` dead letters (of one ``reason``), oldest first."""
+    def dead_letters(
+        self,
+        *,
+        limit: int = 100,
+        reason: str | None = None,
+        ids: tuple[int, int] | None = None,
+        after: int = -1,
+    ) -> list[StoredDeadLetter]:
+        """Return dead letters that wait; see :meth:`rtrec.events.log.EventLog.dead_letters`."""
         with self._database.reading() as connection:
-            return journal.load_dead_letters(connection, limit, reason)
+            return journal.load_dead_letters(connection, limit, reason, ids, after)
 
     def dead_letter_counts(self) -> dict[str, int]:
-        """Return how many dead letters there are for each reason."""
+        """Return how many dead letters wait, for each reason."""
         with self._database.reading() as connection:
             return journal.count_dead_letters(connection)
 
@@ -397,6 +446,15 @@ class EmbeddedLog:
         if file.path not in self._verified:
             verify_history(file)
             self._verified.add(file.path)
+
+
+def _insert_events(
+    connection: sqlite3.Connection, head: Head, parts: Sequence[pa.Table], bodies: Sequence[bytes]
+) -> None:
+    for partition, (part, body) in enumerate(zip(parts, bodies, strict=True)):
+        if part.num_rows:
+            records.insert_record(connection, partition, head.ends[partition], part.num_rows, body)
+            head.ends[partition] += part.num_rows
 
 
 def _check_between(low: Sequence[int], ends: Sequence[int], high: Sequence[int], what: str) -> None:

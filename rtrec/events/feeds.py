@@ -7,18 +7,22 @@ transaction as the events, so a restarted run goes on exactly behind the last ev
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from rtrec.clock import utc_now
-from rtrec.events.cleaning import Cleaner, DeadLetter
+from rtrec.clock import SteadyClock
+from rtrec.events.cleaning import CleanBatch, Cleaner
+from rtrec.events.letters import DeadLetter
 from rtrec.events.pacing import paced
 from rtrec.events.sources import FileSource
 from rtrec.events.synthetic import SyntheticStream
+from rtrec.events.verdicts import ACCEPTED
+from rtrec.events.watermark import Watermark
 
 #: A pace is kept in steps of this length: event by event, each would be a commit of its own.
 STEP_S = 0.05
@@ -28,12 +32,30 @@ LONGEST_WAIT_S = 2.0
 
 @dataclass(frozen=True)
 class Fed:
-    """Clean events, dead letters, the counts so far, and how many rows the feed has handed out in all."""
+    """Clean events, dead letters, and how many rows the feed has handed out in all.
+
+    ``counts`` and ``watermark`` are those of the source so far, for the log to keep; ``flood`` is what there
+    is to say if too many of the last rows could not be events.
+    """
 
     events: pa.Table
     position: int
     counts: Mapping[str, int] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    watermark: Mapping[str, Any] = field(default_factory=dict)
+    flood: str | None = None
+
+    @classmethod
+    def cleaned(cls, batch: CleanBatch, position: int, cleaner: Cleaner) -> Fed:
+        """Return what a cleaner made of the rows up to ``position``."""
+        return cls(
+            batch.events,
+            position,
+            dict(cleaner.counts),
+            batch.dead_letters,
+            cleaner.watermark.stored(),
+            cleaner.flood,
+        )
 
 
 class Feed(Protocol):
@@ -64,15 +86,19 @@ class Feed(Protocol):
         n_more: int | None,
         counts: Mapping[str, int],
         recent_ids: Iterable[str],
+        watermark: Mapping[str, Any],
         sleep: Callable[[float], object],
     ) -> Iterator[Fed]:
         """Yield what comes after the first ``position`` rows, at ``speed`` times the recorded pace.
 
         A ``speed`` of None is as fast as it goes. It ends after ``n_more`` events exactly, at once, standing
-        right behind the last of them. ``counts`` and
-        ``recent_ids`` are what the log remembers of the rows before; ``sleep`` waits, and ends the feed by
-        returning true.
+        right behind the last of them. ``counts``, ``recent_ids`` and ``watermark`` are what the log remembers
+        of the rows before; ``sleep`` waits, and ends the feed by returning true.
         """
+        ...
+
+    def remember(self, event_ids: Sequence[str]) -> None:
+        """Count these ids as seen from now on: they came into the log by another way. From any thread."""
         ...
 
 
@@ -87,6 +113,10 @@ class FileFeed:
         See :func:`rtrec.events.pacing.paced`; how long a replay at some speed waits for its next row at most.
     clock
         Returns the present; events from the future are dead letters.
+    lateness
+        How much older than the newest event before it one may be; later ones are dead letters. None is as
+        before in a source that is gone on with, and without a bound in a new one: a file that is not sorted
+        is no stream that is late.
     """
 
     def __init__(
@@ -94,11 +124,14 @@ class FileFeed:
         source: FileSource,
         *,
         longest_wait_s: float = LONGEST_WAIT_S,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
+        lateness: timedelta | None = None,
     ) -> None:
         self.source = source
         self._longest_wait_s = longest_wait_s
-        self._clock = clock
+        self._clock = SteadyClock() if clock is None else clock
+        self._lateness = lateness
+        self._told: deque[Sequence[str]] = deque()
 
     @property
     def name(self) -> str:
@@ -121,7 +154,7 @@ class FileFeed:
         InputError
             If not a single row is an event.
         """
-        cleaner = self._cleaner()
+        cleaner = self._cleaner({})
         n_events = sum(
             cleaner.clean(chunk.frame, chunk.first_row).events.num_rows for chunk in self.source.chunks()
         )
@@ -136,6 +169,7 @@ class FileFeed:
         n_more: int | None = None,
         counts: Mapping[str, int] | None = None,
         recent_ids: Iterable[str] = (),
+        watermark: Mapping[str, Any] | None = None,
         sleep: Callable[[float], object] = lambda _: None,
     ) -> Iterator[Fed]:
         """See :class:`Feed`.
@@ -145,7 +179,7 @@ class FileFeed:
         InputError
             At the end, if not a single row was an event.
         """
-        cleaner = self._cleaner()
+        cleaner = self._cleaner(watermark or {})
         cleaner.counts.update(counts or {})
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
@@ -154,23 +188,40 @@ class FileFeed:
             speed=speed,
             longest_wait_s=self._longest_wait_s,
             sleep=_in_steps(sleep),
+            now=self._clock,
         ):
             start = 0
             while start < len(chunk.frame):
                 # As many rows as events are wanted can never be too many, however few of them are events.
                 stop = len(chunk.frame) if n_more is None else min(start + n_more, len(chunk.frame))
                 part = chunk.part(start, stop)
-                batch = cleaner.clean(part.frame, part.first_row)
-                yield Fed(batch.events, part.position, dict(cleaner.counts), batch.dead_letters)
+                while self._told:
+                    cleaner.remember(self._told.popleft())
+                fed = Fed.cleaned(cleaner.clean(part.frame, part.first_row), part.position, cleaner)
+                if part.position >= self.source.n_rows or ACCEPTED not in cleaner.counts:
+                    # Behind the last row there is nothing to hold; a file that is misread says so at its end.
+                    fed = replace(fed, flood=None)
+                yield fed
                 if n_more is not None:
-                    n_more -= batch.events.num_rows
+                    n_more -= fed.events.num_rows
                     if n_more <= 0:
                         return  # before the next row is waited for
                 start = stop
         cleaner.require_accepted()
 
-    def _cleaner(self) -> Cleaner:
-        return Cleaner(self.source.mapping, source=self.name, clock=self._clock, rules=self.source.rules)
+    def remember(self, event_ids: Sequence[str]) -> None:
+        """See :class:`Feed`."""
+        if self.source.mapping.event_id is not None:
+            self._told.append(event_ids)
+
+    def _cleaner(self, watermark: Mapping[str, Any]) -> Cleaner:
+        return Cleaner(
+            self.source.mapping,
+            source=self.name,
+            clock=self._clock,
+            rules=self.source.rules,
+            watermark=Watermark.resumed(watermark, self._lateness),
+        )
 
 
 class SyntheticFeed:
@@ -209,6 +260,7 @@ class SyntheticFeed:
         n_more: int | None = None,
         counts: Mapping[str, int] | None = None,
         recent_ids: Iterable[str] = (),
+        watermark: Mapping[str, Any] | None = None,
         sleep: Callable[[float], object] = lambda _: None,
     ) -> Iterator[Fed]:
         """See :class:`Feed`; nothing has to be remembered of the rows before."""
@@ -221,6 +273,9 @@ class SyntheticFeed:
                 n_more -= events.num_rows
                 if n_more <= 0:
                     return
+
+    def remember(self, event_ids: Sequence[str]) -> None:
+        """See :class:`Feed`; its ids are its own and never repeat."""
 
 
 class HeadStart:
@@ -263,19 +318,26 @@ class HeadStart:
         n_more: int | None,
         counts: Mapping[str, int],
         recent_ids: Iterable[str],
+        watermark: Mapping[str, Any],
         sleep: Callable[[float], object],
     ) -> Iterator[Fed]:
         """See :class:`Feed`."""
 
         def go_on(speed: float | None) -> Iterator[Fed]:
             return self._feed.start(
-                position, speed=speed, n_more=n_more, counts=counts, recent_ids=recent_ids, sleep=sleep
+                position,
+                speed=speed,
+                n_more=n_more,
+                counts=counts,
+                recent_ids=recent_ids,
+                watermark=watermark,
+                sleep=sleep,
             )
 
         if position < self._until:
             for fed in go_on(None):
                 yield fed
-                position, counts = fed.position, fed.counts
+                position, counts, watermark = fed.position, fed.counts, fed.watermark
                 if n_more is not None:
                     n_more -= fed.events.num_rows
                 if position >= self._until:
@@ -284,6 +346,10 @@ class HeadStart:
                 return  # the feed ended within its head start
         if n_more is None or n_more > 0:
             yield from go_on(speed)
+
+    def remember(self, event_ids: Sequence[str]) -> None:
+        """See :class:`Feed`."""
+        self._feed.remember(event_ids)
 
 
 def _in_steps(sleep: Callable[[float], object]) -> Callable[[float], object]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rtrec.errors import CorruptionError
+from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events.database import seal
-from rtrec.events.log import Control, Cut, StoredDeadLetter
+from rtrec.events.log import Control, Cut, Refusal, StoredDeadLetter
 
 if TYPE_CHECKING:
-    from rtrec.events.cleaning import DeadLetter
+    from rtrec.events.letters import DeadLetter
 
 TABLES = """
 CREATE TABLE head (id INTEGER PRIMARY KEY, body TEXT NOT NULL, seal INTEGER NOT NULL);
@@ -28,18 +29,29 @@ CREATE TABLE cuts (
 CREATE TABLE controls (id INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT NULL, seal INTEGER NOT NULL);
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY, time TEXT NOT NULL, source TEXT NOT NULL, row INTEGER NOT NULL,
-    reason TEXT NOT NULL, "column" TEXT NOT NULL, payload TEXT NOT NULL
+    reason TEXT NOT NULL, "column" TEXT NOT NULL, payload TEXT NOT NULL,
+    kept TEXT NOT NULL DEFAULT 'part', whole BLOB, detail TEXT NOT NULL DEFAULT '', redriven TEXT
 );
 CREATE INDEX dead_letters_by_reason ON dead_letters (reason);
 """
+#: From format 1 to 2: dead letters may keep their rows whole, which those before did not.
+UPGRADE = """
+ALTER TABLE dead_letters ADD COLUMN kept TEXT NOT NULL DEFAULT 'part';
+ALTER TABLE dead_letters ADD COLUMN whole BLOB;
+ALTER TABLE dead_letters ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN redriven TEXT
+"""
+#: A longer row is kept compressed beside its beginning.
+_PLAIN_CHARACTERS = 2_000
 
 
 @dataclass
 class Source:
-    """How many rows of a source are in the log, and the cleaning counts that belong to them."""
+    """How many rows of a source are in the log, and the cleaning counts and watermark that belong to them."""
 
     position: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    watermark: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -121,7 +133,8 @@ def insert_dead_letters(
 ) -> None:
     """Write down rows that could not become events."""
     connection.executemany(
-        'INSERT INTO dead_letters (time, source, row, reason, "column", payload) VALUES (?, ?, ?, ?, ?, ?)',
+        'INSERT INTO dead_letters (time, source, row, reason, "column", payload, kept, whole, detail) '
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
                 time.isoformat(),
@@ -129,7 +142,8 @@ def insert_dead_letters(
                 each.row,
                 _text(each.reason),
                 _text(each.column),
-                _text(each.payload),
+                *_packed(_text(each.payload), each.kept),
+                _text(each.detail),
             )
             for each in letters
         ),
@@ -137,22 +151,80 @@ def insert_dead_letters(
 
 
 def load_dead_letters(
-    connection: sqlite3.Connection, limit: int, reason: str | None
+    connection: sqlite3.Connection, limit: int, reason: str | None, ids: Sequence[int] | None, after: int
 ) -> list[StoredDeadLetter]:
-    """Return the last ``limit`` dead letters (of one reason), oldest first."""
+    """Return dead letters that wait; see :meth:`rtrec.events.log.EventLog.dead_letters`."""
+    last_first = ids is None and after < 0
+    first, last = (after + 1, 2**62) if ids is None else (max(ids[0], after + 1), ids[1])
     rows = connection.execute(
-        'SELECT id, time, source, row, reason, "column", payload FROM dead_letters '
-        "WHERE ?1 IS NULL OR reason = ?1 ORDER BY id DESC LIMIT ?2",
-        (reason, limit),
+        'SELECT id, time, source, row, reason, "column", payload, kept, whole, detail FROM dead_letters '
+        "WHERE redriven IS NULL AND (?1 IS NULL OR reason = ?1) AND id BETWEEN ?2 AND ?3 "
+        f"ORDER BY id {'DESC' if last_first else ''} LIMIT ?4",
+        (reason, first, last, limit),
     ).fetchall()
-    return [StoredDeadLetter(row[0], datetime.fromisoformat(row[1]), *row[2:]) for row in reversed(rows)]
+    letters = [
+        StoredDeadLetter(
+            each,
+            datetime.fromisoformat(time),
+            source,
+            row,
+            why,
+            column,
+            _unpacked(payload, whole),
+            kept,
+            detail,
+        )
+        for each, time, source, row, why, column, payload, kept, whole, detail in rows
+    ]
+    return letters[::-1] if last_first else letters
 
 
 def count_dead_letters(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return how many dead letters there are for each reason."""
+    """Return how many dead letters wait, for each reason."""
     return dict(
-        connection.execute("SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason")
+        connection.execute(
+            "SELECT reason, count(*) FROM dead_letters WHERE redriven IS NULL GROUP BY reason ORDER BY reason"
+        )
     )
+
+
+def settle_dead_letters(
+    connection: sqlite3.Connection, settled: Sequence[int], refused: Mapping[int, Refusal], time: datetime
+) -> None:
+    """Mark dead letters that do not wait any more, and give others their new reason.
+
+    Raises
+    ------
+    DeploymentError
+        If one of them does not wait any more: somebody else has redriven it.
+    """
+    done = connection.executemany(
+        "UPDATE dead_letters SET redriven = ? WHERE id = ? AND redriven IS NULL",
+        ((time.isoformat(), each) for each in settled),
+    ).rowcount
+    done = max(done, 0) + max(
+        connection.executemany(
+            'UPDATE dead_letters SET reason = ?, "column" = ?, detail = ? WHERE id = ? AND redriven IS NULL',
+            ((*map(_text, refusal), each) for each, refusal in refused.items()),
+        ).rowcount,
+        0,
+    )
+    if done != len(settled) + len(refused):
+        raise DeploymentError(
+            f"{len(settled) + len(refused) - done:,} of these dead letters do not wait any more: another "
+            "redrive was quicker; start this one again for the rest"
+        )
+
+
+def _unpacked(payload: str, whole: bytes | None) -> str:
+    return payload if whole is None else zlib.decompress(whole).decode()
+
+
+def _packed(payload: str, kept: str) -> tuple[str, str, bytes | None]:
+    """Return a payload's beginning, what it is, and all of it compressed if there is more."""
+    if len(payload) <= _PLAIN_CHARACTERS or kept == "part":
+        return payload, kept, None
+    return payload[:_PLAIN_CHARACTERS], kept, zlib.compress(payload.encode())
 
 
 def _sealed(

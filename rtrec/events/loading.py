@@ -15,7 +15,8 @@ import structlog
 
 from rtrec.clock import utc_now
 from rtrec.errors import InputError
-from rtrec.events.cleaning import Cleaner, DeadLetter, with_names
+from rtrec.events.cleaning import Cleaner, with_names
+from rtrec.events.letters import DeadLetter
 from rtrec.events.mapping import ColumnMapping, require_columns
 from rtrec.events.parsing import RawColumn
 from rtrec.events.plausible import doubt_about

@@ -9,16 +9,15 @@ is what makes a restart neither lose nor repeat a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from rtrec.events.cleaning import DeadLetter
+from rtrec.events.letters import DeadLetter, Kept
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Control:
 
 @dataclass(frozen=True)
 class StoredDeadLetter:
-    """A row that could not become an event, as the log keeps it; ``time`` is when it was appended."""
+    """A :class:`~rtrec.events.letters.DeadLetter` as the log keeps it; ``time`` is when it was appended."""
 
     id: int
     time: datetime
@@ -60,6 +59,16 @@ class StoredDeadLetter:
     reason: str
     column: str
     payload: str
+    kept: Kept = "part"
+    detail: str = ""
+
+
+class Refusal(NamedTuple):
+    """Why a dead letter that was tried again is still no event; see ``DeadLetter``."""
+
+    reason: str
+    column: str
+    detail: str
 
 
 class EventLog(Protocol):
@@ -82,6 +91,7 @@ class EventLog(Protocol):
         source: str | None = None,
         position: int | None = None,
         counts: Mapping[str, int] | None = None,
+        watermark: Mapping[str, Any] | None = None,
         dead_letters: Sequence[DeadLetter] = (),
     ) -> tuple[int, ...]:
         """Append one event table to each partition, in one step with where they came from.
@@ -94,6 +104,8 @@ class EventLog(Protocol):
             How many rows of ``source`` are now in the log, whether as events or otherwise.
         counts
             The cleaning counts of ``source`` so far; stored as they are.
+        watermark
+            What :meth:`rtrec.events.watermark.Watermark.stored` says of ``source``; stored as it is.
         dead_letters
             The rows among them that could not become events.
 
@@ -127,13 +139,56 @@ class EventLog(Protocol):
     def cleaning_counts(self, source: str) -> dict[str, int]:
         """Return the cleaning counts last stored for ``source``."""
 
-    def dead_letters(self, *, limit: int = 100, reason: str | None = None) -> list[StoredDeadLetter]:
-        """Return the latest dead letters, oldest first."""
+    def watermark(self, source: str) -> dict[str, Any]:
+        """Return what was last stored of the watermark of ``source``; nothing for a source never seen."""
+
+    def dead_letters(
+        self,
+        *,
+        limit: int = 100,
+        reason: str | None = None,
+        ids: tuple[int, int] | None = None,
+        after: int = -1,
+    ) -> list[StoredDeadLetter]:
+        """Return dead letters that wait, those that were redriven left out, oldest first.
+
+        Without ``ids`` and ``after`` these are the last ``limit``; with them the first ``limit`` whose ids
+        lie between the two (both included), and are more than ``after``.
+        """
 
     def dead_letter_counts(self) -> dict[str, int]:
-        """Return how many dead letters there are for each reason."""
+        """Return how many dead letters wait, for each reason."""
 
-    def recent_event_ids(self, n: int) -> list[str]:
+    def redrive(
+        self, parts: Sequence[pa.Table], settled: Sequence[int], refused: Mapping[int, Refusal]
+    ) -> Control | None:
+        """Append events that were made of dead letters, and mark these, in one step.
+
+        Beside a run this is as safe as without one: the control that is appended too has it take the events.
+
+        Parameters
+        ----------
+        parts
+            An event table for each partition.
+        settled
+            The ids of the letters that do not wait any more: those these events were, and those that need not
+            become one.
+        refused
+            By id, why others are still no events.
+
+        Returns
+        -------
+        Control or None
+            The record of it: ``{"control": "redriven", "n": ..., "starts": [...], "ends": [...]}`` with the
+            offsets of the events in each partition; None if there are no events.
+
+        Raises
+        ------
+        DeploymentError
+            If a letter does not wait any more; then nothing is appended or marked.
+        """
+
+    def recent_event_ids(self, n: int) -> Iterable[str]:
         """Return the ids of about the last ``n`` events appended to all partitions, oldest first."""
 
     def compact(self, ends: Sequence[int], cut_seq: int) -> list[Path]:

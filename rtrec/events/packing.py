@@ -11,7 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rtrec.events.letters import Kept
 from rtrec.events.parsing import RawColumn, as_arrow
+from rtrec.events.rawrows import UNREADABLE_REASON, UNREADABLE_SIZE, UNREADABLE_TEXT, kept
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
 
@@ -42,6 +44,25 @@ def json_row(record: dict[Any, Any]) -> str:
     '{"userId": 7.5, "movieId": null}'
     """
     return _encoded({name: None if _is_empty(cell) else cell for name, cell in record.items()})
+
+
+def row_kept(record: dict[Any, Any]) -> tuple[str, Kept]:
+    """Return what a dead letter keeps of a raw row, and what that is; see :class:`DeadLetter`.
+
+    >>> row_kept({"userId": 7, "movieId": None})
+    ('{"userId": 7, "movieId": null}', 'cells')
+    """
+    cells = dict(record)
+    line, size = cells.pop(UNREADABLE_TEXT, None), cells.pop(UNREADABLE_SIZE, None)
+    cells.pop(UNREADABLE_REASON, None)
+    if isinstance(line, str):
+        payload, is_whole = kept(line, len(line) if _is_empty(size) else int(size))
+        return payload, "line" if is_whole else "part"
+    try:
+        payload, is_whole = kept(json_row(cells))
+    except Exception as error:  # of the cells themselves: whatever they are, their row must not be lost
+        return f"a row that cannot be written down: {type(error).__name__}: {error}"[:500], "part"
+    return payload, "cells" if is_whole else "part"
 
 
 def _json_cells(column: pd.Series) -> pa.StringArray:

@@ -10,11 +10,15 @@ from rtrec.errors import InputError
 #: Name of a frame's index that carries each row's number in its file.
 ROW = "row"
 
-#: Columns by which a reader marks a row it could not read: the reason, and the row as it stood, already cut.
+#: Columns by which a reader marks a row it could not read: the reason, the row as it stood (at least its
+#: first :data:`KEPT_CHARACTERS`), and how many characters it had in all.
 UNREADABLE_REASON = "rtrec: reason"
 UNREADABLE_TEXT = "rtrec: text"
+UNREADABLE_SIZE = "rtrec: size"
 
-#: How much of a row a dead letter keeps.
+#: A row up to this size is kept whole in its dead letter: as large as a single field may be.
+KEPT_CHARACTERS = 65_536
+#: What is left of a row that is cut.
 PAYLOAD_CHARACTERS = 2_000
 
 
@@ -28,6 +32,12 @@ def cut(payload: str, size: int | None = None) -> str:
     if size <= PAYLOAD_CHARACTERS:
         return payload
     return f"{payload[:PAYLOAD_CHARACTERS]}... ({size:,} characters in all)"
+
+
+def kept(row: str, size: int | None = None) -> tuple[str, bool]:
+    """Return what a dead letter keeps of a row, and whether that is the whole of it."""
+    size = len(row) if size is None else size
+    return (row, True) if size <= KEPT_CHARACTERS else (cut(row, size), False)
 
 
 def require_readable(schema: pa.Schema, *, where: str) -> None:

@@ -7,6 +7,7 @@ different ids of a window of a million share a hash with probability 5e-14 a loo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -39,19 +40,30 @@ class RecentIds:
 
     def add(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
         """Take ids in order and return, for each, whether the window did not hold it yet."""
-        # hash() of a string is keyed per process, so nobody can send ids that collide on purpose; the window
-        # lives in this process only.
+        news = [np.zeros(0, np.bool_)]
+        remaining = iter(ids)
+        # Part by part: what is not merged yet takes ten times the room.
+        while part := list(islice(remaining, _MERGE_AT)):
+            # hash() of a string is keyed per process, so nobody can send ids that collide on purpose; the
+            # window lives in this process only.
+            hashes = [hash(each) for each in part]
+            new = ~self._in_merged(np.array(hashes, np.int64))
+            for position, each in enumerate(hashes):
+                if new[position]:
+                    if each in self._newest:
+                        new[position] = False
+                    else:
+                        self._newest[each] = None
+            if len(self._newest) >= min(_MERGE_AT, self._size):
+                self._merge()
+            news.append(new)
+        return np.concatenate(news)
+
+    def holds(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Return of each id whether the window holds it, and take none."""
         hashes = [hash(each) for each in ids]
-        new = ~self._in_merged(np.array(hashes, np.int64))
-        for position, each in enumerate(hashes):
-            if new[position]:
-                if each in self._newest:
-                    new[position] = False
-                else:
-                    self._newest[each] = None
-        if len(self._newest) >= min(_MERGE_AT, self._size):
-            self._merge()
-        return new
+        held = self._in_merged(np.array(hashes, np.int64))
+        return held | np.fromiter((each in self._newest for each in hashes), np.bool_, count=len(hashes))
 
     def _in_merged(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         if len(self._sorted) == 0:

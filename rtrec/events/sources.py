@@ -18,11 +18,10 @@ import pandas as pd
 import structlog
 
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.parsing import RawColumn
 from rtrec.events.plausible import doubt_about
 from rtrec.events.readers import open_reader
 from rtrec.events.rules import Rule
-from rtrec.events.timeorder import TimeOrder
+from rtrec.events.timeorder import TimeOrder, microseconds
 from rtrec.files import new_hash
 from rtrec.types import Floats
 
@@ -51,7 +50,7 @@ class RawChunk:
 
     def times(self) -> Floats:
         """Return event times in seconds since 1970 UTC, NaN where unreadable, shape ``(row,)``."""
-        return RawColumn(self.frame[self.mapping.time]).microseconds(self.mapping) / 1e6
+        return microseconds(self.frame, self.mapping) / 1e6
 
     def part(self, start: int, stop: int) -> RawChunk:
         """Return rows ``start`` to ``stop - 1`` of this chunk as a chunk."""
@@ -190,7 +189,8 @@ class FileSource:
     def _in_file_order(self, start_row: int) -> Iterator[pd.DataFrame]:
         frames = self._reader.frames(self._columns, chunk_rows=self._chunk_rows, start_row=start_row)
         for frame in frames:
-            self._doubt(RawColumn(frame[self.mapping.time]).microseconds(self.mapping) / 1e6)
+            if not self._is_doubted:
+                self._doubt(microseconds(frame, self.mapping) / 1e6)
             yield frame
 
     def _sorted(self, start_row: int) -> Iterator[pd.DataFrame]:

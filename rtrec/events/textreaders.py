@@ -17,7 +17,14 @@ import pyarrow as pa
 
 from rtrec.errors import InputError
 from rtrec.events.mapping import require_columns
-from rtrec.events.rawrows import PAYLOAD_CHARACTERS, ROW, UNREADABLE_REASON, UNREADABLE_TEXT, cut
+from rtrec.events.rawrows import (
+    KEPT_CHARACTERS,
+    ROW,
+    UNREADABLE_REASON,
+    UNREADABLE_SIZE,
+    UNREADABLE_TEXT,
+    cut,
+)
 from rtrec.events.textfile import MAX_ROW_CHARACTERS, Lines, LongLine, check_text, open_lines
 
 # The delimiter is whichever of these the header has most of; a comma if it has none.
@@ -26,10 +33,14 @@ _KEYS_FROM_ROWS = 1_000
 
 
 class Unreadable(NamedTuple):
-    """A row that is no record: why, and what stood there."""
+    """A row that is no record: why, what stood there, and how many characters that were in all.
+
+    A row of more than :data:`rtrec.events.rawrows.KEPT_CHARACTERS` need not be there whole.
+    """
 
     reason: str
     text: str
+    size: int
 
 
 class TextReader(ABC):
@@ -67,8 +78,8 @@ class TextReader(ABC):
     def frames(self, names: Sequence[str], *, chunk_rows: int, start_row: int) -> Iterator[pd.DataFrame]:
         """Yield the named columns from data row ``start_row + 1`` on.
 
-        An unreadable row keeps its place: its cells are empty, and the two marker columns of
-        :mod:`rtrec.events.cleaning` say what is wrong with it.
+        An unreadable row keeps its place: its cells are empty, and the marker columns of
+        :mod:`rtrec.events.rawrows` say what is wrong with it.
         """
         getters = self._cell_getters(names)
         row = start_row + 1
@@ -94,11 +105,12 @@ class TextReader(ABC):
                 cells = [get(record) for record in chunk]
             columns[name] = self._series(cells)
         if bad:
-            faults = [bad.get(place, Unreadable("", "")) for place in range(len(chunk))]
+            faults = [bad.get(place, Unreadable("", "", 0)) for place in range(len(chunk))]
             columns[UNREADABLE_REASON] = pd.Series([fault.reason or None for fault in faults], dtype=object)
             columns[UNREADABLE_TEXT] = pd.Series(
                 [fault.text if fault.reason else None for fault in faults], dtype=object
             )
+            columns[UNREADABLE_SIZE] = pd.Series([fault.size for fault in faults])
         frame = pd.DataFrame(columns)
         frame.index = pd.RangeIndex(row, row + len(chunk), name=ROW)
         return frame
@@ -155,22 +167,18 @@ class DelimitedReader(TextReader):
                 record = []
             if len(record) == n_fields and not self._is_half(record[-1]):
                 has_zero = any("\0" in field for field in record)
-                yield Unreadable("unparsable row", cut(_beginning(lines.taken))) if has_zero else record
+                yield _unreadable("unparsable row", lines.taken) if has_zero else record
                 continue
             if _size(lines.taken) > csv.field_size_limit() and self._take_whole_row(lines, n_fields):
-                yield Unreadable("oversize field", cut(_beginning(lines.taken), _size(lines.taken)))
+                yield _unreadable("oversize field", lines.taken)
                 continue
             # A quote that is never closed swallows the rows below it: only the first line is at fault.
             first, *others = lines.taken
             lines.give_back(others)
-            if isinstance(first, LongLine):
-                yield Unreadable("oversize field", cut(first.beginning, first.size))
-            elif first.strip():
+            if isinstance(first, LongLine) or first.strip():
                 # csv refuses a field over its limit even in columns nobody reads.
-                too_long = len(first) > csv.field_size_limit()
-                yield Unreadable(
-                    "oversize field" if too_long else "unparsable row", cut(first.rstrip("\r\n"))
-                )
+                too_long = _size([first]) > csv.field_size_limit()
+                yield _unreadable("oversize field" if too_long else "unparsable row", [first])
 
     def _take_whole_row(self, lines: Lines, n_fields: int) -> bool:
         """Take the lines that are left of a row too large for csv; say whether there is such a row at all."""
@@ -247,9 +255,11 @@ def _size(lines: Sequence[str | LongLine]) -> int:
     return sum(len(line) if isinstance(line, str) else line.size for line in lines)
 
 
-def _beginning(lines: Sequence[str | LongLine]) -> str:
-    first = lines[: PAYLOAD_CHARACTERS + 1]
-    return "".join(line if isinstance(line, str) else line.beginning for line in first).rstrip("\r\n")
+def _unreadable(reason: str, lines: Sequence[str | LongLine]) -> Unreadable:
+    first = lines[: KEPT_CHARACTERS + 1]
+    text = "".join(line if isinstance(line, str) else line.beginning for line in first).rstrip("\r\n")
+    size = _size(lines)
+    return Unreadable(reason, text[:KEPT_CHARACTERS], size if size > KEPT_CHARACTERS else len(text))
 
 
 class JsonLinesReader(TextReader):
@@ -290,7 +300,7 @@ class JsonLinesReader(TextReader):
             except StopIteration:
                 return
             except LongLine as long:
-                yield Unreadable("oversize field", cut(long.beginning, long.size))
+                yield _unreadable("oversize field", [long])
                 continue
             if not line.strip():
                 continue
@@ -298,9 +308,7 @@ class JsonLinesReader(TextReader):
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 record = None
-            yield (
-                record if isinstance(record, dict) else Unreadable("unparsable row", cut(line.rstrip("\r\n")))
-            )
+            yield record if isinstance(record, dict) else _unreadable("unparsable row", [line])
 
     def _cell_getters(self, names: Sequence[str]) -> list[Callable[[Any], Any]]:
         return [_GetKey(name) for name in names]

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
+from rtrec.events.poison import piecewise
 from rtrec.files import new_hash
 from rtrec.types import Floats
 
@@ -36,8 +37,7 @@ class TimeOrder:
 
     def __init__(self, frames: Iterable[pd.DataFrame], mapping: ColumnMapping) -> None:
         pieces = list(frames)
-        microseconds = [RawColumn(each[mapping.time]).microseconds(mapping) for each in pieces]
-        self._times = _filled(np.concatenate(microseconds))
+        self._times = _filled(np.concatenate([microseconds(each, mapping) for each in pieces]))
         self._rows = pd.concat(pieces)
         self._order = np.argsort(self._times, kind="stable")
 
@@ -87,6 +87,20 @@ class TimeOrder:
     def _named(self, place: int) -> str:
         moment = np.datetime64(int(self._times[place]) // 1_000_000, "s")
         return f"row {self._rows.index[place]:,} ({str(moment).replace('T', ' ')} UTC)"
+
+
+def microseconds(frame: pd.DataFrame, mapping: ColumnMapping) -> Floats:
+    """Return event times in microseconds, NaN where there is none, or where our own code fails on a cell."""
+    cells = frame[mapping.time]
+    pieces = piecewise(
+        lambda start, stop: RawColumn(cells.iloc[start:stop]).microseconds(mapping), 0, len(cells)
+    )
+    return np.concatenate(
+        [
+            np.full(stop - start, np.nan) if isinstance(times, Exception) else times
+            for start, stop, times in pieces
+        ]
+    )
 
 
 def _filled(times: Floats) -> Floats:

@@ -5,6 +5,12 @@ with open addressing, one for the whole shard: growing is one pass. Growth happe
 the end of a batch, so that state does not depend on batches. Once it may not grow, the oldest quarter makes
 way instead. "Has she had it?" is asked of every candidate, and most she has not: a byte for each slot, with
 one bit of every pair whose search begins there (Bloom 1970), says so without a search 19 times in 20.
+
+Events may come late. What is counted here, as in the item tables, does not depend on the order of arrival: an
+event that is older than the latest adds what is left of it by then, so decayed counts differ by rounding at
+most. What is about order follows arrival: the ring, what is learned from it (neighbours, transitions,
+trails), and the sitting. So does what has bounds: the places of categories once all are taken, and what
+dislikes lower, which stops short of zero.
 """
 
 from __future__ import annotations
@@ -179,7 +185,8 @@ def move_pairs(old, new, gone_user, gone_item, after):
 def learn_user(users, half_life_s, timestamp, user, item, weight, value, categories):
     """Remember that ``user`` had ``item``; an event of positive weight enters the ring.
 
-    An event of zero or negative weight hides the item from the user until one of positive weight.
+    An event of zero or negative weight hides the item from the user until one of positive weight; of events
+    that come out of order the latest in event time has the last word (of equal times the one that came last).
     ``categories`` are those of all items, ``(item, place)``.
     """
     gap = timestamp - users.last_time[user] if users.n_events[user] > 0.0 else np.inf
@@ -204,8 +211,11 @@ def learn_user(users, half_life_s, timestamp, user, item, weight, value, categor
         users.pair_time[slot] = timestamp
         users.n_pairs[0] += 1
     count = abs(users.pair_count[slot]) + np.float32(1.0)
-    users.pair_count[slot] = count if weight > 0.0 else -count
-    users.pair_time[slot] = max(users.pair_time[slot], timestamp)
+    is_hidden = users.pair_count[slot] < 0.0
+    if timestamp >= users.pair_time[slot]:
+        users.pair_time[slot] = timestamp
+        is_hidden = not weight > 0.0
+    users.pair_count[slot] = -count if is_hidden else count
     if weight > 0.0:
         ring = users.ring[user]
         for age in range(RING_CAPACITY - 1, 0, -1):

@@ -20,6 +20,8 @@ COMMANDS = [
     "log quarantined",
     "log rolled-back",
     "log thaw",
+    "log redrive",
+    "log resume",
     "snapshots list",
     "snapshots verify",
     "snapshots show 1",
@@ -121,10 +123,15 @@ def test_log_info(rtrec, deployment):
         "partitions": [30, 0],
         "rows_read": 33,
         "counts": {"accepted": 30, "unparsable time": 2, "missing user": 1},
+        "late": 0,
+        "lateness_allowed": "any",
+        "most_late_s": 0.0,
+        "watermark": None,
         "dead_letters": {"unparsable time": 2, "missing user": 1},
         "batches": 1,
         "controls": 1,
         "rolled_back": 0,
+        "paused": "",
     }
     table = rtrec("log", "info").stdout
     assert "unparsable time 2, missing user 1" in table

@@ -180,6 +180,9 @@ class ScriptedRun:
         with self._lock:
             return self.apply(self._changes[offset].previous)
 
+    def resume(self) -> None:
+        self.phase = Phase.RUNNING
+
     def changes(self) -> list[AppliedChange]:
         with self._lock:
             return list(self._changes)

@@ -286,3 +286,26 @@ def test_a_user_that_cannot_be_answered_says_why_in_place(session, scripted_run,
     view._picker.value = "u3"
     until(lambda: "Recommended to u3 now" in view._list.markup and "One moment" not in view._list.markup)
     assert not view._problem.visible
+
+
+def test_a_paused_source_is_the_first_thing_said_and_can_be_read_on(session, scripted_run, until):
+    view = LiveView(session)
+    view.refresh(session.reading)
+    assert not view._resume.visible
+    scripted_run.phase = Phase.PAUSED
+    status = replace(session.reading.status, phase=Phase.PAUSED, message="201 of the last 1,000 rows are bad")
+    reading = replace(session.reading, status=status)
+    view.refresh(reading)
+    assert "201 of the last 1,000 rows are bad" in live_markup.notice(reading)
+    assert state_text(reading) == "Paused"
+    assert view._resume.visible
+    view._resume.clicks += 1
+    until(lambda: scripted_run.phase is Phase.RUNNING)
+
+
+def test_how_late_events_came_is_said_beside_the_lag(session):
+    status = replace(session.reading.status, most_late_s=90.0, counts={"late": 3})
+    reading = replace(session.reading, status=status)
+    assert "Up to 90 s out of order" in live_markup.lag(reading)
+    bounded = replace(status, watermark=status.event_time)
+    assert "3 too late" in live_markup.lag(replace(reading, status=bounded))

@@ -21,6 +21,7 @@ import pytest
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events import embedded_log, history, records
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.letters import DeadLetter
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.files import UNFINISHED
 
@@ -99,11 +100,11 @@ def test_a_file_that_is_no_database_is_named(path):
 
 
 def test_a_log_of_a_later_format_is_refused(path, monkeypatch):
-    monkeypatch.setattr(embedded_log, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(embedded_log, "FORMAT_VERSION", 3)
     EmbeddedLog(path, partitions=1).close()
     monkeypatch.undo()
 
-    with pytest.raises(DeploymentError, match="expected format version 1, got 2"):
+    with pytest.raises(DeploymentError, match="expected format version 2, got 3"):
         EmbeddedLog(path)
 
 
@@ -185,6 +186,7 @@ READER = """
 import sys
 from pathlib import Path
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.letters import DeadLetter
 
 log = EmbeddedLog(Path(sys.argv[1]), mode="read")
 print(str(log.ends()).replace(" ", ""), *log.read(0, 0).column("event_id").to_pylist())
@@ -194,6 +196,7 @@ JOINER = """
 import sys
 from pathlib import Path
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.letters import DeadLetter
 
 log = EmbeddedLog(Path(sys.argv[1]), mode="join")
 print(*(log.append_control({"control": "theirs"}).offset for _ in range(2)))
@@ -206,6 +209,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import pyarrow as pa
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.letters import DeadLetter
 from rtrec.events.schema import EVENT_SCHEMA
 
 def events(first, n):
@@ -532,3 +536,47 @@ def test_a_torn_write_ahead_log_ends_at_a_transaction(path, tmp_path):
 
     assert found[0] == len(states) - 1
     assert all(later <= earlier for earlier, later in itertools.pairwise(found))
+
+
+# ---------------------------------------------------------------------------------------------- old formats
+
+
+@pytest.fixture
+def old(path):
+    """A log that version 1 of the format wrote: two events, two dead letters, a control, a cut."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript(Path(__file__).with_name("log_format_1.sql").read_text(encoding="utf-8"))
+    connection.execute("PRAGMA application_id = 1381257795")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("mode", ["write", "read", "join"])
+def test_a_log_of_the_first_format_is_read_as_it_was(old, mode):
+    log = EmbeddedLog(old, mode=mode)
+    assert log.read(0, 0).column("user_id").to_pylist() == ["anna", "ben"]
+    assert (log.position("shop.csv"), log.watermark("shop.csv"), len(log.cuts())) == (4, {}, 1)
+    assert log.cleaning_counts("shop.csv") == {"accepted": 2, "missing user": 1, "unparsable time": 1}
+    letters = log.dead_letters()
+    assert [(each.row, each.reason, each.kept, each.detail) for each in letters] == [
+        (2, "missing user", "part", ""),
+        (4, "unparsable time", "part", ""),
+    ]
+    assert letters[0].payload == '{"user": null, "item": "7", "time": "2024-05-01"}'
+    log.close()
+    assert EmbeddedLog(old, mode="read").dead_letters() == letters
+
+
+def test_a_log_of_the_first_format_is_gone_on_with(old):
+    log = EmbeddedLog(old)
+    letter = DeadLetter("shop.csv", 5, "late", "time", "x" * 5000, "line", "3 days too late")
+    log.append([events(7)], source="shop.csv", position=6, watermark={"highest_us": 7}, dead_letters=[letter])
+    log.close()
+    log = EmbeddedLog(old)
+    assert log.ends() == (3,)
+    assert log.watermark("shop.csv") == {"highest_us": 7}
+    kept = log.dead_letters()[-1]
+    assert (kept.reason, kept.payload, kept.kept, kept.detail) == ("late", "x" * 5000, "line", letter.detail)
+    log.close()

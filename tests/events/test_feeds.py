@@ -42,7 +42,9 @@ class Clock:
 
 
 def start(feed, position, clock, *, n_more=None):
-    return feed.start(position, speed=1e-6, n_more=n_more, counts={}, recent_ids=(), sleep=clock.sleep)
+    return feed.start(
+        position, speed=1e-6, n_more=n_more, counts={}, recent_ids=(), watermark={}, sleep=clock.sleep
+    )
 
 
 # ------------------------------------------------------------------------------------------- enough events

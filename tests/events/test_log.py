@@ -53,7 +53,7 @@ def test_a_new_log_is_empty(open_log):
     assert log.position("ratings.csv") == 0
     assert log.cleaning_counts("ratings.csv") == {}
     assert (log.cuts(), log.controls(), log.dead_letters(), log.dead_letter_counts()) == ([], [], [], {})
-    assert log.recent_event_ids(5) == []
+    assert list(log.recent_event_ids(5)) == []
 
 
 def test_events_come_back_as_they_went_in(open_log):
@@ -198,10 +198,10 @@ def test_recent_event_ids_are_the_last_ones_even_from_the_history(open_log):
         log.append([events(first, 3), empty_events()])
     log.compact((6, 0), log.cut((9, 0), 0).seq)
 
-    assert log.recent_event_ids(2) == ["e7", "e8"]
-    assert log.recent_event_ids(5) == ["e4", "e5", "e6", "e7", "e8"]
-    assert log.recent_event_ids(100) == [f"e{number}" for number in range(9)]
-    assert log.recent_event_ids(0) == []
+    assert list(log.recent_event_ids(2)) == ["e7", "e8"]
+    assert list(log.recent_event_ids(5)) == ["e4", "e5", "e6", "e7", "e8"]
+    assert list(log.recent_event_ids(100)) == [f"e{number}" for number in range(9)]
+    assert list(log.recent_event_ids(0)) == []
 
 
 def test_recent_event_ids_come_from_all_partitions_of_the_history(open_log):
@@ -220,7 +220,7 @@ def test_recent_event_ids_are_shared_as_the_events_of_the_history_are(open_log):
 
     # Of 4, partition 0 gives 4 * 6/8 and partition 1 gives 4 * 2/8.
     assert sorted(log.recent_event_ids(4)) == ["e3", "e4", "e5", "e7"]
-    assert len(log.recent_event_ids(100)) == 8
+    assert len(list(log.recent_event_ids(100))) == 8
 
 
 # ------------------------------------------------------------------------------------- controls and cuts

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from rtrec.clock import SteadyClock
 from rtrec.events.feeds import FileFeed
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.pacing import paced
@@ -150,3 +151,20 @@ def test_the_longest_wait_must_be_above_zero():
 def test_speed_must_be_above_zero(speed: float):
     with pytest.raises(ValueError, match=r"speed must be above zero.*got"):
         paced([], speed=speed)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_jump_of_the_wall_clock_neither_holds_nor_hurries_a_replay(hours: int):
+    """Measure what is due on the wall clock, or ask it what lies in the future, and this fails."""
+    clock, wall = HandClock(), [START + timedelta(minutes=2)]
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        wall[0] += timedelta(seconds=seconds)
+        if clock.seconds == 1020.0:
+            wall[0] += timedelta(hours=hours)
+
+    chunks = [table(offset) for offset in range(0, 60, 10)]
+    steady = SteadyClock(wall=lambda: wall[0], monotonic=clock)
+    handed_out = paced(chunks, speed=1.0, clock=clock, sleep=sleep, now=steady)
+    assert [clock.seconds for _ in handed_out] == [1000.0 + offset for offset in range(0, 60, 10)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,29 @@ def test_memory_is_16_bytes_an_id_and_a_bounded_rest():
     # The rest: up to 65,536 newest ids as Python integers, some 130 bytes each with their dict.
     assert held < 200_000 * 16 + 65_536 * 160
     assert len(recent) == 200_000
+
+
+@pytest.mark.slow
+def test_a_million_ids_of_36_characters_take_less_than_64_mb_also_while_they_are_read_back():
+    def ids() -> Iterator[str]:
+        return (f"{number:036d}" for number in range(1_000_000))
+
+    recent = RecentIds(1_000_000)
+    tracemalloc.start()
+    recent.add(ids())
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(recent) == 1_000_000
+    assert held < 32e6
+    assert peak < 64e6
+    assert recent.holds(["0" * 36, f"{999_999:036d}", f"{1_000_000:036d}"]).tolist() == [True, True, False]
+
+
+def test_to_ask_for_an_id_takes_none():
+    recent = RecentIds(100)
+    recent.add(["a"])
+    assert recent.holds(["a", "b", "b"]).tolist() == [True, False, False]
+    assert recent.add(["b"]).tolist() == [True]
 
 
 def test_window_without_room_is_refused():

@@ -326,7 +326,7 @@ def test_json_array_is_refused_with_the_way_out(tmp_path: Path):
 def test_a_broken_csv_row_is_a_dead_letter_and_the_others_are_kept(tmp_path: Path, bad: str):
     users, (dead,) = users_and_dead(write(tmp_path, "log.csv", f"{HEADER}anna,7,30\n{bad}\ncleo,9,20\n"))
     assert users == ["anna", "cleo"]
-    assert dead == DeadLetter("log.csv", 2, "unparsable row", "", bad)
+    assert dead == DeadLetter("log.csv", 2, "unparsable row", "", bad, "line")
 
 
 def test_a_quote_that_is_never_closed_does_not_swallow_the_rows_below(tmp_path: Path):
@@ -430,7 +430,7 @@ def test_a_zero_byte_spoils_its_own_row_wherever_it_stands(tmp_path: Path, n_bef
     content = HEADER + "anna,7,30\n" * n_before + f"{bad}\ncleo,9,20\n"
     users, (dead,) = users_and_dead(write(tmp_path, "log.csv", content))
     assert users == ["anna"] * n_before + ["cleo"]
-    assert dead == DeadLetter("log.csv", n_before + 1, "unparsable row", "", bad)
+    assert dead == DeadLetter("log.csv", n_before + 1, "unparsable row", "", bad, "line")
 
 
 def test_a_zero_character_that_json_spells_is_no_id(tmp_path: Path):

@@ -16,6 +16,7 @@ _PHASES = {
     Phase.STARTING: "Starting",
     Phase.RECOVERING: "Recovering",
     Phase.RUNNING: "Live",
+    Phase.PAUSED: "Paused",
     Phase.FINISHED: "Finished",
     Phase.STOPPED: "Stopped",
     Phase.FAILED: "Failed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +13,13 @@ from bokeh.models import ColumnDataSource, DataRange1d
 
 from rtrec.dashboard import plots, style, words
 from rtrec.dashboard.curves import Curves
-from rtrec.dashboard.markup import Html, empty_state
+from rtrec.dashboard.markup import Html, empty_state, message
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.store import PULSE_SAMPLES
 from rtrec.dashboard.views import live_markup
 from rtrec.dashboard.views.pieces import STACK, WRAP, MarkupPane, card, column, heading, row
+from rtrec.engine.status import Phase
 
 #: How many windows a point of the curves is the mean of, by the name of the choice.
 SMOOTHING = {"Each window": 1, "5 windows": 5, "20 windows": 20}
@@ -33,6 +35,10 @@ class LiveView:
         self._session = session
         self._drawn: Curves | None = None
         self._notice = MarkupPane(visible=False)
+        self._resume = pmui.Button(
+            label="Read on", color="primary", margin=0, width=120, sizing_mode=None, visible=False
+        )
+        self._resume.on_click(self._read_on)
         self._quality, self._speed, self._lag, self._freshness = (MarkupPane() for _ in range(4))
         self._pulse_cards = [card(each) for each in (self._speed, self._lag, self._freshness)]
         self._pulse = ColumnDataSource(plots.pulse_columns([]))
@@ -58,6 +64,7 @@ class LiveView:
         self._curves = row(gap=24, visible=False, narrow=STACK)
         self.panel = column(
             self._notice,
+            self._resume,
             row(card(self._quality), *self._pulse_cards, narrow=WRAP),
             card(
                 row(self._curves_title, self._smoothing, align="center", narrow=WRAP),
@@ -80,6 +87,7 @@ class LiveView:
     def refresh(self, reading: Reading) -> None:
         """Show ``reading``."""
         self._notice.show(live_markup.notice(reading))
+        self._resume.visible = reading.status.phase is Phase.PAUSED
         self._quality.show(live_markup.quality(reading))
         self._speed.show(live_markup.speed(reading))
         self._lag.show(live_markup.lag(reading))
@@ -92,6 +100,14 @@ class LiveView:
         self._models.show(live_markup.model_table(reading))
         self._alarm_list.show(live_markup.alarm_list(reading))
         self._refused.show(live_markup.refused_list(reading))
+
+    def _read_on(self, *_: Any) -> None:
+        self._session.ask(lambda: self._session.store.run.resume(), self._heard)
+
+    def _heard(self, answer: Future[None]) -> None:
+        error = answer.exception()
+        if error is not None:
+            self._notice.show(message("bad", "The source is not read on", str(error)))
 
     def _redraw(self, *_: Any) -> None:
         self._draw(self._session.reading.curves)

@@ -32,6 +32,14 @@ def notice(reading: Reading) -> Html | None:
             "info", f"{title}: {words.duration(reading.phase_s)} so far", words.sentence(status.message)
         )
         return join(said, tag("div", tag("div"), css="progress", role="progressbar", aria_label=title))
+    if status.phase is Phase.PAUSED:
+        return message(
+            "bad",
+            "The source is paused: too many of its rows cannot be events",
+            words.sentence(status.message),
+            "All that was read is in the log, and nothing more is read. Dead letters can be tried again: "
+            "rtrec log redrive.",
+        )
     if status.phase is Phase.STOPPED:
         return message("info", "The run was stopped", status.message)
     return None
@@ -69,7 +77,16 @@ def lag(reading: Reading) -> Html:
     status = reading.status
     waiting = words.count(status.lag) if reading.has_begun else words.MISSING
     recorded = f"Event time {status.event_time:%d %b %Y, %H:%M} UTC" if status.event_time else "No event yet"
-    return join(_figure("Lag", waiting, "events"), _note(recorded))
+    late = _note(lateness_text(status)) if status.most_late_s else None
+    return join(_figure("Lag", waiting, "events"), _note(recorded), late)
+
+
+def lateness_text(status: Status) -> str:
+    """Return how late events came, and how many of them came too late to be learned."""
+    said = f"Up to {words.duration(status.most_late_s)} out of order"
+    if status.watermark is None:
+        return said
+    return f"{said}, {words.count(status.late)} too late"
 
 
 def freshness(reading: Reading) -> Html:
@@ -120,7 +137,8 @@ def alarm_list(reading: Reading) -> Html:
     """Return the newest alarms as sentences; falls are what one has to act on, so they come first."""
     alarms = sorted(reading.status.alarms, key=lambda each: (_is_rise(each), -each.offset))
     title = heading(
-        "Alarms", "ADWIN watches the blend's hits: falls are alarms, rises are noted; so are fits that failed"
+        "Alarms",
+        "ADWIN watches the blend's hits: falls are alarms, rises are noted; so are failed fits and pauses",
     )
     if not alarms:
         calm = "Quality has not dropped so far." if reading.has_begun else "It begins with the first event."
@@ -237,6 +255,7 @@ def _with_range(value: float, low: float, high: float, css: str) -> Html:
 _BADGES = {
     "improvement": "rise",
     "refit": "fit failed",
+    "pause": "paused",
     "quarantine": "quarantine",
     "frozen": "frozen",
     "storage": "disk",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import Future
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -35,7 +34,7 @@ class RecommendationsView:
         self._user = ""
         self._shown: Recommendation | None = None
         self._marks: dict[str, Html] = {}
-        self._asked_at: datetime | None = None
+        self._asked_at: float | None = None
         self._asking = False
         self._users: list[str] = []
         self._offer_due_s = 0.0
@@ -102,10 +101,10 @@ class RecommendationsView:
     def _is_due(self) -> bool:
         if self._asking:
             return False
-        return self._asked_at is None or (datetime.now() - self._asked_at).total_seconds() >= REFRESH_S
+        return self._asked_at is None or self._session.store.now() - self._asked_at >= REFRESH_S
 
     def _ask(self) -> None:
-        self._asking, self._asked_at = True, datetime.now()
+        self._asking, self._asked_at = True, self._session.store.now()
         user, k = self._user, self._session.reading.status.k
         self._session.ask(lambda: self._session.store.run.recommend(user, k), partial(self._take, user))
 

@@ -79,15 +79,19 @@ class Memory:
         self.times.setdefault(user, []).append(now)
         if math.isfinite(value):
             self.user_values.setdefault(user, []).append(level_of(value))
-        self.had.setdefault((user, item), []).append(now)
+        times = self.had.setdefault((user, item), [])
+        has_last_word = now >= max(times, default=-math.inf)
+        times.append(now)
         self.last_time[user] = max(now, self.last_time.get(user, -math.inf))
         self.n_events[user] = self.n_events.get(user, 0) + 1
         if importance <= 0.0:
-            self.hidden.add((user, item))
+            if has_last_word:
+                self.hidden.add((user, item))
             if importance < 0.0 and item in self.events:
                 self.lower(item, self.ring.get(user, []), now, importance)
             return
-        self.hidden.discard((user, item))
+        if has_last_word:
+            self.hidden.discard((user, item))
         self.taste(user, item, now, importance)
         ring = self.ring.setdefault(user, [])
         self.events.setdefault(item, []).append((now, importance))
