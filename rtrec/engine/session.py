@@ -377,20 +377,23 @@ class Session:
             self._nudged_for = pending[-1].offset
             await self._emit(_Nudge())
 
+    def _now(self) -> tuple[Phase, str]:
+        """Return where the run is, and what there is to say of it."""
+        if self._is_away and self._phase in (Phase.RUNNING, Phase.FINISHED):
+            return Phase.RECOVERING, self._coming_back
+        if self._phase is Phase.RUNNING and (why := self._driver.ledger.intake.paused):
+            return Phase.PAUSED, why
+        return self._phase, self._message
+
     async def _publish(self) -> None:
         ledger, now = self._driver.ledger, time.monotonic()
-        phase, message = self._phase, self._message
         if not self._is_away:
             self._standby = None
-        elif phase in (Phase.RUNNING, Phase.FINISHED):
-            phase, message = Phase.RECOVERING, self._coming_back
+        phase, message = self._now()
         cube = ledger.history.to_xarray()
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
         seconds = now - self._began if running else self._seconds
         p50, p95 = self._gauges.freshness_ms()
-        phase, message = self._phase, self._message
-        if phase is Phase.RUNNING and ledger.intake.paused:
-            phase, message = Phase.PAUSED, ledger.intake.paused
         status = Status(
             phase=phase,
             message=message,
