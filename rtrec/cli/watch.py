@@ -121,7 +121,7 @@ def conduct(
         say(f"{n_letters:,} rows could not become events; see them: rtrec log dead-letters --home {home}")
     if late := run.status().late:
         say(
-            f"{late:,} of them came later than --lateness allows; to learn them all the same: "
+            f"{late:,} events came later than --lateness allows; to learn them all the same: "
             f"rtrec log redrive --reason late --home {run.deployment.home}"
         )
     if at_stop is not None:

@@ -96,10 +96,11 @@ def test_a_pause_outlives_a_restart_and_is_ended_from_outside_or_by_accepting_al
     home = tmp_path / "home"
     with start(home, flooded) as run:
         until(lambda: run.status().phase is Phase.PAUSED, within_s=60)
+    log = log_of(home)
+    position = log.position("log.jsonl")
     with start(home, flooded) as again:
         until(lambda: again.status().phase is Phase.PAUSED, within_s=60)
-        log = log_of(home)
-        position = log.position("log.jsonl")
+        assert log.position("log.jsonl") == position
         Deployment(home).append_control(resume())  # as `rtrec log resume` does beside a run
         until(lambda: log.position("log.jsonl") > position)
         log.close()
