@@ -97,7 +97,7 @@ class Driver:
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
-        self._snapshot_at = 0
+        self._snapshot_at = self.snapshot_events = 0
         self._writing: asyncio.Task[str] | None = None
 
     async def start(self) -> None:
@@ -119,7 +119,7 @@ class Driver:
             self.ledger = Ledger.from_snapshot(snapshot)
             state = shard_arrays(snapshot, 0)
             self._ranker = ranker_of(state)
-            self.snapshot_name = snapshot.path.name
+            self.snapshot_name, self.snapshot_events = snapshot.path.name, self.ledger.n_events
         self._agreement = None
         self._snapshot_at = self.ledger.n_events
         self._shards = list(
@@ -186,7 +186,7 @@ class Driver:
         """Wait until the last snapshot is on disk."""
         if self._writing is not None:
             writing, self._writing = self._writing, None
-            self.snapshot_name = await writing
+            self.snapshot_name, self.snapshot_events = await writing, self._snapshot_at
 
     def _write(self, name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> str:
         """Write a snapshot, then let go of what no kept one needs; return its name."""

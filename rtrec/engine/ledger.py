@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
-from rtrec.engine.status import AppliedChange, PublishedTable
+from rtrec.engine.publications import PUBLISH, WITHDRAW, table_change, take_publication
+from rtrec.engine.status import AppliedChange, PublishedTable, TableChange
 from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
@@ -27,6 +27,9 @@ from rtrec.models.kernel import DEFAULT, RACERS, UNTESTED
 from rtrec.models.snapshot import Snapshot
 from rtrec.settings import Settings
 from rtrec.types import Floats, Forgetting, NumberedEvents, Nums
+
+#: Refits publish for as long as a run lives, so only the newest of these records are remembered.
+MAX_TABLE_CHANGES = 100
 
 
 class Ledger:
@@ -44,6 +47,8 @@ class Ledger:
         Latest event time so far, in seconds since 1970; NaN before any event.
     tables
         Those published by a control, by slot.
+    table_changes
+        The newest records that published or withdrew one, oldest first.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Ledger:
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
         self.tables: dict[str, PublishedTable] = {}
+        self.table_changes: tuple[TableChange, ...] = ()
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
@@ -95,7 +101,10 @@ class Ledger:
         n_changes = len(self.changes)
         for control in controls:
             if control.body.get("control") in (PUBLISH, WITHDRAW):
-                self.tables = take_publication(self.tables, control, self.n_events)
+                tables = take_publication(self.tables, control, self.n_events)
+                change = table_change(self.tables, control, self.n_events)
+                self.tables = tables
+                self.table_changes = (*self.table_changes, change)[-MAX_TABLE_CHANGES:]
                 continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
@@ -142,6 +151,7 @@ class Ledger:
             "settings": self.settings.model_dump(),
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
+            "table_changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.table_changes],
         }
 
     @classmethod
@@ -157,6 +167,10 @@ class Ledger:
         for each in manifest.get("tables", ()):
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
             ledger.tables[table.slot] = table
+        written = manifest.get("table_changes", [])
+        ledger.table_changes = tuple(
+            TableChange(**each | {"time": datetime.fromisoformat(each["time"])}) for each in written
+        )
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow as pa
 from rtrec.engine.answers import named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
+from rtrec.engine.finding import matching_ids, users_seen_last
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
 from rtrec.engine.refits import RefitPlan, Refits
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
-#: Events of a partition that are looked through for recent users when a run starts.
-_LAST_EVENTS = 2000
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
@@ -133,7 +133,7 @@ class Session:
         await self._advance(lambda _: None)
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
-        self._gauges.see(await asyncio.to_thread(_recent_users, self._log))
+        self._gauges.see(await asyncio.to_thread(users_seen_last, self._log))
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._phase, self._message = Phase.RUNNING, "learning"
@@ -330,12 +330,17 @@ class Session:
             k=ledger.settings.list_length,
             settings=ledger.settings,
             alarms=(
-                *(Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms),
+                *(
+                    Notice(each.offset, each.time, each.kind, each.sentence, each.after - each.before)
+                    for each in ledger.drift.alarms
+                ),
                 *self._refits.notices,
             ),
             tables=tuple(ledger.tables.values()),
+            table_changes=ledger.table_changes,
             fitting=self._refits.at_work,
             snapshot=self._driver.snapshot_name,
+            snapshot_events=self._driver.snapshot_events,
             shards=self._log.partitions,
             seconds=seconds,
             source=self._source_name,
@@ -346,6 +351,12 @@ class Session:
     def recent_users(self, limit: int) -> list[str]:
         """See ``LiveRun.recent_users``; called from any thread."""
         return self._gauges.recent_users(limit)
+
+    async def find_users(self, text: str, limit: int) -> list[str]:
+        """See ``LiveRun.find_users``."""
+        # Copied here, where users are numbered too, and looked through elsewhere: millions take a while.
+        rosters = [users.ids() for users in self._driver.ledger.numbering.users]
+        return await asyncio.to_thread(matching_ids, chain.from_iterable(rosters), text, limit)
 
     def changes(self) -> list[AppliedChange]:
         """See ``LiveRun.changes``; called from any thread."""
@@ -403,13 +414,6 @@ class Session:
                 raise self._failure
             await asyncio.sleep(0.01)
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
-
-
-def _recent_users(log: EventLog) -> list[str]:
-    """Return the users of each partition's last events in order of event time, newest last."""
-    tails = [log.read(each, max(end - _LAST_EVENTS, 0), end) for each, end in enumerate(log.ends())]
-    users: list[str] = pa.concat_tables(tails).sort_by(Columns.TIMESTAMP)[Columns.USER_ID].to_pylist()
-    return users
 
 
 def _recent_ids(log: EventLog) -> Iterator[str]:

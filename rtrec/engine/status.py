@@ -37,12 +37,16 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alarm of the drift watch, or a fit that failed, with its moment."""
+    """An alarm of the drift watch, or a fit that failed, with its moment.
+
+    ``size`` is how far the hit rate fell (below 0) or rose; 0 for a fit.
+    """
 
     offset: int
     time: datetime
     kind: str
     sentence: str
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,22 @@ class PublishedTable:
 
 
 @dataclass(frozen=True)
+class TableChange:
+    """A record of the log that put a table into a slot, or took it out again, live from ``live_from`` on.
+
+    ``model`` and ``n_events`` are of the table that came, or went; a table of titles alone has none of both.
+    """
+
+    offset: int
+    time: datetime
+    slot: str
+    withdrawn: bool
+    model: str
+    n_events: int
+    live_from: int
+
+
+@dataclass(frozen=True)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
 
@@ -115,8 +135,10 @@ class Status:
     settings: Settings = field(default_factory=Settings)
     alarms: tuple[Notice, ...] = ()
     tables: tuple[PublishedTable, ...] = ()
+    table_changes: tuple[TableChange, ...] = ()  # the newest ones, oldest first
     fitting: tuple[str, ...] = ()  # slots for which a model is being fitted
     snapshot: str = ""
+    snapshot_events: int = 0  # learned when the last snapshot was taken
     shards: int = 1
     seconds: float = 0.0
     source: str = ""
