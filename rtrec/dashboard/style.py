@@ -20,7 +20,7 @@ MODEL_DASHES = {
     "trails": "dashdot",
 }
 SPARE_COLOURS = ("#e69f00", "#56b4e9", "#a05195")
-BLUE, GREEN, AMBER, RED = "#0072b2", "#00825f", "#b26a00", "#c62828"
+BLUE, GREEN, AMBER, RED, PURPLE = "#0072b2", "#00825f", "#b26a00", "#c62828", "#8e4ec6"
 
 THEME: dict[str, Any] = {
     "light": {
