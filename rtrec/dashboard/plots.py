@@ -181,7 +181,7 @@ def pulse_figure(source: ColumnDataSource, names: Sequence[str], unit: str) -> f
     )
     plot.xaxis.ticker.desired_num_ticks = 3
     plot.xaxis.major_label_policy = NoOverlap(min_distance=10)
-    plot.yaxis.ticker = BasicTicker(desired_num_ticks=3, min_interval=1.0)
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=2, min_interval=1.0)
     plot.yaxis.major_label_policy = NoOverlap(min_distance=4)
     plot.yaxis.formatter = NumeralTickFormatter(format=COUNT_FORMAT)
     plot.yaxis.axis_label_standoff = 2
