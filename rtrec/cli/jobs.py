@@ -69,7 +69,8 @@ def run(
     """
     from rtrec.cli.bars import bar_of_steps
     from rtrec.cli.homes import find_deployment
-    from rtrec.jobs.catalogue import JobRequest, get_job
+    from rtrec.jobs.catalogue import get_job
+    from rtrec.jobs.request import JobRequest
     from rtrec.jobs.schedule import parse_interval, run_every
 
     job = get_job(name)
