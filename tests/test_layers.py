@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,21 @@ def layer_of(path: Path) -> str:
     return path.relative_to(ROOT / "rtrec").parts[0].removesuffix(".py")
 
 
-def imports_of(source: str, package: str) -> set[str]:
-    """Return the absolute dotted names that ``source`` imports, function bodies included."""
+def imports_of(source: str, package: str, *, for_types: bool = True) -> set[str]:
+    """Return the absolute dotted names that ``source`` imports, function bodies included.
+
+    Without ``for_types`` those are left out that only a type checker follows.
+    """
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    only_types = set()
+    if not for_types:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                only_types |= set(ast.walk(node))
+    for node in ast.walk(tree):
+        if node in only_types:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -64,6 +76,44 @@ def wrong_way(layer: str, imported: str) -> str | None:
     if LEVELS[target] >= LEVELS[layer]:
         return f"{layer} is not above {target}, so it must not import {imported}"
     return None
+
+
+def circle_in(sources: dict[str, str]) -> list[str]:
+    """Return modules that import each other in a circle, the first one again at the end; empty without."""
+    graph = {}
+    for name, source in sources.items():
+        package = name.rpartition(".")[0]
+        imported = {_module_of(each, sources) for each in imports_of(source, package, for_types=False)}
+        graph[name] = sorted(imported - {None, name})
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _module_of(imported: str, known: dict[str, str]) -> str | None:
+    """Return the module that a dotted name is, or is something of; None for those of others."""
+    while imported and imported not in known:
+        imported = imported.rpartition(".")[0]
+    return imported or None
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    sources = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for path in MODULES
+        if path.stem != "__init__"  # these only gather what their package offers
+    }
+    assert not circle_in(sources)
+
+
+def test_a_circle_is_found_also_where_an_import_is_late_but_not_where_it_is_for_types_alone():
+    late = "def f():\n    from rtrec.b import g"
+    for_types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rtrec.b import g"
+    b = "from rtrec.a import f"
+    assert set(circle_in({"rtrec.a": late, "rtrec.b": b})) == {"rtrec.a", "rtrec.b"}
+    assert not circle_in({"rtrec.a": for_types, "rtrec.b": b})
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

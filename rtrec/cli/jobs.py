@@ -72,7 +72,8 @@ def run(
     from rtrec.cli.homes import find_deployment
     from rtrec.engine.fitting import check_recipe
     from rtrec.engine.refits import check_slot
-    from rtrec.jobs.catalogue import JobRequest, get_job
+    from rtrec.jobs.catalogue import get_job
+    from rtrec.jobs.request import JobRequest
     from rtrec.jobs.schedule import parse_interval, run_every
     from rtrec.models.nearline.recipe import Recipe
     from rtrec.models.registry import make_model

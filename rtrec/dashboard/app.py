@@ -18,7 +18,7 @@ from rtrec.dashboard import style
 from rtrec.dashboard.markup import empty_state, tag
 from rtrec.dashboard.server import DashboardServer, free_port
 from rtrec.dashboard.session import Session
-from rtrec.dashboard.state import Reading
+from rtrec.dashboard.state import STALE_AFTER_S, STUCK_AFTER_S, Reading
 from rtrec.dashboard.store import Run, RunStore
 from rtrec.dashboard.views.header import Header
 from rtrec.dashboard.views.live import LiveView
@@ -70,15 +70,39 @@ class Place(param.Parameterized):
 
 
 class Heartbeat(pn.custom.JSComponent):
-    """Something invisible that changes with each reading, so that nothing else gets stuck.
+    """Something that changes with each reading, is invisible while it does, and says so when it stops.
 
-    Panel 1.9 can leave what an event changed unsent until the next change: in its ``io/document.py`` a writer
-    that finishes removes the mark which the one after it looks for.
+    A server that stands still keeps its web socket, so the page would show old figures as live. And Panel 1.9
+    can leave what an event changed unsent until the next change: in its ``io/document.py`` a writer that
+    finishes removes the mark which the one after it looks for.
     """
 
     beat = param.Integer(default=0)
+    stale_after_s = param.Number(default=STALE_AFTER_S)
+    stuck_after_s = param.Number(default=STUCK_AFTER_S)
 
-    _esm = "export function render() { return document.createElement('div') }"
+    _esm = """
+export function render({ model }) {
+  const bar = document.createElement("div")
+  bar.setAttribute("role", "alert")
+  let last = Date.now()
+  const look = () => {
+    const silent = (Date.now() - last) / 1000
+    const stale = silent > model.stale_after_s
+    bar.hidden = !stale
+    if (!stale) return
+    bar.textContent = `No news from the server for ${Math.round(silent)} s: all figures are as old as that.`
+    const colour = silent > model.stuck_after_s ? "#c62828" : "#8a5300"
+    bar.style.cssText = "position:fixed;left:0;right:0;top:0;z-index:1999;padding:10px;text-align:center;" +
+      "font:500 14px Roboto,sans-serif;color:#fff;background:" + colour
+  }
+  model.on("beat", () => { last = Date.now(); look() })
+  const timer = setInterval(look, 1000)
+  model.on("remove", () => clearInterval(timer))
+  look()
+  return bar
+}
+"""
 
 
 def make_page(store: RunStore) -> pmui.Page:
@@ -137,7 +161,7 @@ def make_page(store: RunStore) -> pmui.Page:
         title="",
         meta_title="rtrec",
         header=header.objects,
-        main=[holder, heartbeat],
+        main=[header.strip, holder, heartbeat],
         theme_config=style.THEME,
         sx=style.PAGE_SX,
         theme_toggle=True,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import panel as pn
 from bokeh.models import (
+    BasicTicker,
     ColumnDataSource,
     DataRange1d,
     DatetimeTickFormatter,
@@ -31,6 +32,8 @@ LETTERS = {"font-size": "13px"}
 
 #: Whole counts in full: a narrow range of large offsets would read "1m 1m 1m" otherwise.
 COUNT_FORMAT = "0,0"
+
+_SHORTEST_PULSE_MS = 60_000
 
 
 def push(source: ColumnDataSource, columns: Columns) -> None:
@@ -66,11 +69,13 @@ def curve_figure(
     title: str,
     *,
     x_range: DataRange1d | None = None,
-    alarms: ColumnDataSource | None = None,
-    changes: ColumnDataSource | None = None,
+    marks: Sequence[tuple[ColumnDataSource, str]] = (),
     height: int = 292,
 ) -> figure:
-    """Return one metric of all ``models`` over the log, with alarms and applied changes as upright lines."""
+    """Return one metric of all ``models`` over the log.
+
+    ``marks`` are upright lines: columns of :func:`moments`, and how they are dashed.
+    """
     plot = figure(
         height=height,
         sizing_mode="stretch_width",
@@ -95,10 +100,8 @@ def curve_figure(
     if metric == "hr":
         colour = style.model_colour(models[0])
         plot.varea(x="offset", y1="low", y2="high", source=source, fill_color=colour, fill_alpha=0.13)
-    if alarms is not None:
-        _add_moments(plot, alarms, colour="colour", dash="solid")
-    if changes is not None:
-        _add_moments(plot, changes, colour="colour", dash="dashed")
+    for moments_of, dash in marks:
+        _add_moments(plot, moments_of, dash)
     lines = {}
     for place, model in reversed(list(enumerate(models))):
         lines[model] = plot.line(
@@ -169,15 +172,18 @@ def pulse_figure(source: ColumnDataSource, names: Sequence[str], unit: str) -> f
         tools="",
         toolbar_location=None,
         x_axis_type="datetime",
-        y_range=DataRange1d(start=0, range_padding=0.1, min_interval=1.0),
+        # A few seconds would be told in thousandths, which nobody reads: there is room for a minute.
+        x_range=DataRange1d(range_padding=0.02, min_interval=_SHORTEST_PULSE_MS),
+        y_range=DataRange1d(start=0, range_padding=0.1, min_interval=2.0),
     )
     plot.xaxis.formatter = DatetimeTickFormatter(
         seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M", hourmin="%H:%M", hours="%H:%M"
     )
     plot.xaxis.ticker.desired_num_ticks = 3
     plot.xaxis.major_label_policy = NoOverlap(min_distance=10)
-    plot.yaxis.ticker.desired_num_ticks = 2
-    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=2, min_interval=1.0)
+    plot.yaxis.major_label_policy = NoOverlap(min_distance=4)
+    plot.yaxis.formatter = NumeralTickFormatter(format=COUNT_FORMAT)
     plot.yaxis.axis_label_standoff = 2
     plot.xgrid.grid_line_color = None
     plot.outline_line_color = None
@@ -200,8 +206,8 @@ def pulse_figure(source: ColumnDataSource, names: Sequence[str], unit: str) -> f
     return plot
 
 
-def _add_moments(plot: figure, source: ColumnDataSource, *, colour: str, dash: str) -> None:
-    spans = plot.vspan(x="offset", source=source, line_color=colour, line_width=1.6, line_dash=dash)
+def _add_moments(plot: figure, source: ColumnDataSource, dash: str) -> None:
+    spans = plot.vspan(x="offset", source=source, line_color="colour", line_width=1.6, line_dash=dash)
     tooltips = _tooltip([("At event", "@offset{0,0}", ""), ("", "@sentence", "")])
     plot.add_tools(HoverTool(renderers=[spans], tooltips=tooltips))
 

@@ -44,6 +44,9 @@ class Run(Protocol):
     def recent_users(self, limit: int = 200) -> list[str]:
         """Return users seen last, newest first."""
 
+    def find_users(self, text: str, limit: int = 50) -> list[str]:
+        """Return known users with ``text`` in their id, the likeliest first; may block for a moment."""
+
     def recommend(self, user_id: str, k: int = 10) -> Recommendation:
         """Return a user's history and list; may block for some milliseconds."""
 
@@ -93,6 +96,8 @@ class RunStore:
         self._phase = Phase.STARTING
         self._moved = self._phase_since = began
         self._events = -1
+        self._status: Status | None = None
+        self._heard = began
         self._tested = 0  # so that the curves of a run that tested nothing yet stay empty
         self._curves = Curves.empty()
         self._pulse: deque[PulseSample] = deque(maxlen=PULSE_SAMPLES)
@@ -165,6 +170,8 @@ class RunStore:
                 status = replace(status, phase=Phase.FAILED, message=self._failure)
             return Reading(status=status, phase_s=self._phase_s(status.phase, now))
         status = self._run.status()
+        if status is not self._status:  # a run that lives says so anew a few times a second
+            self._status, self._heard = status, now
         if status.events != self._events:
             self._events, self._moved = status.events, now
         is_slow = now >= self._slow_due
@@ -188,6 +195,7 @@ class RunStore:
         reading = Reading(
             status=status,
             age_s=now - self._moved,
+            silent_s=now - self._heard,
             phase_s=self._phase_s(status.phase, now),
             curves=self._curves,
             users=self._users,

@@ -20,7 +20,7 @@ MODEL_DASHES = {
     "trails": "dashdot",
 }
 SPARE_COLOURS = ("#e69f00", "#56b4e9", "#a05195")
-BLUE, GREEN, AMBER, RED = "#0072b2", "#00825f", "#b26a00", "#c62828"
+BLUE, GREEN, AMBER, RED, PURPLE = "#0072b2", "#00825f", "#b26a00", "#c62828", "#8e4ec6"
 
 THEME: dict[str, Any] = {
     "light": {
@@ -35,7 +35,7 @@ THEME: dict[str, Any] = {
     },
     "dark": {
         "palette": {
-            "primary": {"main": "#5fb0f0", "contrastText": "#0f1720"},
+            "primary": {"main": "#5fb0f0", "dark": "#8cc6f5", "contrastText": "#0f1720"},
             "background": {"default": "#0f141a", "paper": "#171e26"},
             "text": {"primary": "#e8edf2", "secondary": "#a0acb8"},
             "divider": "#2a343f",

@@ -104,7 +104,11 @@ def duration(seconds: float) -> str:
 
     >>> duration(4.2), duration(125), duration(3 * 3600), duration(7 * 86400)
     ('4 s', '2 min', '3 h', '7 days')
+    >>> duration(float("nan")) == MISSING
+    True
     """
+    if math.isnan(seconds):
+        return MISSING
     for unit, size, digits in ((" days", 86400, 1), (" h", 3600, 1), (" min", 60, 0)):
         if seconds >= 2 * size:
             return f"{_short(round(seconds / size, digits))}{unit}"

@@ -33,12 +33,12 @@ class Checkpoints:
 
     Attributes
     ----------
-    newest
-        The name of the last one that is on disk; empty before any.
+    newest, newest_events
+        The name of the last one that is on disk (empty before any), and how many events are learned in it.
     """
 
     def __init__(self, deployment: Deployment, log: EventLog, *, keep: int, storage: Storage) -> None:
-        self.newest = ""
+        self.newest, self.newest_events = "", 0
         self._deployment = deployment
         self._log = log
         self._keep = keep
@@ -75,7 +75,7 @@ class Checkpoints:
         """Write a snapshot, then let go of what no kept one needs."""
         check_finite(f"snapshot {name}", of_a_state(arrays))
         write_snapshot(self._deployment.snapshots, name, arrays | more(), manifest)
-        self.newest = name
+        self.newest, self.newest_events = name, int(manifest["n_events"])
         try:
             tidy(self._deployment, self._log, self._keep)
         except (OSError, StorageUnavailable) as error:  # what is left undone is done behind the next one

@@ -125,6 +125,11 @@ class Driver:
         """Return the name of the last snapshot that is on disk; empty before any."""
         return self._checkpoints.newest
 
+    @property
+    def snapshot_events(self) -> int:
+        """Return how many events were learned when that was taken."""
+        return self._checkpoints.newest_events
+
     async def start(self) -> None:
         """Come to the state that the log has, for the first time."""
         self.is_recovering = True
@@ -149,6 +154,7 @@ class Driver:
             state = shard_arrays(snapshot, 0)
             self._ranker = ranker_of(state)
             self._checkpoints.newest = snapshot.path.name
+            self._checkpoints.newest_events = self.ledger.n_events
         self._agreement = None
         self._snapshot_at = self.ledger.n_events
         self._shards = list(

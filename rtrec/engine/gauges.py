@@ -7,20 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-import pyarrow as pa
 
 from rtrec.engine.status import ModelScore
 from rtrec.evaluation.metrics import RankCounts
-from rtrec.events.log import EventLog
 from rtrec.models.kernel import RACERS
-from rtrec.types import Columns
 
 #: The rate is taken over so many seconds; freshness over so many accepted chunks.
 _RATE_S, _N_FRESH = 5.0, 512
 _SHORTEST_S = 0.2
 _RECENT_USERS = 1000
-#: Events of a partition that are looked through for recent users when a run starts.
-_LAST_EVENTS = 2000
 
 
 class Gauges:
@@ -93,10 +88,3 @@ def model_scores(total: RankCounts, coverage: Mapping[str, float]) -> tuple[Mode
         )
         for i, racer in enumerate(RACERS)
     )
-
-
-def last_users(log: EventLog) -> list[str]:
-    """Return the users of each partition's last events in order of event time, newest last."""
-    tails = [log.read(each, max(end - _LAST_EVENTS, 0), end) for each, end in enumerate(log.ends())]
-    users: list[str] = pa.concat_tables(tails).sort_by(Columns.TIMESTAMP)[Columns.USER_ID].to_pylist()
-    return users

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from rtrec.engine.intake import PAUSE, REDRIVEN, RESUME, Intake
-from rtrec.engine.publications import PUBLISH, WITHDRAW, take_publication
+from rtrec.engine.publications import PUBLISH, WITHDRAW, table_change, take_publication
 from rtrec.engine.quarantine import THAW, Quarantine
-from rtrec.engine.status import AppliedChange, PublishedTable, Served
+from rtrec.engine.status import AppliedChange, PublishedTable, Served, TableChange
 from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
 from rtrec.evaluation.history import MetricHistory
@@ -29,6 +29,9 @@ from rtrec.models.kernel import DEFAULT, RACERS, UNTESTED
 from rtrec.models.snapshot import Snapshot
 from rtrec.settings import Settings
 from rtrec.types import Floats, Forgetting, NumberedEvents, Nums
+
+#: Refits publish for as long as a run lives, so only the newest of these records are remembered.
+MAX_TABLE_CHANGES = 100
 
 
 class Ledger:
@@ -46,6 +49,8 @@ class Ledger:
         Earliest and latest event time so far, in seconds since 1970; NaN before any event.
     tables
         Those published by a control, by slot.
+    table_changes
+        The newest records that published or withdrew one, oldest first.
     served
         How often one was published for each slot, and for how many events one was live.
     quarantine
@@ -66,6 +71,7 @@ class Ledger:
         self.drift = HitDrift()
         self.changes: list[AppliedChange] = []
         self.tables: dict[str, PublishedTable] = {}
+        self.table_changes: tuple[TableChange, ...] = ()
         self.served: dict[str, Served] = {}
         self.quarantine = Quarantine()
         self.intake = Intake()
@@ -112,7 +118,10 @@ class Ledger:
                 to_tell = True
                 continue
             if control.body.get("control") in (PUBLISH, WITHDRAW):
-                self.tables = take_publication(self.tables, control, self.n_events)
+                tables = take_publication(self.tables, control, self.n_events)
+                change = table_change(self.tables, control, self.n_events)
+                self.tables = tables
+                self.table_changes = (*self.table_changes, change)[-MAX_TABLE_CHANGES:]
                 if control.body["control"] == PUBLISH:
                     self._serve(control.body["slot"], n_published=1)
                 continue
@@ -184,6 +193,7 @@ class Ledger:
             "intake": self.intake.to_manifest(),
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
             "served": {slot: asdict(each) for slot, each in self.served.items()},
+            "table_changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.table_changes],
         }
 
     @classmethod
@@ -202,6 +212,10 @@ class Ledger:
             ledger.tables[table.slot] = table
         ledger.served = {slot: Served(**each) for slot, each in manifest.get("served", {}).items()}
         ledger.intake = Intake.from_manifest(manifest.get("intake", {}))
+        written = manifest.get("table_changes", [])
+        ledger.table_changes = tuple(
+            TableChange(**each | {"time": datetime.fromisoformat(each["time"])}) for each in written
+        )
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:

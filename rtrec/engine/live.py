@@ -223,6 +223,10 @@ class LiveRun:
         session = self._session
         return session.recent_users(limit) if session is not None else []
 
+    def find_users(self, text: str, limit: int = 50) -> list[str]:
+        """Return users that are known now and have ``text`` in their id, the likeliest first."""
+        return self._ask(lambda session: session.find_users(text, limit)).result(timeout=60)
+
     def recommend(self, user_id: str, k: int = 10) -> Recommendation:
         """Return a user's last items and the ``k`` best now, each with its reasons.
 

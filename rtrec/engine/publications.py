@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtrec.declared import PLACES
-from rtrec.engine.status import PublishedTable
+from rtrec.engine.status import PublishedTable, TableChange
 from rtrec.errors import CorruptionError
 from rtrec.events.log import Control, EventLog
 from rtrec.events.numbering import Numbering
@@ -47,6 +47,18 @@ def take_publication(
             f"control {control.offset}: {error}: written by another version of rtrec"
         ) from error
     return left | {table.slot: table}
+
+
+def table_change(tables: Mapping[str, PublishedTable], control: Control, n_events: int) -> TableChange:
+    """Return what a control, which is one of the two, does to the ``tables`` that were live before it."""
+    body = control.body
+    withdrawn = body["control"] == WITHDRAW
+    gone = tables.get(body["slot"])
+    if withdrawn:
+        model, fitted_on = (gone.model, gone.n_events) if gone is not None else ("", 0)
+    else:
+        model, fitted_on = body["model"], body["n_events"]
+    return TableChange(control.offset, control.time, body["slot"], withdrawn, model, fitted_on, n_events)
 
 
 def read_publications(

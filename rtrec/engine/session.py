@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,8 +19,9 @@ from rtrec.clock import moment
 from rtrec.engine.answers import named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
+from rtrec.engine.finding import matching_ids, users_seen_last
 from rtrec.engine.flow import build_flow
-from rtrec.engine.gauges import Gauges, last_users, model_scores
+from rtrec.engine.gauges import Gauges, model_scores
 from rtrec.engine.intake import REDRIVEN, Gate, resume
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
@@ -161,7 +163,7 @@ class Session:
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
         self._watermark = Watermark.resumed(self._log.watermark(self._source_name))
-        self._gauges.see(await asyncio.to_thread(last_users, self._log))
+        self._gauges.see(await asyncio.to_thread(users_seen_last, self._log))
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._served_before = dict(self._driver.ledger.served)
@@ -417,7 +419,10 @@ class Session:
             k=ledger.settings.list_length,
             settings=ledger.settings,
             alarms=(
-                *(Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms),
+                *(
+                    Notice(each.offset, each.time, each.kind, each.sentence, each.after - each.before)
+                    for each in ledger.drift.alarms
+                ),
                 *ledger.quarantine.notices,
                 *self._refits.notices,
                 *self._storage.notices,
@@ -427,8 +432,10 @@ class Session:
             frozen=ledger.quarantine.frozen,
             tables=tuple(ledger.tables.values()),
             served=served_since(self._served_before, ledger.served),
+            table_changes=ledger.table_changes,
             fitting=self._refits.at_work,
             snapshot=self._driver.snapshot_name,
+            snapshot_events=self._driver.snapshot_events,
             shards=self._log.partitions,
             seconds=seconds,
             source=self._source_name,
@@ -440,6 +447,12 @@ class Session:
     def recent_users(self, limit: int) -> list[str]:
         """See ``LiveRun.recent_users``; called from any thread."""
         return self._gauges.recent_users(limit)
+
+    async def find_users(self, text: str, limit: int) -> list[str]:
+        """See ``LiveRun.find_users``."""
+        # Copied here, where users are numbered too, and looked through elsewhere: millions take a while.
+        rosters = [users.ids() for users in self._driver.ledger.numbering.users]
+        return await asyncio.to_thread(matching_ids, chain.from_iterable(rosters), text, limit)
 
     def changes(self) -> list[AppliedChange]:
         """See ``LiveRun.changes``; called from any thread."""

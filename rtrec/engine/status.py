@@ -45,12 +45,15 @@ class Notice:
     ``accuracy`` and ``improvement`` come from the drift watch, ``refit`` is a fit that failed, ``quarantine``
     and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take, ``pause`` a
     source that is not read on.
+
+    ``size`` is how far the hit rate fell (below 0) or rose; 0 for all others.
     """
 
     offset: int
     time: datetime
     kind: str
     sentence: str
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,22 @@ def served_since(before: Mapping[str, Served], now: Mapping[str, Served]) -> dic
     }
 
 
+@dataclass(frozen=True)
+class TableChange:
+    """A record of the log that put a table into a slot, or took it out again, live from ``live_from`` on.
+
+    ``model`` and ``n_events`` are of the table that came, or went; a table of titles alone has none of both.
+    """
+
+    offset: int
+    time: datetime
+    slot: str
+    withdrawn: bool
+    model: str
+    n_events: int
+    live_from: int
+
+
 @dataclass(frozen=True, repr=False)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
@@ -148,8 +167,10 @@ class Status:
     frozen: bool = False  # whether the ranker learns nothing any more
     tables: tuple[PublishedTable, ...] = ()
     served: dict[str, Served] = field(default_factory=dict)  # in this run, by slot
+    table_changes: tuple[TableChange, ...] = ()  # the newest ones, oldest first
     fitting: tuple[str, ...] = ()  # slots for which a model is being fitted
     snapshot: str = ""
+    snapshot_events: int = 0  # learned when the last snapshot was taken
     shards: int = 1
     seconds: float = 0.0
     source: str = ""

@@ -7,28 +7,35 @@ figures say how well those users were served, not how well a model of their own 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from rtrec.errors import InputError
 from rtrec.evaluation.metrics import RankCounts
-from rtrec.types import Ints
-
-if TYPE_CHECKING:
-    from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.evaluation.model_result import ModelResult
+from rtrec.events.vocabulary import Vocabulary
+from rtrec.types import Ints, Nums
 
 #: The cohort of users in no group.
 NEW = "new"
 _METRICS = {"hit_rate": "hr", "ndcg": "ndcg"}
 
 
-def by_cohort(evaluation: Evaluation, groups: Mapping[str, str]) -> xr.Dataset:
+def by_cohort(
+    results: Sequence[ModelResult],
+    users: Vocabulary | None,
+    user_num: Nums | None,
+    groups: Mapping[str, str],
+) -> xr.Dataset:
     """Return the figures of each group of users.
 
     Parameters
     ----------
+    results
+        Of models that were tested on the same events.
+    users, user_num
+        Whose each tested event was, as an evaluation says it.
     groups
         The group of each user, by user id: cohorts of :mod:`rtrec.features.historical` (``cohort_by_id``), or
         any of your own. Users in none of them are ``"new"``.
@@ -43,23 +50,23 @@ def by_cohort(evaluation: Evaluation, groups: Mapping[str, str]) -> xr.Dataset:
     InputError
         If the evaluation does not know who was asked, or none of the users is in it.
     """
-    if evaluation.users is None or evaluation.user_num is None:
+    if users is None or user_num is None:
         raise InputError("this evaluation does not say whose events were tested; evaluate again")
-    for each in evaluation.results:
-        if len(each.ranks) != len(evaluation.user_num):
+    for each in results:
+        if len(each.ranks) != len(user_num):
             raise InputError(
-                f"model {each.model!r}: expected ranks of all {len(evaluation.user_num):,} events tested; "
+                f"model {each.model!r}: expected ranks of all {len(user_num):,} events tested; "
                 f"it left some out and has {len(each.ranks):,}"
             )
     names = [*sorted(set(groups.values()) - {NEW}), NEW]
     number = {name: place for place, name in enumerate(names)}
-    ids = evaluation.users.ids(range(len(evaluation.users)))
+    ids = users.ids(range(len(users)))
     if groups and not any(user in groups for user in ids):
         raise InputError(
             f"none of the {len(groups):,} users in groups was tested; the first is {next(iter(groups))!r}"
         )
     of_user = np.array([number[groups.get(user, NEW)] for user in ids], np.int64)
-    return figures_of(evaluation.results, of_user[evaluation.user_num], names)
+    return figures_of(results, of_user[user_num], names)
 
 
 def figures_of(results: Sequence[ModelResult], cohort: Ints, names: Sequence[str]) -> xr.Dataset:

@@ -24,8 +24,9 @@ from rtrec.errors import InputError
 from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.inputs import Progress, loaded_events, model_makers, report, span_of
 from rtrec.evaluation.metrics import RankCounts
+from rtrec.evaluation.model_result import ModelResult
 from rtrec.evaluation.past import PastOfLog
-from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.evaluation.result import Evaluation
 from rtrec.events.loading import LoadedEvents
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.numbering import NumberedLog, number_events, within_bounds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +13,9 @@ import xarray as xr
 from rtrec.errors import InputError, nearest
 from rtrec.evaluation.by_cohort import by_cohort
 from rtrec.evaluation.comparison import Comparison
-from rtrec.evaluation.history import MetricHistory
 from rtrec.evaluation.markup import difference_cell, interval_cell, table
-from rtrec.evaluation.metrics import Difference, PairedCounts, RankCounts, Ranks
+from rtrec.evaluation.metrics import Difference, PairedCounts
+from rtrec.evaluation.model_result import ModelResult, finite
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.registry import POPULARITIES
 from rtrec.settings import Settings
@@ -25,83 +24,6 @@ from rtrec.types import Nums
 #: What frozen splits measure every other model against.
 BASELINE = "popularity"
 _SPAN = ("first event", "last event")
-
-
-@dataclass(repr=False)
-class ModelResult:
-    """One model's prequential figures over all tested events.
-
-    Attributes
-    ----------
-    events
-        How many events were tested.
-    rank_counts
-        The ranks of this one model.
-    coverage
-        Share of the known items that were recommended to anybody.
-    seconds
-        Wall time of answering and learning, after compilation.
-    events_per_s
-        Events answered and learned in each of these seconds.
-    peak_rss_mb
-        Largest resident memory of the process so far, in MB.
-    ranks
-        Rank of each tested event's item, 0 for a miss, int16 of shape ``(event,)``.
-    windows
-        The rank counts window by window.
-    """
-
-    model: str
-    events: int
-    k: int
-    rank_counts: RankCounts
-    coverage: float
-    seconds: float
-    events_per_s: float
-    compile_seconds: float
-    peak_rss_mb: float
-    ranks: Ranks
-    windows: MetricHistory
-
-    def __repr__(self) -> str:
-        return (
-            f"ModelResult({self.model[:40]!r}, {self.events:,} events, "
-            f"hr@{self.k} {self.hit_rate:.4f}, ndcg@{self.k} {self.ndcg:.4f})"
-        )
-
-    @property
-    def hit_rate(self) -> float:
-        """Return the share of events whose item was in the list."""
-        return float(self.rank_counts.hit_rate()[0])
-
-    @property
-    def ndcg(self) -> float:
-        """Return the mean of ``1 / log2(1 + rank)``, 0 for a miss."""
-        return float(self.rank_counts.ndcg()[0])
-
-    def interval(self, metric: str, *, level: float = 0.95) -> tuple[float, float]:
-        """Return the low and high end of a metric's confidence interval."""
-        low, high = self.rank_counts.interval(metric, level=level)
-        return float(low[0]), float(high[0])
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values; what cannot be said yet is null.
-
-        The keys are ``model, events, hr@k, ndcg@k, coverage@k, seconds, events_per_s, compile_seconds,
-        peak_rss_mb``, with k in figures, and the ends of the 95% intervals as ``hr@k_low`` and so on.
-        """
-        values: dict[str, Any] = {"model": self.model, "events": self.events}
-        for name, metric, value in (("hr", "hit_rate", self.hit_rate), ("ndcg", "ndcg", self.ndcg)):
-            low, high = self.interval(metric)
-            values |= {f"{name}@{self.k}": value, f"{name}@{self.k}_low": low, f"{name}@{self.k}_high": high}
-        values |= {
-            f"coverage@{self.k}": self.coverage,
-            "seconds": round(self.seconds, 3),
-            "events_per_s": round(self.events_per_s, 1),
-            "compile_seconds": round(self.compile_seconds, 3),
-            "peak_rss_mb": round(self.peak_rss_mb, 1),
-        }
-        return {name: _finite(value) for name, value in values.items()}
 
 
 @dataclass(repr=False)
@@ -162,7 +84,7 @@ class Evaluation:
 
     def by_cohort(self, groups: Mapping[str, str]) -> xr.Dataset:
         """Return the figures of groups of users, given by user id; see :mod:`rtrec.evaluation.by_cohort`."""
-        return by_cohort(self, groups)
+        return by_cohort(self.results, self.users, self.user_num, groups)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return each model's figures, and its paired differences to the popularities that were evaluated.
@@ -179,7 +101,7 @@ class Evaluation:
                     name = f"hr@{each.k}_minus_{popular.model}"
                     gap = _paired(each, popular).difference("hit_rate")
                     values = zip((name, f"{name}_low", f"{name}_high"), gap, strict=True)
-                    line |= {key: _finite(value) for key, value in values}
+                    line |= {key: finite(value) for key, value in values}
             if self.baseline is not None:
                 line["baseline"] = self.baseline.model
             lines.append(line)
@@ -225,8 +147,3 @@ def _paired(one: ModelResult, other: ModelResult) -> PairedCounts:
     paired = PairedCounts(one.k)
     paired.add(one.ranks, other.ranks)
     return paired
-
-
-def _finite(value: Any) -> Any:
-    """Return None for NaN and infinities, which JSON cannot say, and any other value as it is."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,30 +7,28 @@ order, whose settings never changed and that had no table published, finds its o
 
 from __future__ import annotations
 
-import logging
-import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from dask.distributed import Client, LocalCluster, as_completed
+from dask.distributed import Client, as_completed
 
 from rtrec.clock import utc_now
-from rtrec.engine.cluster import ctrl_c_kept_from_children
 from rtrec.errors import InputError
 from rtrec.evaluation.inputs import span_of
+from rtrec.evaluation.model_result import ModelResult
 from rtrec.evaluation.prequential import evaluate
-from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.evaluation.result import Evaluation
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.historical.cohorts import Earlier, find_cohorts
-from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
+from rtrec.jobs.request import JobRequest, Progress
+from rtrec.jobs.tasks import dask_client
 from rtrec.models.historical import usable_features
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import BUILT_IN, POPULARITIES, make_model
@@ -143,27 +141,6 @@ def evaluate_log(
         time=time,
         command=command,
     )
-
-
-@contextmanager
-def dask_client(scheduler: str | None, *, n_tasks: int) -> Iterator[Client]:
-    """Connect to a scheduler, or start a process a task on this machine, but no more than it has cores."""
-    if scheduler is not None:
-        with Client(scheduler) as client:
-            yield client
-        return
-    with ctrl_c_kept_from_children():
-        cluster = LocalCluster(
-            n_workers=min(n_tasks, os.cpu_count() or 1),
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            # What a task raises comes back with its future. The rest is about the end: a worker that is ended
-            # late on a busy machine, or whose heartbeat meets a scheduler that has just closed.
-            silence_logs=logging.CRITICAL,
-        )
-    with cluster, Client(cluster) as client:
-        yield client
 
 
 def _test(

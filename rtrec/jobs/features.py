@@ -31,10 +31,10 @@ from rtrec.evaluation.markup import table
 from rtrec.features.historical.cohorts import size_drift
 from rtrec.features.historical.declared import ITEM_FEATURES, USER_FEATURES
 from rtrec.features.historical.features import HistoricalFeatures
-from rtrec.jobs.catalogue import JobRequest
-from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.findings import settings_now
 from rtrec.jobs.report_page import page, publish_report
+from rtrec.jobs.request import JobRequest
+from rtrec.jobs.tasks import dask_client
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 

@@ -14,9 +14,9 @@ from rtrec.engine.deployment import Deployment
 from rtrec.engine.fitting import FitFailed, FitRequest, check_recipe, try_to_fit
 from rtrec.engine.refits import check_slot
 from rtrec.errors import DeploymentError, InputError
-from rtrec.jobs.catalogue import JobRequest
-from rtrec.jobs.evaluate import dask_client
 from rtrec.jobs.findings import settings_now
+from rtrec.jobs.request import JobRequest
+from rtrec.jobs.tasks import dask_client
 from rtrec.models.nearline.recipe import NEARLINE, Recipe
 from rtrec.models.table_store import TableStore
 

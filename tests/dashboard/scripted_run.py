@@ -16,6 +16,7 @@ from rtrec.engine.status import (
     Notice,
     Phase,
     Status,
+    TableChange,
 )
 from rtrec.evaluation.comparison import Comparison, compare
 from rtrec.evaluation.history import MetricHistory
@@ -74,6 +75,7 @@ class ScriptedRun:
         self.preview_gate.set()
         self.previewed: list[dict[str, Any]] = []
         self.broken = ""
+        self.table_changes: tuple[TableChange, ...] = ()
         self._rng = np.random.default_rng(7)
         self._history = MetricHistory(MODELS, K)
         self._counts = RankCounts(len(MODELS), K)
@@ -125,7 +127,10 @@ class ScriptedRun:
                 k=K,
                 settings=self.settings,
                 alarms=self._alarms(n),
-                snapshot="snapshot-000090000",
+                table_changes=self.table_changes,
+                snapshot="000000000090",
+                snapshot_events=n - n % 20_000,
+                run_events=n,
                 source="synthetic stream, 8 taste groups",
                 seconds=n / 9_840.0,
             )
@@ -136,6 +141,10 @@ class ScriptedRun:
 
     def recent_users(self, limit: int = 200) -> list[str]:
         return [f"u{number}" for number in range(1, 41)][:limit]
+
+    def find_users(self, text: str, limit: int = 50) -> list[str]:
+        """Find among many more than were seen last."""
+        return [each for each in (f"u{number}" for number in range(1, 2_311)) if text.lower() in each][:limit]
 
     def recommend(self, user_id: str, k: int = K) -> Recommendation:
         with self._lock:
@@ -167,7 +176,7 @@ class ScriptedRun:
             self.settings = changed
             n = self._counts.n_tested
             change = AppliedChange(
-                offset=len(self._changes),
+                offset=len(self._changes) + len(self.table_changes),
                 time=BEGIN + timedelta(seconds=n * SECONDS_PER_EVENT),
                 changes=dict(changes),
                 previous=previous,
@@ -178,7 +187,15 @@ class ScriptedRun:
 
     def undo(self, offset: int) -> AppliedChange:
         with self._lock:
-            return self.apply(self._changes[offset].previous)
+            return self.apply(next(each.previous for each in self._changes if each.offset == offset))
+
+    def publish(self, model: str, slot: str = "history", *, withdrawn: bool = False) -> None:
+        """Publish a table, or withdraw it again."""
+        with self._lock:
+            n, offset = self._counts.n_tested, len(self._changes) + len(self.table_changes)
+            time = BEGIN + timedelta(seconds=n * SECONDS_PER_EVENT)
+            change = TableChange(offset, time, slot, withdrawn, model, n - 100, n)
+            self.table_changes = (*self.table_changes, change)
 
     def resume(self) -> None:
         self.phase = Phase.RUNNING
@@ -215,8 +232,8 @@ class ScriptedRun:
         rose = "Hit rate rose from 9.8% to 14.6% over the last 2,000 tested events."
         early = BEGIN + timedelta(seconds=9_000 * SECONDS_PER_EVENT)
         return (
-            Notice(9_000, early, "improvement", rose),
-            Notice(DRIFT_AT + 2_000, time, "accuracy", fell),
+            Notice(9_000, early, "improvement", rose, 0.048),
+            Notice(DRIFT_AT + 2_000, time, "accuracy", fell, -0.032),
         )
 
     def _item(self, place: int, rank: int, known: bool) -> RecommendedItem:

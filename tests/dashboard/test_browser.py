@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rtrec.dashboard.app import serve
+from rtrec.dashboard.app import Heartbeat, serve
 from rtrec.dashboard.server import DashboardServer
 from rtrec.engine.live import LiveRun
 from rtrec.engine.status import Phase
@@ -32,6 +33,8 @@ FLAGS = [
 ]
 #: A loaded two-core machine takes its time to draw.
 PATIENCE_MS = 60_000
+#: What each of the applied changes says.
+PLACE = re.compile(r"live from event [0-9,]+ . record")
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +149,33 @@ def test_a_setting_is_changed_previewed_applied_and_undone(watched, dashboard, l
     watched.locator(".bk-Figure canvas").first.wait_for()
 
     watched.get_by_role("button", name="Apply").click()
-    watched.get_by_text("live from event").first.wait_for()
+    watched.get_by_text("Applied: live from event").wait_for()
+    watched.get_by_text("with the settings before it, on the same").wait_for()
     playwright.expect(watched.get_by_text("Nothing changed yet")).to_be_visible()
     assert live_run.status().settings.ring_length == before + 1
 
     watched.get_by_role("button", name="Undo").click()
-    playwright.expect(watched.get_by_text("live from event")).to_have_count(2, timeout=PATIENCE_MS)
+    playwright.expect(watched.get_by_text(PLACE)).to_have_count(2, timeout=PATIENCE_MS)
+    playwright.expect(watched.get_by_text("The live settings have changed since the replay")).to_be_visible()
     assert live_run.status().settings.ring_length == before
     assert [change.changes for change in live_run.changes()] == [
         {"ring_length": before + 1},
         {"ring_length": before},
     ]
+
+
+@pytest.mark.parametrize("live_run", ["scripted"], indirect=True)
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (500, 800)])
+def test_what_can_be_done_stays_in_reach_while_knobs_are_moved(watched, dashboard, width, height):
+    watched.set_viewport_size({"width": width, "height": height})
+    open_page(watched, dashboard, "Settings")
+    expect = playwright.expect
+    for name in ("Half-life, of the hour", "Buy"):  # the first knob, and one far down, by keyboard alone
+        knob = watched.get_by_role("slider", name=name).first
+        knob.focus()
+        knob.press("ArrowRight")
+        for action in ("Replay", "Apply", "Discard"):
+            expect(watched.get_by_role("button", name=action)).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize("live_run", ["scripted"], indirect=True)
@@ -216,6 +235,35 @@ def test_recommendations_explain_themselves_and_answer_strangers(watched, dashbo
     watched.get_by_role("option", name="u7", exact=True).click()
     watched.get_by_text("Often had together").first.wait_for()
     playwright.expect(picker).to_have_value("u7")
+    picker.fill("2299")  # nobody of the last events
+    watched.get_by_role("option", name="u2299", exact=True).click()
+    watched.get_by_text("Recommended to u2299 now").wait_for()
+
+
+def test_all_else_unfolds_and_stays_open_while_the_list_moves(watched, serving):
+    run = ScriptedRun(tested=70_000)
+    open_page(watched, serving(run), "Recommendations")
+    folded = watched.locator("summary").nth(5)
+    inside = watched.locator("details").nth(5).get_by_text("Popular in the last 7 days")
+    folded.focus()
+    playwright.expect(inside).to_be_hidden()
+    folded.press("Enter")
+    playwright.expect(inside).to_be_visible()
+    run.advance(20_000)  # others move past it
+    watched.get_by_text("Last change: ").wait_for()
+    playwright.expect(inside).to_be_visible()
+    folded.press("Enter")  # the focus is still there
+    playwright.expect(inside).to_be_hidden()
+
+
+def test_a_page_whose_server_stands_still_says_so(watched, serving, scripted_run, monkeypatch):
+    monkeypatch.setattr(Heartbeat.param.stale_after_s, "default", 2.0)
+    server = serving(scripted_run)
+    open_page(watched, server, "Live")
+    watched.get_by_text("learned so far").wait_for()
+    playwright.expect(watched.get_by_text("No news from the server")).to_be_hidden()
+    server.store.stop()
+    playwright.expect(watched.get_by_text("No news from the server")).to_be_visible()
 
 
 def test_a_title_that_is_a_script_is_only_a_title(watched, serving, scripted_run):

@@ -97,3 +97,10 @@ def test_a_curve_figure_names_both_axes():
 def test_a_small_plot_says_its_unit():
     plot = plots.pulse_figure(ColumnDataSource(plots.pulse_columns([])), ["p50", "p95"], "ms")
     assert plot.yaxis.axis_label == "ms"
+
+
+def test_the_ticks_of_a_small_plot_are_whole_and_of_whole_seconds():
+    plot = plots.pulse_figure(ColumnDataSource(plots.pulse_columns([])), ["lag"], "events")
+    assert plot.x_range.min_interval >= 60_000  # shorter spans are told in thousandths of a second
+    assert plot.yaxis.ticker.min_interval >= 1
+    assert plot.yaxis.formatter.format == "0,0"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.store import RunStore
+from rtrec.dashboard.views.changes import N_CHANGES, change_markup
 from rtrec.dashboard.views.knobs import Knob
-from rtrec.dashboard.views.settings import SettingsView, change_markup
+from rtrec.dashboard.views.settings import SettingsView
 from rtrec.dashboard.views.whatif import averaging, differences, picture, verdict
 from rtrec.declared import FEATURE_NAMES
 from rtrec.settings import Settings, declarations
@@ -127,20 +131,20 @@ def test_features_to_leave_out_are_chosen_from_a_list_by_what_they_say():
 
 def test_leaving_features_out_is_replayed_applied_and_undone(view, session, scripted_run, until):
     view._knobs["without"]._controls[0].value = ["heat_now"]
-    assert view.edits() == {"without": ("heat_now",)}
-    assert "Features left out" in view._edits.markup
-    assert "heat_now" in view._edits.markup
-    view._replay.clicks += 1
-    until(lambda: view._result.visible)
+    assert view.trial.edits() == {"without": ("heat_now",)}
+    assert "Features left out" in view.trial.edits_shown.markup
+    assert "heat_now" in view.trial.edits_shown.markup
+    view.trial.replay.clicks += 1
+    until(lambda: view.trial.result_card.visible)
     assert scripted_run.previewed == [{"without": ("heat_now",)}]
-    view._apply.clicks += 1
-    until(lambda: scripted_run.settings.without == ("heat_now",) and not view.edits())
+    view.trial.apply.clicks += 1
+    until(lambda: scripted_run.settings.without == ("heat_now",) and not view.trial.edits())
     view.refresh(session.store.read())
-    undo = view._change_list[0][1]
+    undo = view.changes.rows[0][1]
     undo.clicks += 1
     until(lambda: scripted_run.settings.without == () and view._knobs["without"].value == ())
     view.refresh(session.store.read())
-    assert "heat_now" in view._change_list[0][0].markup
+    assert "heat_now" in view.changes.rows[0][0].markup
     assert view._knobs["without"]._controls[0].value == []
 
 
@@ -156,101 +160,207 @@ def test_an_untouched_knob_follows_the_run_and_a_touched_one_stays():
 
 
 def test_nothing_can_be_done_before_something_is_changed(view):
-    assert not view._actions.visible
-    assert "Nothing changed yet" in view._edits.markup
+    assert not view.trial.actions.visible
+    assert "Nothing changed yet" in view.trial.edits_shown.markup
     view._knobs["ring_length"]._controls[0].value = 20
-    assert view._actions.visible
-    assert "20 events" in view._edits.markup
+    assert view.trial.actions.visible
+    assert "20 events" in view.trial.edits_shown.markup
 
 
 def test_a_replay_shows_progress_then_words_and_picture(view, session, scripted_run, until):
     scripted_run.preview_gate.clear()
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
+    view.trial.replay.clicks += 1
     until(lambda: scripted_run.previewed)
     view.refresh(session.reading)
-    assert "Replaying 20,000 events" in view._progress.markup
-    assert not view._replay.visible
+    assert "Replaying 20,000 events" in view.trial.progress.markup
+    assert not view.trial.replay.visible
     scripted_run.preview_gate.set()
-    until(lambda: view._result.visible)
+    until(lambda: view.trial.result_card.visible)
     assert scripted_run.previewed == [{"ring_length": 20}]
-    assert "Better by" in view._result[0].markup
-    assert "95% intervals" in view._result[1].markup
-    assert not view._progress.markup
+    assert "Better by" in view.trial.result[0].markup
+    assert "95% intervals" in view.trial.result[1].markup
+    assert not view.trial.progress.markup
 
 
 def test_a_result_goes_when_its_settings_are_changed(view, until):
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
-    until(lambda: view._result.visible)
+    view.trial.replay.clicks += 1
+    until(lambda: view.trial.result_card.visible)
     view._knobs["ring_length"]._controls[0].value = 21
-    assert not view._result.visible
+    assert not view.trial.result_card.visible
 
 
 def test_a_result_goes_when_the_live_settings_change_under_it(view, session, scripted_run, until):
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
-    until(lambda: view._result.visible)
+    view.trial.replay.clicks += 1
+    until(lambda: view.trial.result_card.visible)
     scripted_run.apply({"use_trending": False})  # on another page
     view.refresh(session.store.read())
-    assert not view._result.visible
-    assert "live settings have changed since the replay" in view._problem.markup
-    assert view.edits() == {"ring_length": 20}
+    assert not view.trial.result_card.visible
+    assert "live settings have changed since the replay" in view.trial.problem.markup
+    assert view.trial.edits() == {"ring_length": 20}
 
 
-def test_a_result_goes_when_its_change_is_applied(view, session, scripted_run, until):
+@pytest.fixture
+def applied(view, session, until):
+    """Return the page after a change was tried, and then applied."""
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
-    until(lambda: view._result.visible)
-    view._apply.clicks += 1
-    until(lambda: scripted_run.settings.ring_length == 20 and not view.edits())
+    view.trial.replay.clicks += 1
+    until(lambda: view.trial.result_card.visible)
+    view.trial.apply.clicks += 1
+    until(lambda: len(view.trial.result) == 5)
+    return view
+
+
+@pytest.mark.parametrize("is_seen_first", [False, True])
+def test_the_result_of_a_change_stays_as_its_record_once_it_is_applied(
+    view, session, scripted_run, until, is_seen_first, monkeypatch
+):
+    gate = threading.Event()
+    apply = scripted_run.apply
+
+    def answer_late(changes):
+        done = apply(changes)
+        assert gate.wait(30.0)
+        return done
+
+    monkeypatch.setattr(scripted_run, "apply", answer_late)
+    view._knobs["ring_length"]._controls[0].value = 20
+    view.trial.replay.clicks += 1
+    until(lambda: view.trial.result_card.visible)
+    view.trial.apply.clicks += 1
+    until(lambda: scripted_run.settings.ring_length == 20)
+    if is_seen_first:  # the new settings are live before the run has answered
+        view.refresh(session.store.read())
+    gate.set()
+    until(lambda: len(view.trial.result) == 5)  # the note of the change, above what there was
     view.refresh(session.store.read())
-    assert not view._result.visible
-    assert "live settings have changed since the replay" in view._problem.markup
+    assert view.trial.result_card.visible
+    assert not view.trial.problem.markup
+    assert not view.trial.edits()
+    assert "Applied: live from event 70,000" in view.trial.result[0].markup
+    assert "with the settings before it" in view.trial.result[1].markup
+
+
+def test_the_record_of_an_applied_change_goes_with_the_next_change_and_not_before(
+    applied, session, scripted_run
+):
+    applied.refresh(session.store.read())
+    applied._knobs["ring_length"]._controls[0].value = 25
+    assert applied.trial.result_card.visible
+    scripted_run.apply({"use_trending": False})  # on another page
+    applied.refresh(session.store.read())
+    assert not applied.trial.result_card.visible
+    assert "live settings have changed since the replay" in applied.trial.problem.markup
+
+
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_the_record_of_an_applied_change_goes_when_it_is_undone(
+    applied, session, scripted_run, until, is_seen
+):
+    if is_seen:  # else the page still has the settings before
+        applied.refresh(session.store.read())
+    applied.trial.undo(scripted_run.changes()[0])
+    until(lambda: "live settings have changed since the replay" in applied.trial.problem.markup)
+    assert not applied.trial.result_card.visible
+
+
+def test_a_change_that_was_not_tried_makes_the_last_record_void(applied, session, scripted_run, until):
+    applied.refresh(session.store.read())
+    applied._knobs["use_trending"]._controls[0].value = False
+    applied.trial.apply.clicks += 1
+    until(lambda: "live settings have changed since the replay" in applied.trial.problem.markup)
+    assert not applied.trial.result_card.visible
 
 
 def test_a_replay_that_ends_after_the_live_settings_changed_is_not_shown(view, session, scripted_run, until):
     scripted_run.preview_gate.clear()
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
+    view.trial.replay.clicks += 1
     until(lambda: scripted_run.previewed)
     scripted_run.apply({"use_trending": False})
     view.refresh(session.store.read())
     scripted_run.preview_gate.set()
-    until(lambda: "live settings have changed since the replay" in view._problem.markup)
-    assert not view._result.visible
+    until(lambda: "live settings have changed since the replay" in view.trial.problem.markup)
+    assert not view.trial.result_card.visible
 
 
 def test_a_replay_of_a_short_run_is_of_all_its_events():
     store = RunStore(ScriptedRun(tested=300))
     store.read()
-    assert SettingsView(Session(store))._replay.label == "Replay all events so far"
+    assert SettingsView(Session(store)).trial.replay.label == "Replay all events so far"
 
 
 def test_a_replay_of_other_settings_is_not_shown(view, scripted_run, until):
     scripted_run.preview_gate.clear()
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
+    view.trial.replay.clicks += 1
     until(lambda: scripted_run.previewed)
     view._knobs["ring_length"]._controls[0].value = 21
     scripted_run.preview_gate.set()
-    until(lambda: "Settings changed during the replay" in view._problem.markup)
-    assert not view._result.visible
+    until(lambda: "Settings changed during the replay" in view.trial.problem.markup)
+    assert not view.trial.result_card.visible
 
 
 def test_apply_then_undo(view, session, scripted_run, until):
     view._knobs["ring_length"]._controls[0].value = 20
-    view._apply.clicks += 1
-    until(lambda: scripted_run.settings.ring_length == 20 and not view.edits())
+    view.trial.apply.clicks += 1
+    until(lambda: scripted_run.settings.ring_length == 20 and not view.trial.edits())
     view.refresh(session.store.read())
-    assert len(view._change_list) == 1
-    undo = view._change_list[0][1]
+    assert len(view.changes.rows) == 1
+    undo = view.changes.rows[0][1]
     undo.clicks += 1
     until(lambda: scripted_run.settings.ring_length == 10 and view._knobs["ring_length"].value == 10)
     view.refresh(session.store.read())
-    assert len(view._change_list) == 2
-    assert "replaced since" in view._change_list[1][0].markup
-    assert len(view._change_list[1]) == 1  # nothing of the first change is left to take back
+    assert len(view.changes.rows) == 2
+    assert "replaced since" in view.changes.rows[1][0].markup
+    assert len(view.changes.rows[1]) == 1  # nothing of the first change is left to take back
+
+
+def test_published_and_withdrawn_tables_stand_among_the_changes(view, session, scripted_run):
+    scripted_run.publish("ease")
+    scripted_run.apply({"ring_length": 20})
+    scripted_run.publish("ease", withdrawn=True)
+    view.refresh(session.store.read())
+    withdrawn, applied, published = view.changes.rows
+    assert "Table published for history: ease, fitted on 69,900 events" in published[0].markup
+    assert "live from event 70,000 \u00b7 record 0 \u00b7 17 Mar 2024, 12:53 UTC" in published[0].markup
+    assert "Table withdrawn from history: ease" in withdrawn[0].markup
+    assert "record 2" in withdrawn[0].markup
+    assert len(published) == len(withdrawn) == 1  # there is no way back but to fit it again
+    assert len(applied) == 2
+
+
+def test_tables_do_not_push_out_what_can_be_undone(view, session, scripted_run):
+    scripted_run.apply({"ring_length": 20})
+    for _ in range(N_CHANGES + 3):
+        scripted_run.publish("ease")
+    view.refresh(session.store.read())
+    assert len(view.changes.rows) == N_CHANGES + 1
+    assert len(view.changes.rows[-1]) == 2
+
+
+def test_the_larger_difference_stands_first(scripted_run):
+    comparison = scripted_run.preview({"ring_length": 20}).result()
+    in_hits, in_ndcg = comparison.difference("hit_rate"), comparison.difference("ndcg")
+    said = differences(comparison)
+    assert abs(in_hits.value) > abs(in_ndcg.value)
+    assert said.index("Hit rate") < said.index("NDCG")
+    turned = {"hit_rate": in_ndcg, "ndcg": in_hits}
+    said = differences(SimpleNamespace(k=10, difference=turned.__getitem__))
+    assert said.index("NDCG") < said.index("Hit rate")
+    assert "the largest difference first" in said
+
+
+def test_the_actions_stay_in_reach(view):
+    """Stretched to the height of the knobs a column has no way to go along with them."""
+    beside = view.panel[1]
+    assert beside.styles["position"] == "sticky"
+    assert beside.styles["align-self"] == "flex-start"
+    assert view.trial.card.css_classes == []
+    view._knobs["ring_length"]._controls[0].value = 20
+    assert view.trial.card.css_classes == ["wanted"]
 
 
 def test_an_error_is_shown_in_place_and_the_change_is_kept(view, scripted_run, until, monkeypatch):
@@ -259,10 +369,10 @@ def test_an_error_is_shown_in_place_and_the_change_is_kept(view, scripted_run, u
 
     monkeypatch.setattr(scripted_run, "apply", refuse)
     view._knobs["ring_length"]._controls[0].value = 20
-    view._apply.clicks += 1
-    until(lambda: "the log is read-only" in view._problem.markup)
-    assert view.edits() == {"ring_length": 20}
-    assert view._actions.visible
+    view.trial.apply.clicks += 1
+    until(lambda: "the log is read-only" in view.trial.problem.markup)
+    assert view.trial.edits() == {"ring_length": 20}
+    assert view.trial.actions.visible
 
 
 def test_a_replay_that_fails_says_why(view, scripted_run, until, monkeypatch):
@@ -271,15 +381,15 @@ def test_a_replay_that_fails_says_why(view, scripted_run, until, monkeypatch):
 
     monkeypatch.setattr(scripted_run, "preview", refuse)
     view._knobs["ring_length"]._controls[0].value = 20
-    view._replay.clicks += 1
-    until(lambda: "no snapshot to fork yet" in view._problem.markup)
-    assert view._replay.visible
+    view.trial.replay.clicks += 1
+    until(lambda: "no snapshot to fork yet" in view.trial.problem.markup)
+    assert view.trial.replay.visible
 
 
 def test_discard_goes_back_to_the_live_settings(view):
     view._knobs["use_trending"]._controls[0].value = False
-    view._discard.clicks += 1
-    assert view.edits() == {}
+    view.trial.discard.clicks += 1
+    assert view.trial.edits() == {}
     assert view._knobs["use_trending"]._controls[0].value is True
 
 

@@ -58,6 +58,18 @@ def test_age_grows_while_nothing_is_learned_and_starts_again_with_the_next_event
     assert store.read().age_s == 0.0
 
 
+def test_silence_grows_while_the_run_says_nothing_new(clock, monkeypatch):
+    run = ScriptedRun(tested=1_000)
+    store = RunStore(run, clock=clock)
+    said = run.status()
+    monkeypatch.setattr(run, "status", lambda: said)
+    store.read()
+    clock.seconds += 12.0
+    assert store.read().silent_s == 12.0
+    monkeypatch.undo()
+    assert store.read().silent_s == 0.0
+
+
 def test_a_phase_is_timed_from_when_it_was_first_seen(clock):
     run = ScriptedRun(phase=Phase.STARTING)
     store = RunStore(run, clock=clock)

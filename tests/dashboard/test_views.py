@@ -12,20 +12,21 @@ from bokeh.models import ColumnDataSource
 
 from rtrec.dashboard.markup import message
 from rtrec.dashboard.session import Session
-from rtrec.dashboard.state import Reading
+from rtrec.dashboard.state import Level, Reading
 from rtrec.dashboard.store import RunStore
 from rtrec.dashboard.views import live_markup
-from rtrec.dashboard.views.header import header_markup, state_text
+from rtrec.dashboard.views.header import header_markup, state_text, strip_markup
 from rtrec.dashboard.views.live import LiveView
 from rtrec.dashboard.views.pieces import MarkupPane
-from rtrec.dashboard.views.recommendations import (
-    RecommendationsView,
+from rtrec.dashboard.views.recommendations import RecommendationsView
+from rtrec.dashboard.views.recommendations_markup import (
+    N_FOUND,
     changes_between,
     history_list,
     recommended_list,
 )
 from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
-from rtrec.engine.status import Phase, PublishedTable, Status
+from rtrec.engine.status import Notice, Phase, PublishedTable, Status
 from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
 
 
@@ -36,8 +37,48 @@ def items(*ids: str) -> Recommendation:
 
 def test_header_says_how_fast_how_far_behind_and_how_old(session):
     text = header_markup(session.reading)
-    for part in ("Events/s", "Lag", "Freshness p95", "Data age", "k = 10", "Live"):
+    for part in (
+        "Events/s",
+        "Lag",
+        "Freshness p95",
+        "Data age",
+        "Last snapshot",
+        "at 60,000",
+        "k = 10",
+        "Live",
+    ):
         assert part in text
+    strip = strip_markup(session.reading)  # what a narrow window has of it
+    for part in ("Events/s", "Lag", "Data age", "Last snapshot"):
+        assert part in strip
+
+
+@pytest.mark.parametrize(
+    ("phase", "run_events", "age_s", "said", "css"),
+    [
+        (Phase.RUNNING, 5, 9.0, "9 s", "good"),
+        (Phase.RUNNING, 5, 11.0, "11 s", "stale"),
+        (Phase.RUNNING, 5, 61.0, "61 s", "stuck"),
+        (Phase.FINISHED, 5, 61.0, "61 s", "idle"),
+        # Its newest event is of another day: how old, nobody knows here.
+        (Phase.RUNNING, 0, 11.0, "\u2013", "good"),
+        (Phase.RECOVERING, 5, 1.0, "\u2013", "idle"),
+    ],
+)
+def test_the_age_of_the_data_is_that_of_what_this_run_learned_and_is_coloured_by_it(
+    phase, run_events, age_s, said, css
+):
+    status = Status(phase=phase, message="", events=5, run_events=run_events, logged=5)
+    markup = header_markup(Reading(status=status, age_s=age_s))
+    assert re.search(f'class="fact {css}">[^/]*Data age</div><div class="fact-value" title="{said}"', markup)
+
+
+def test_an_engine_that_has_stopped_to_say_how_it_is_is_not_called_quiet():
+    status = Status(phase=Phase.RUNNING, message="", events=5, logged=5)
+    reading = Reading(status=status, age_s=130.0, silent_s=20.0)
+    assert state_text(reading) == "No word for 20 s"
+    assert reading.level is Level.STALE
+    assert replace(reading, silent_s=61.0).level is Level.STUCK
 
 
 def test_the_page_says_that_somebody_was_forgotten(session):
@@ -157,13 +198,117 @@ def test_new_and_moved_items_are_marked():
     assert changes_between(None, items("a")) == {}
 
 
-def test_falls_stand_before_rises(session):
-    listed = live_markup.alarm_list(session.reading)
-    assert listed.index(">fall<") < listed.index(">rise<")
+def test_the_newest_alarm_stands_first_and_then_the_largest_change(session):
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    alarms = [
+        Notice(offset, when, "improvement" if size > 0 else "accuracy", f"moved {size}", size)
+        for offset, size in ((1, 0.02), (2, -0.30), (3, 0.40), (4, -0.01), (5, 0.05))
+    ]
+    status = replace(session.reading.status, alarms=tuple(alarms))
+    listed = live_markup.alarm_list(replace(session.reading, status=status))
+    assert re.findall(r"moved (-?[0-9.]+)", listed) == ["0.05", "0.4", "-0.3", "0.02", "-0.01"]
+    assert "the largest first" in listed
     assert "improvement" not in listed
-    rows = live_markup.moments_legend()
-    for name in ("Fall", "Rise", "Settings applied"):
-        assert name in rows
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RECOVERING, Phase.RUNNING, Phase.FINISHED])
+def test_the_marks_of_the_curves_are_explained_whenever_there_are_curves(phase):
+    """Also on a run that was opened again, which draws its curves before it runs."""
+    session = Session(RunStore(ScriptedRun(tested=70_000, phase=phase)))
+    view = LiveView(session)
+    view.refresh(session.store.read())
+    assert view._moments.is_shown
+    legend = view._moments.markup
+    for name in ("Fall of", "Rise of", "Fit that failed", "Settings applied", "Table published or withdrawn"):
+        assert name in legend
+
+
+def test_published_and_withdrawn_tables_are_marked_on_the_curves(session, scripted_run):
+    scripted_run.publish("ease")
+    scripted_run.advance(1_000)
+    scripted_run.publish("ease", withdrawn=True)
+    view = LiveView(session)
+    view.refresh(session.store.read())
+    assert view._tables.data["offset"].tolist() == [70_000.0, 71_000.0]
+    published, withdrawn = view._tables.data["sentence"]
+    assert "published for history: ease" in published
+    assert "withdrawn from history" in withdrawn
+    assert set(view._tables.data["colour"]).isdisjoint(view._alarms.data["colour"])
+    drawn = [each for each in view._curves[0].object.renderers if each.data_source is view._tables]
+    assert len(drawn) == 1
+
+
+def test_a_fit_that_failed_is_not_marked_as_a_fall(session):
+    failed = Notice(9, datetime(2026, 1, 1, tzinfo=UTC), "refit", "fitting ease failed")
+    status = replace(session.reading.status, alarms=(*session.reading.status.alarms, failed))
+    view = LiveView(session)
+    view.refresh(replace(session.reading, status=status))
+    colours = view._alarms.data["colour"].tolist()
+    assert len(set(colours)) == 3
+    assert all(colour in view._moments.markup for colour in colours)
+
+
+def test_a_small_plot_waits_for_a_second_point(session, scripted_run):
+    view = LiveView(session)
+    first = session.reading
+    view.refresh(first)
+    assert [len(each) for each in view._pulse_cards] == [1, 1, 1]
+    view.refresh(replace(first, pulse=(*first.pulse, first.sample())))
+    assert [len(each) for each in view._pulse_cards] == [2, 2, 2]
+
+
+@pytest.fixture
+def searching(session, until, monkeypatch):
+    """Return the page, and what types into its picker and waits for the answer."""
+    view = RecommendationsView(session)
+    view.refresh(session.reading)
+    until(lambda: view._shown is not None and not view._asking)
+
+    def type_in(text: str) -> None:
+        view._picker.value_input = text
+        until(lambda: not view._is_searching)
+
+    return view, type_in
+
+
+def test_a_part_of_an_id_finds_users_that_were_not_seen_lately(searching, session):
+    view, type_in = searching
+    assert "u1234" not in view._picker.options
+    type_in("U123")
+    assert view._picker.options[:3] == ["u123", "u1230", "u1231"]
+    assert view._picker.options[-1] == "U123"  # what is typed can be asked for as it is
+    assert "11 users have \u201cU123\u201d in the id" in view._found_note.markup
+    type_in("")
+    assert view._picker.options == list(session.reading.users)
+    assert not view._found_note.markup
+
+
+def test_a_search_offers_no_more_than_can_be_read(searching, session):
+    view, type_in = searching
+    type_in("u")
+    assert "More than 50 users" in view._found_note.markup
+    assert len(view._picker.options) <= N_FOUND + len(session.reading.users) + 2
+
+
+def test_a_search_without_a_find_says_so(searching):
+    view, type_in = searching
+    type_in("<nobody>")
+    assert "knows no user with \u201c&lt;nobody&gt;\u201d in the id" in view._found_note.markup
+    view._picker.value = "<nobody>"
+    assert not view._found_note.markup
+
+
+def test_of_searches_that_overtake_each_other_the_last_one_counts(
+    searching, scripted_run, until, monkeypatch
+):
+    view, _ = searching
+    gate, find = threading.Event(), scripted_run.find_users
+    monkeypatch.setattr(scripted_run, "find_users", lambda *ask: gate.wait(10.0) and find(*ask))
+    view._picker.value_input = "u22"
+    view._picker.value_input = "u2299"
+    gate.set()
+    until(lambda: "1 user has \u201cu2299\u201d" in view._found_note.markup)
+    assert view._picker.options[0] == "u2299"
 
 
 def numbers(markup: str) -> list[float]:
@@ -176,9 +321,20 @@ def test_the_parts_shown_add_up_to_the_score(scripted_run):
     known = scripted_run.recommend("u1")
     for item in known.items[:-1]:
         *parts, total = numbers(recommended_list(replace(known, items=(item,)), {}))
-        assert len(parts) == 4  # three reasons and all else
-        assert sum(parts) == pytest.approx(total, abs=1e-9)
+        assert sum(parts[:4]) == pytest.approx(total, abs=1e-9)  # three reasons and all else
+        assert sum(parts[4:]) == pytest.approx(parts[3], abs=1e-9)  # what that unfolds into
         assert total == round(item.score, 2)
+
+
+def test_all_else_unfolds_into_the_parts_it_is_the_sum_of(scripted_run):
+    known = scripted_run.recommend("u1")
+    item = known.items[0]
+    folded = recommended_list(replace(known, items=(item,)), {})
+    folded = folded[folded.index("<details") : folded.index("</details>")]
+    assert f'data-key="{item.item_id}"' in folded
+    assert "All else, 2 more" in folded[: folded.index("</summary>")]
+    for sentence in ("Goes with the last item", "Popular in the last 7 days"):
+        assert sentence in folded[folded.index("</summary>") :]
 
 
 def test_parts_that_rounding_would_pull_apart_still_add_up():
@@ -261,11 +417,12 @@ def test_a_page_that_does_not_follow_stands_still(session, scripted_run, until, 
     assert not view._asking
 
 
-def test_a_pane_made_hidden_is_seen_with_its_first_words_and_not_without():
-    pane = MarkupPane(visible=False)
+def test_a_pane_is_seen_with_its_first_words_and_not_without():
+    pane = MarkupPane()
     for words in (message("bad", "No list", "why"), None, message("bad", "No list", "why"), None):
         pane.show(words)
-        assert pane.visible is pane.object.visible is (words is not None)
+        assert pane.is_shown is (words is not None)
+        assert pane.visible is pane.object.visible is True  # Panel's model throws where it becomes so early
 
 
 def test_a_user_that_cannot_be_answered_says_why_in_place(session, scripted_run, until, monkeypatch):
@@ -274,10 +431,10 @@ def test_a_user_that_cannot_be_answered_says_why_in_place(session, scripted_run,
 
     monkeypatch.setattr(scripted_run, "recommend", refuse)
     view = RecommendationsView(session)
-    assert not view._problem.visible
+    assert not view._problem.is_shown
     view._picker.value = "u2"
     until(lambda: "the message above says why" in view._list.markup)
-    assert view._problem.visible
+    assert view._problem.is_shown
     assert "No recommendations for u2" in view._problem.markup
     assert "shard 1 is being recovered" in view._problem.markup
     assert "History of u2" in view._history.markup
@@ -285,7 +442,7 @@ def test_a_user_that_cannot_be_answered_says_why_in_place(session, scripted_run,
     monkeypatch.undo()
     view._picker.value = "u3"
     until(lambda: "Recommended to u3 now" in view._list.markup and "One moment" not in view._list.markup)
-    assert not view._problem.visible
+    assert not view._problem.is_shown
 
 
 def test_a_paused_source_is_the_first_thing_said_and_can_be_read_on(session, scripted_run, until):

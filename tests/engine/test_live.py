@@ -153,6 +153,20 @@ def test_recommendation_has_reasons_that_sum_to_the_score(undisturbed: LiveRun) 
             assert set(reason.because_of) <= own
 
 
+def test_a_user_who_was_not_seen_lately_is_found_by_a_part_of_the_id(undisturbed: LiveRun) -> None:
+    first_of_all = undisturbed._session._driver.ledger.numbering.users[0].id_of(0)
+    assert undisturbed.find_users(first_of_all.upper())[0] == first_of_all
+    assert first_of_all in undisturbed.find_users(first_of_all[:-1])
+    assert undisturbed.find_users("nobody of this name") == []
+    assert len(undisturbed.find_users("user", limit=3)) == 3
+
+
+def test_the_last_snapshot_is_said_with_its_place(undisturbed: LiveRun) -> None:
+    status = undisturbed.status()
+    assert status.snapshot
+    assert status.snapshot_events == N_WARM + N_TESTED  # taken at the end
+
+
 def test_a_stranger_is_answered(undisturbed: LiveRun) -> None:
     answer = undisturbed.recommend("nobody yet")
     assert not answer.known

@@ -303,6 +303,9 @@ def test_a_table_can_be_withdrawn_beside_a_run(tmp_path: Path) -> None:
         assert run.status().tables
         Deployment(tmp_path).append_control({"control": "withdraw", "slot": "history"})
         until(lambda: not run.status().tables)
+        *_, published, withdrawn = run.status().table_changes
+        assert (published.withdrawn, published.model, published.live_from) == (False, "ease", 3900)
+        assert (withdrawn.withdrawn, withdrawn.model, withdrawn.live_from) == (True, "ease", 4000)
     assert not [name for name in state(tmp_path) if name.startswith("items/nearline/")]
     Deployment(tmp_path).append_control({"control": "withdraw", "slot": "nowhere"})
     with (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rtrec.evaluation.model_result import ModelResult
 from rtrec.evaluation.prequential import evaluate
-from rtrec.evaluation.result import ModelResult
 from rtrec.events.datasets import get_dataset, load_source
 from rtrec.events.fetching import fetch
 from rtrec.events.loading import load_events

@@ -9,7 +9,8 @@ import pytest
 
 from rtrec.errors import InputError
 from rtrec.evaluation.history import MetricHistory
-from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.evaluation.model_result import ModelResult
+from rtrec.evaluation.result import Evaluation
 
 
 def result(model: str, ranks: list[int], k: int = 10) -> ModelResult:

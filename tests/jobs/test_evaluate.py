@@ -17,9 +17,11 @@ from rtrec.events.feeds import FileFeed
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.events.sources import FileSource
 from rtrec.features.historical.cohorts import Earlier
-from rtrec.jobs.catalogue import JobRequest, get_job
-from rtrec.jobs.evaluate import dask_client, evaluate_log, report_on_deployment
+from rtrec.jobs.catalogue import get_job
+from rtrec.jobs.evaluate import evaluate_log, report_on_deployment
 from rtrec.jobs.findings import LogContents, read_log
+from rtrec.jobs.request import JobRequest
+from rtrec.jobs.tasks import dask_client
 from rtrec.settings import Settings
 from rtrec.types import Columns
 from tests.jobs.conftest import NOW

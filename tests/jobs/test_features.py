@@ -15,8 +15,9 @@ from rtrec.engine.learned import learned_numbers
 from rtrec.errors import DeploymentError, InputError
 from rtrec.features.historical.build import compute_features
 from rtrec.features.historical.frame import frame_of_events, moment_after
-from rtrec.jobs.catalogue import JobRequest, get_job
+from rtrec.jobs.catalogue import get_job
 from rtrec.jobs.features import recompute_features
+from rtrec.jobs.request import JobRequest
 from rtrec.models.historical import latest_features
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings

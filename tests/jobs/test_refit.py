@@ -15,7 +15,8 @@ from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.numbering import number_events
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.events.vocabulary import Vocabulary
-from rtrec.jobs.catalogue import JobRequest, get_job
+from rtrec.jobs.catalogue import get_job
+from rtrec.jobs.request import JobRequest
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.nearline.ease import EASE
 from rtrec.models.nearline.interactions import Interactions

@@ -11,7 +11,8 @@ import pytest
 
 from rtrec.dashboard import style
 from rtrec.evaluation.history import MetricHistory
-from rtrec.evaluation.result import Evaluation, ModelResult
+from rtrec.evaluation.model_result import ModelResult
+from rtrec.evaluation.result import Evaluation
 from rtrec.events.log import StoredDeadLetter
 from rtrec.features.historical.cohorts import Cohort, Cohorts
 from rtrec.jobs.findings import Findings, LogContents

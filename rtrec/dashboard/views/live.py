@@ -34,7 +34,7 @@ class LiveView:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._drawn: Curves | None = None
-        self._notice = MarkupPane(visible=False)
+        self._notice = MarkupPane()
         self._resume = pmui.Button(
             label="Read on", color="primary", margin=0, width=120, sizing_mode=None, visible=False
         )
@@ -47,6 +47,7 @@ class LiveView:
         self._drawn_for: tuple[tuple[str, ...], int] | None = None
         self._alarms = ColumnDataSource(plots.moments([]))
         self._changes = ColumnDataSource(plots.moments([]))
+        self._tables = ColumnDataSource(plots.moments([]))
         self._models, self._alarm_list, self._refused = MarkupPane(), MarkupPane(), MarkupPane()
         self._smoothing = pmui.RadioButtonGroup(
             options=list(SMOOTHING),
@@ -59,8 +60,8 @@ class LiveView:
         )
         self._smoothing.param.watch(self._redraw, "value")
         self._curves_title = MarkupPane(sizing_mode=None, styles={"flex": "1 1 260px"})
-        self._moments = MarkupPane(visible=False)
-        self._curves_empty = MarkupPane(visible=False)
+        self._moments = MarkupPane()
+        self._curves_empty = MarkupPane()
         self._curves = row(gap=24, visible=False, narrow=STACK)
         self.panel = column(
             self._notice,
@@ -97,6 +98,7 @@ class LiveView:
             self._draw(reading.curves)
         plots.push(self._alarms, plots.moments(_alarm_rows(reading)))
         plots.push(self._changes, plots.moments(_change_rows(reading)))
+        plots.push(self._tables, plots.moments(_table_rows(reading)))
         self._models.show(live_markup.model_table(reading))
         self._alarm_list.show(live_markup.alarm_list(reading))
         self._refused.show(live_markup.refused_list(reading))
@@ -144,8 +146,7 @@ class LiveView:
                     metric,
                     f"{title} @{k}",
                     x_range=shared,
-                    alarms=self._alarms,
-                    changes=self._changes,
+                    marks=[(self._alarms, "solid"), (self._changes, "dashed"), (self._tables, "dotted")],
                 )
             )
             for metric, title in (("hr", "Hit rate"), ("ndcg", "NDCG"))
@@ -160,9 +161,12 @@ class LiveView:
         with pn.io.unlocked():
             self._pulse.stream(columns, rollover=PULSE_SAMPLES)
         for place, (names, unit) in zip(self._pulse_cards, _PULSES, strict=True):
-            # A figure that has nothing to show cannot tell its ranges.
-            if len(place) == 1 and np.isfinite(columns[names[0]]).any():
+            # A figure that has nothing to show cannot tell its ranges, and one point is no line.
+            if len(place) == 1 and self._shows_a_line(names[0]):
                 place.append(pn.pane.Bokeh(plots.pulse_figure(self._pulse, names, unit)))
+
+    def _shows_a_line(self, name: str) -> bool:
+        return int(np.isfinite(self._pulse.data[name]).sum()) > 1
 
 
 def _curves_heading(curves: Curves, windows: int) -> Html:
@@ -177,14 +181,18 @@ def _curves_heading(curves: Curves, windows: int) -> Html:
 
 
 def _alarm_rows(reading: Reading) -> list[tuple[float, str, str]]:
-    return [
-        (each.offset, style.GREEN if each.kind == "improvement" else style.RED, each.sentence)
-        for each in reading.status.alarms
-    ]
+    colours = {"improvement": style.GREEN, "refit": style.AMBER}
+    return [(each.offset, colours.get(each.kind, style.RED), each.sentence) for each in reading.status.alarms]
 
 
 def _change_rows(reading: Reading) -> list[tuple[float, str, str]]:
     return [
         (each.live_from, style.BLUE, f"Settings applied: {live_markup.changes_text(each.changes)}")
         for each in reading.changes
+    ]
+
+
+def _table_rows(reading: Reading) -> list[tuple[float, str, str]]:
+    return [
+        (each.live_from, style.PURPLE, live_markup.table_text(each)) for each in reading.status.table_changes
     ]

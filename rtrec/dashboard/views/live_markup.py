@@ -9,7 +9,7 @@ from rtrec.dashboard import style, words
 from rtrec.dashboard.markup import Html, empty_state, interval_bar, join, message, tag
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.views.pieces import heading
-from rtrec.engine.status import ModelScore, Notice, Phase, Status
+from rtrec.engine.status import ModelScore, Notice, Phase, Status, TableChange
 from rtrec.settings import declarations
 
 #: Lists on the Live page show this many of the newest entries.
@@ -134,11 +134,12 @@ def model_table(reading: Reading) -> Html:
 
 
 def alarm_list(reading: Reading) -> Html:
-    """Return the newest alarms as sentences; falls are what one has to act on, so they come first."""
-    alarms = sorted(reading.status.alarms, key=lambda each: (_is_rise(each), -each.offset))
+    """Return alarms as sentences: the newest, which may still be acted on, then the largest changes."""
+    alarms = sorted(reading.status.alarms, key=lambda each: -each.offset)
+    alarms[1:] = sorted(alarms[1:], key=lambda each: -abs(each.size))
     title = heading(
         "Alarms",
-        "ADWIN watches the blend's hits: falls are alarms, rises are noted; so are failed fits and pauses",
+        "Falls and rises of hits (ADWIN), failed fits, pauses and more. The newest, then the largest first",
     )
     if not alarms:
         calm = "Quality has not dropped so far." if reading.has_begun else "It begins with the first event."
@@ -152,7 +153,9 @@ def moments_legend() -> Html:
     marks = (
         (style.RED, "solid", "Fall of the hit rate"),
         (style.GREEN, "solid", "Rise of the hit rate"),
+        (style.AMBER, "solid", "Fit that failed"),
         (style.BLUE, "dashed", "Settings applied"),
+        (style.PURPLE, "dotted", "Table published or withdrawn"),
     )
     return tag(
         "div",
@@ -189,6 +192,21 @@ def changes_text(changes: Mapping[str, Any]) -> str:
         f"{words.setting_label(name)} {words.setting_value(value, unit_of(name))}"
         for name, value in changes.items()
     )
+
+
+def table_text(change: TableChange) -> str:
+    """Return what was published or withdrawn as one line of text.
+
+    >>> from datetime import UTC, datetime
+    >>> when = datetime(2024, 3, 1, tzinfo=UTC)
+    >>> table_text(TableChange(0, when, "history", False, "ease", 3900, 4000))
+    'Table published for history: ease, fitted on 3,900 events'
+    >>> table_text(TableChange(1, when, "content", True, "", 0, 4000))
+    'Table withdrawn from content'
+    """
+    verb = "withdrawn from" if change.withdrawn else "published for"
+    fitted = f": {change.model}, fitted on {words.events(change.n_events)}" if change.model else ""
+    return f"Table {verb} {change.slot}{fitted}"
 
 
 def unit_of(name: str) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import panel as pn
+import panel_material_ui as pmui
+import param
 from panel.models import HTML
 
 from rtrec.dashboard import style
 from rtrec.dashboard.markup import Html, join, tag
 
 #: Panel's columns hold a button to scroll down, which would get a gap of its own.
-_NO_BUTTON = ".scroll-button { display: none; }"
+NO_BUTTON = ".scroll-button { display: none; }"
+
+#: The class of a pane that has nothing to show.
+_GONE = "gone"
 
 #: What a row does in a narrow window: its objects go below each other, or into as many lines as they need.
 STACK = """
@@ -32,18 +38,18 @@ class MarkupPane(pn.pane.Bokeh):
     Panel's own HTML pane sends its style sheets again with every update and takes 5 ms for it, and Bokeh's
     ``Div`` lays out the whole page again in the browser. Of Panel's model alone only the text is sent, and
     only the text is drawn.
+
+    A pane without markup takes no room. It is not made invisible for that, but given a class: where Panel's
+    model becomes visible before the browser has drawn it, it throws, and all that came with it is lost.
     """
 
     def __init__(self, markup: Html | None = None, **options: Any) -> None:
         self._markup = markup or ""
+        self._classes = ["markup", *options.pop("css_classes", ())]
         layout: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0} | options
-        model = HTML(
-            text=escape(self._markup),
-            disable_math=True,
-            run_scripts=False,
-            stylesheets=[style.SHEET],
-            **layout,
-        )
+        layout["stylesheets"] = [style.SHEET, *options.get("stylesheets", ())]
+        layout["css_classes"] = self._classes_now()
+        model = HTML(text=escape(self._markup), disable_math=True, run_scripts=False, **layout)
         super().__init__(model, **layout)
 
     @property
@@ -51,16 +57,59 @@ class MarkupPane(pn.pane.Bokeh):
         """Return what is shown now."""
         return self._markup
 
+    @property
+    def is_shown(self) -> bool:
+        """Say whether there is anything to see."""
+        return _GONE not in self.css_classes
+
     def show(self, markup: Html | None) -> None:
-        """Show ``markup``, or hide the pane when there is none; equal markup costs nothing."""
+        """Show ``markup``, or nothing; equal markup costs nothing."""
+        if self._markup == (markup or ""):
+            return
+        self._markup = markup or ""
         with pn.io.unlocked():  # or it could reach the browser before the page that it belongs to
-            if self._markup != (markup or ""):
-                self._markup = markup or ""
-                self.object.text = escape(self._markup)  # the browser's side takes one layer off again
-            # Panel takes what equals its default from the model: one made hidden would stay so for ever.
-            if self.object.visible != bool(markup):
-                self.object.visible = bool(markup)
-        self.param.update(visible=bool(markup))
+            self.object.text = escape(self._markup)  # the browser's side takes one layer off again
+        self.css_classes = self._classes_now()
+
+    def _classes_now(self) -> list[str]:
+        return self._classes if self._markup else [*self._classes, _GONE]
+
+
+class FoldingPane(pn.custom.JSComponent):
+    """A place for markup with parts that unfold: what a reader opened stays open when the text changes.
+
+    Each ``details`` element is known by its ``data-key``. The markup is escaped as that of a
+    :class:`MarkupPane`, which would fold all of it with every update.
+    """
+
+    markup = param.String(default="")
+
+    _esm = """
+export function render({ model }) {
+  const box = document.createElement("div")
+  const known = () => [...box.querySelectorAll("details")]
+  const show = () => {
+    const open = new Set(known().filter((each) => each.open).map((each) => each.dataset.key))
+    const held = box.getRootNode().activeElement?.closest?.("details")?.dataset.key
+    box.innerHTML = model.markup
+    for (const each of known()) {
+      each.open = open.has(each.dataset.key)
+      if (held !== undefined && each.dataset.key === held) each.querySelector("summary").focus()
+    }
+  }
+  model.on("markup", show)
+  show()
+  return box
+}
+"""
+
+    def __init__(self, **options: Any) -> None:
+        layout: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [style.SHEET]}
+        super().__init__(**(layout | options))
+
+    def show(self, markup: Html) -> None:
+        """Show ``markup``; equal markup costs nothing."""
+        self.markup = str(markup)
 
 
 def card(*objects: Any, **options: Any) -> pn.Column:
@@ -90,7 +139,15 @@ def row(*objects: Any, gap: int = 16, align: str = "stretch", narrow: str = "", 
 
 def column(*objects: Any, gap: int = 16, **options: Any) -> pn.Column:
     """Return objects one below the other with a gap between them."""
-    return _box(pn.Column, objects, {"gap": f"{gap}px"}, {"stylesheets": [_NO_BUTTON]} | options)
+    return _box(pn.Column, objects, {"gap": f"{gap}px"}, {"stylesheets": [NO_BUTTON]} | options)
+
+
+def button(label: str, action: Callable[[], None], **options: Any) -> pmui.Button:
+    """Return a button that calls ``action``."""
+    look: dict[str, Any] = {"variant": "contained", "margin": 0, "size": "medium", "sizing_mode": None}
+    made = pmui.Button(label=label, **(look | options))
+    made.on_click(lambda _: action())
+    return made
 
 
 def _box(kind: type[Any], objects: tuple[Any, ...], styles: dict[str, str], options: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -10,18 +9,23 @@ from typing import Any
 import panel_material_ui as pmui
 
 from rtrec.dashboard import style, words
-from rtrec.dashboard.markup import Html, empty_state, join, message, part_bar, tag
+from rtrec.dashboard.markup import Html, empty_state, join, message, tag
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.state import Reading
-from rtrec.dashboard.views.pieces import STACK, WRAP, MarkupPane, card, column, heading, row
-from rtrec.engine.recommendation import Recommendation, RecommendedItem
+from rtrec.dashboard.views.pieces import STACK, WRAP, FoldingPane, MarkupPane, card, column, heading, row
+from rtrec.dashboard.views.recommendations_markup import (
+    N_FOUND,
+    changes_between,
+    found_note,
+    history_list,
+    recommended_list,
+)
+from rtrec.engine.recommendation import Recommendation
 
 #: A page asks again at most this often; reading a list faster than that is not possible anyway.
 REFRESH_S = 2.0
 #: The users to choose from change less often, so that an open list stays still.
 _OFFER_S = 10.0
-#: How many reasons an item shows, strongest first.
-N_REASONS = 3
 _ASKED = "The engine is asked for this user."
 _FAILED = "The engine did not answer for this user; the message above says why."
 
@@ -37,6 +41,9 @@ class RecommendationsView:
         self._asked_at: float | None = None
         self._asking = False
         self._users: list[str] = []
+        self._sought = ""
+        self._found: list[str] = []
+        self._is_searching = False
         self._offer_due_s = 0.0
         self._picker = pmui.AutocompleteInput(
             label="User",
@@ -49,14 +56,18 @@ class RecommendationsView:
             width=320,
             margin=0,
         )
-        self._picker.param.watch(self._offer, "value_input")
+        self._picker.param.watch(self._search, "value_input")
         self._picker.param.watch(self._pick, "value")
         self._follow = pmui.Switch(label="Keep up with learning", value=True, margin=0)
         self._state = MarkupPane(styles={"margin-left": "auto"}, sizing_mode=None)
-        self._problem = MarkupPane(visible=False)
-        self._history, self._list = MarkupPane(), MarkupPane()
+        self._found_note = MarkupPane(styles={"margin-top": "6px"})
+        self._problem = MarkupPane()
+        self._history, self._list = MarkupPane(), FoldingPane()
         self.panel = column(
-            card(row(self._picker, self._follow, self._state, gap=24, align="center", narrow=WRAP)),
+            card(
+                row(self._picker, self._follow, self._state, gap=24, align="center", narrow=WRAP),
+                self._found_note,
+            ),
             self._problem,
             row(
                 card(self._history, styles={"flex": "0 0 320px"}, sizing_mode=None),
@@ -86,15 +97,48 @@ class RecommendationsView:
             return
         self._user, self._shown, self._marks = user, None, {}
         self._problem.show(None)
+        self._found_note.show(None)
         self._offer()
         self._draw()
         self._ask()
 
-    def _offer(self, *_: Any) -> None:
-        """Offer the users seen last, and what is picked or typed: no other value stays in the picker."""
+    def _typed(self) -> str:
         typed = str(self._picker.value_input or "").strip()
-        own = [each for each in (self._user, typed) if each and each not in self._users]
-        options = list(dict.fromkeys([*own, *self._users]))
+        return "" if typed == self._user else typed
+
+    def _search(self, *_: Any) -> None:
+        """Look for what is typed among all users that the run knows, one search at a time."""
+        self._offer()
+        typed = self._typed()
+        if not typed:
+            self._found_note.show(None)
+        elif not self._is_searching:
+            self._is_searching = True
+            self._session.ask(
+                lambda: self._session.store.run.find_users(typed, N_FOUND + 1),
+                partial(self._take_found, typed),
+            )
+
+    def _take_found(self, typed: str, answer: Future[list[str]]) -> None:
+        self._is_searching = False
+        if answer.exception() is not None:  # nobody was looked for, so nothing is said of who is there
+            return
+        self._sought, self._found = typed, answer.result()
+        if typed != self._typed():
+            self._search()
+            return
+        self._found_note.show(found_note(typed, len(self._found)))
+        self._offer()
+
+    def _offer(self) -> None:
+        """Offer users found or seen last, and what is picked or typed: nothing else stays in the picker.
+
+        What is typed comes behind those found, or it would look like one of them.
+        """
+        typed = self._typed()
+        found = self._found[:N_FOUND] if typed and typed == self._sought else []
+        own = [each for each in (self._user, typed) if each]
+        options = list(dict.fromkeys([*found, *self._users, *own]))
         if options != self._picker.options:
             self._picker.options = options
 
@@ -109,9 +153,13 @@ class RecommendationsView:
         self._session.ask(lambda: self._session.store.run.recommend(user, k), partial(self._take, user))
 
     def _take(self, user: str, answer: Future[Recommendation]) -> None:
-        self._asking = False
-        if user != self._user:
-            return  # another user was picked meanwhile; their answer is on its way
+        try:
+            if user == self._user:  # else another one was picked meanwhile, whose answer is on its way
+                self._show_answer(user, answer)
+        finally:
+            self._asking = False
+
+    def _show_answer(self, user: str, answer: Future[Recommendation]) -> None:
         error = answer.exception()
         if error is not None:
             self._problem.show(message("bad", f"No recommendations for {user}", str(error)))
@@ -154,130 +202,3 @@ class RecommendationsView:
         )
         self._history.show(history_list(shown))
         self._list.show(recommended_list(shown, self._marks))
-
-
-def changes_between(old: Recommendation | None, new: Recommendation) -> dict[str, Html]:
-    """Return a badge for each item of ``new`` that is new or moved since ``old``; none if nothing changed.
-
-    >>> changes_between(None, Recommendation("u", True, (), (), 0))
-    {}
-    """
-    if old is None:
-        return {}
-    before = {item.item_id: place for place, item in enumerate(old.items)}
-    marks = {}
-    for place, item in enumerate(new.items):
-        was = before.get(item.item_id)
-        if was is None:
-            marks[item.item_id] = tag("span", "new", css="badge new")
-        elif was != place:
-            risen = was > place
-            text = f"{'up' if risen else 'down'} {abs(was - place)}"
-            marks[item.item_id] = tag("span", text, css="badge up" if risen else "badge")
-    return marks
-
-
-def history_list(shown: Recommendation) -> Html:
-    """Return a user's last items, newest first."""
-    title = heading(f"History of {shown.user_id}", "Newest first")
-    if not shown.history:
-        return join(title, empty_state("No event yet", f"{shown.user_id} has not been seen in the stream."))
-    rows = [
-        tag(
-            "div",
-            tag(
-                "div",
-                tag("div", text or item_id, css="wrap"),
-                tag("div", item_id, css="tagline wrap") if text and text != item_id else None,
-                css="grow",
-            ),
-            css="row",
-        )
-        for item_id, text in shown.history
-    ]
-    return join(title, tag("div", *rows, style="margin-top:6px"))
-
-
-def recommended_list(shown: Recommendation, marks: dict[str, Html]) -> Html:
-    """Return the live list with reasons and badges."""
-    unknown = None
-    if not shown.known:
-        unknown = message(
-            "info",
-            f"{shown.user_id} is unknown",
-            "No event of this user so far, so the list is what is most popular now. "
-            "It becomes personal with their first event.",
-        )
-    changed = "Nothing has changed since this user was opened"
-    if marks:
-        n_new = sum(">new<" in each for each in marks.values())
-        changed = f"Last change: {n_new} new, {len(marks) - n_new} moved"
-    title = join(
-        heading(f"Recommended to {shown.user_id} now", changed),
-        tag(
-            "div",
-            "The parts of a score add up to it; it is relative to the average candidate",
-            css="subtitle",
-        ),
-    )
-    if not shown.items:
-        return join(
-            title, unknown, empty_state("An empty list", "No item is known yet that could be recommended.")
-        )
-    parts = [part for item in shown.items for *_, part in _parts(item)]
-    largest = max((abs(part) for part in parts), default=0.0)
-    items = [
-        _item(place, item, marks.get(item.item_id), largest) for place, item in enumerate(shown.items, 1)
-    ]
-    gap = tag("div", unknown, style="margin-top:10px") if unknown else None
-    return join(title, gap, tag("div", *items, style="margin-top:4px"))
-
-
-def _item(place: int, item: RecommendedItem, mark: Html | None, largest: float) -> Html:
-    text = item.title or item.item_id
-    name = tag(
-        "div",
-        tag("span", text, css="item-title"),
-        " " if mark else None,
-        mark,
-        tag("div", item.item_id, css="tagline wrap") if text != item.item_id else None,
-    )
-    return tag("div", tag("div", str(place), css="rank"), name, _reasons(item, largest), css="item")
-
-
-def _reasons(item: RecommendedItem, largest: float) -> Html:
-    if math.isnan(item.score):
-        return tag(
-            "div", "Fills up the list because it is popular; the ranker has not scored it", css="muted"
-        )
-    rows = [_reason(sentence, because_of, part, largest) for sentence, because_of, part in _parts(item)]
-    total = tag(
-        "div",
-        tag("div", "Score", css="strong"),
-        tag("span", words.score(round(item.score, 2), 2, signed=True), css="number strong"),
-        css="reason total",
-    )
-    return tag("div", *rows, total)
-
-
-def _parts(item: RecommendedItem) -> list[tuple[str, tuple[str, ...], float]]:
-    """Return the strongest parts and the rest, as (sentence, titles behind it, part).
-
-    All are rounded as they are shown, and the rest is what then lacks to the score: a reader can add them up.
-    """
-    if math.isnan(item.score):
-        return []
-    rows = [(each.sentence, each.because_of, round(each.part, 2)) for each in item.reasons[:N_REASONS]]
-    rest = round(round(item.score, 2) - sum(part for *_, part in rows), 2)
-    if len(item.reasons) > N_REASONS:
-        rows.append(("All else", (), rest))
-    elif rest:
-        rows.append(("Rounding", (), rest))
-    return rows
-
-
-def _reason(sentence: str, because_of: tuple[str, ...], part: float, largest: float) -> Html:
-    because = tag("span", f": {', '.join(because_of)}", css="muted") if because_of else None
-    text = tag("div", words.sentence(sentence), because, css="words")
-    figure = tag("span", words.score(part, 2, signed=True), css="number")
-    return tag("div", text, part_bar(part, largest), figure, css="reason")

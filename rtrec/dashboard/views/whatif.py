@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import panel as pn
 from bokeh.models import ColumnDataSource, DataRange1d, Legend, LegendItem, NoOverlap, NumeralTickFormatter
 from bokeh.plotting import figure
@@ -10,6 +12,8 @@ from rtrec.dashboard import style, words
 from rtrec.dashboard.curves import Curves
 from rtrec.dashboard.markup import Html, difference_bar, join, message, tag
 from rtrec.dashboard.plots import COUNT_FORMAT, LETTERS
+from rtrec.dashboard.views.pieces import MarkupPane
+from rtrec.engine.status import AppliedChange
 from rtrec.evaluation.comparison import Comparison
 from rtrec.evaluation.metrics import Difference
 
@@ -17,13 +21,44 @@ _METRICS = {"hit_rate": "Hit rate", "ndcg": "NDCG"}
 _SMOOTH = 10
 
 
-def verdict(comparison: Comparison) -> Html:
+class Sides(NamedTuple):
+    """What the two sides of a comparison are called."""
+
+    changed: str
+    live: str
+
+
+TRIED = Sides("with your changes", "with the live settings")
+APPLIED = Sides("with the change", "with the settings before it")
+
+
+def report(comparison: Comparison, applied: AppliedChange | None = None) -> list[Any]:
+    """Return all that is shown of a replay, of a change that was ``applied`` as of one that may be."""
+    sides = TRIED if applied is None else APPLIED
+    panes = [
+        MarkupPane(verdict(comparison, sides)),
+        MarkupPane(differences(comparison, sides)),
+        picture(comparison, sides),
+        MarkupPane(averaging(comparison)),
+    ]
+    return panes if applied is None else [MarkupPane(applied_note(applied)), *panes]
+
+
+def applied_note(change: AppliedChange) -> Html:
+    """Return that what was tried is live now, and since when."""
+    since = f"Applied: live from event {words.count(change.live_from)}"
+    return message(
+        "info", since, "This is the replay it was tried with. It stands until settings change again."
+    )
+
+
+def verdict(comparison: Comparison, sides: Sides = TRIED) -> Html:
     """Return what the replay says about the hit rate, as one message."""
     gap = comparison.difference("hit_rate")
     changed, live = comparison.totals.hit_rate()
     figures = (
-        f"Hit rate @{comparison.k} is {words.score(float(changed), 4)} with your changes and "
-        f"{words.score(float(live), 4)} with the live settings, "
+        f"Hit rate @{comparison.k} is {words.score(float(changed), 4)} {sides.changed} and "
+        f"{words.score(float(live), 4)} {sides.live}, "
         f"on the same {words.count(comparison.n_tested)} events."
     )
     if not gap.is_clear:
@@ -33,18 +68,22 @@ def verdict(comparison: Comparison) -> Html:
     return message("warn", f"Worse by {words.score(abs(gap.value), 4)}", figures)
 
 
-def differences(comparison: Comparison) -> Html:
-    """Return the paired difference of each metric with its interval, around a mark at zero."""
-    gaps = {metric: comparison.difference(metric) for metric in _METRICS}
+def differences(comparison: Comparison, sides: Sides = TRIED) -> Html:
+    """Return the paired difference of each metric, the largest first, with its interval around zero."""
+    found = {metric: comparison.difference(metric) for metric in _METRICS}
+    gaps = dict(sorted(found.items(), key=lambda each: -abs(each[1].value)))
     reach = 1.15 * max(max(abs(gap.low), abs(gap.high)) for gap in gaps.values()) or 1.0
     rows = [
         _difference_row(f"{_METRICS[metric]} @{comparison.k}", gap, reach) for metric, gap in gaps.items()
     ]
-    note = "Change minus live, paired by event, with 95% intervals. The dashed line is no difference."
+    note = (
+        f"Events answered {sides.changed} minus those {sides.live}, the largest difference first, paired by "
+        "event, with 95% intervals. The dashed line is no difference."
+    )
     return join(*rows, tag("div", note, css="subtitle", style="margin-top:6px"))
 
 
-def picture(comparison: Comparison) -> pn.pane.Bokeh:
+def picture(comparison: Comparison, sides: Sides = TRIED) -> pn.pane.Bokeh:
     """Return both hit rate curves over the replayed events."""
     curves = Curves.from_dataset(comparison.to_xarray()).smoothed(_SMOOTH)
     source = ColumnDataSource({"offset": curves.offset, "changed": curves.hr[:, 0], "live": curves.hr[:, 1]})
@@ -74,8 +113,8 @@ def picture(comparison: Comparison) -> pn.pane.Bokeh:
     )
     changed = plot.line(x="offset", y="changed", source=source, line_color=style.BLUE, line_width=2.4)
     items = [
-        LegendItem(label="With your changes", renderers=[changed]),
-        LegendItem(label="Live settings", renderers=[live]),
+        LegendItem(label=words.sentence(sides.changed), renderers=[changed]),
+        LegendItem(label=words.sentence(sides.live), renderers=[live]),
     ]
     plot.add_layout(
         Legend(items=items, orientation="horizontal", padding=0, margin=2, styles=LETTERS), "above"

@@ -1,20 +1,29 @@
-"""The picture of a search: one HTML file with trials, slices by setting, and the events held out."""
+"""What is kept of a search: its best settings, its trials, and one HTML file to look at."""
 
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
 from bokeh.embed import components
 
 import rtrec
 from rtrec.evaluation.markup import table
+from rtrec.files import publish_text
 from rtrec.jobs.report_page import inline_scripts, page
 from rtrec.jobs.tuning.figures import importance_figure, slice_figure, trials_figure
-from rtrec.jobs.tuning.result import Tuning, trials_table
+from rtrec.jobs.tuning.result import Tuning, trials_json, trials_table
 from rtrec.jobs.tuning.trials import COMPLETE, FAILED, PRUNED
 from rtrec.settings import as_text, declarations
 
 _GRID = "display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:0.5rem 1rem"
+
+
+def save(tuning: Tuning, folder: Path) -> None:
+    """Write ``best.yaml``, ``trials.json`` and ``tuning.html`` into a folder."""
+    publish_text(folder / "best.yaml", tuning.best_yaml())
+    publish_text(folder / "trials.json", trials_json(tuning.trials, tuning.data) + "\n")
+    publish_text(folder / "tuning.html", render(tuning))
 
 
 def render(tuning: Tuning) -> str:

@@ -7,14 +7,12 @@ import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rtrec.evaluation.comparison import SHORT_NAMES, Comparison
 from rtrec.evaluation.markup import table
-from rtrec.files import publish_text
 from rtrec.jobs.tuning.space import Space
 from rtrec.jobs.tuning.trials import FAILED, PRUNED, Trial, best_of, in_order
 from rtrec.settings import Settings, as_text
@@ -157,14 +155,6 @@ class Tuning:
         lines = [f"rtrec tune on {self.data['data']}", *textwrap.wrap(self.sentence(), 100)]
         about = "".join(f"# {line}\n" for line in map(_in_a_line, lines))
         return about + yaml.safe_dump(values, sort_keys=False)
-
-    def save(self, folder: Path) -> None:
-        """Write ``best.yaml``, ``trials.json`` and ``tuning.html`` into a folder."""
-        from rtrec.jobs.tuning.page import render
-
-        publish_text(folder / "best.yaml", self.best_yaml())
-        publish_text(folder / "trials.json", trials_json(self.trials, self.data) + "\n")
-        publish_text(folder / "tuning.html", render(self))
 
     def _repr_html_(self) -> str:
         html = trials_table(self) + f"<p>{self.sentence()}</p>"

@@ -28,7 +28,7 @@ from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.categories import Categories
 from rtrec.files import publish_text
-from rtrec.jobs.evaluate import dask_client
+from rtrec.jobs.tasks import dask_client
 from rtrec.jobs.tuning.replay import SearchPart
 from rtrec.jobs.tuning.result import AS_IT_WAS, TUNED, Tuning, trials_json
 from rtrec.jobs.tuning.search import PRUNERS, Plan, Search, importances
@@ -190,7 +190,9 @@ def tune(
         interrupted=interrupted,
     )
     if out is not None:
-        tuning.save(out)
+        from rtrec.jobs.tuning.page import save  # Bokeh takes a second to import
+
+        save(tuning, out)
     return tuning
 
 
