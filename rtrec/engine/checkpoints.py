@@ -48,7 +48,7 @@ class Checkpoints:
     def begin(
         self, name: str, arrays: _Arrays, more: Callable[[], _Arrays], manifest: Mapping[str, Any]
     ) -> None:
-        """Begin to write one, once the one before is :meth:`written`; ``more`` makes its other arrays."""
+        """Begin to write one, behind the one before; ``more`` makes the rest of its arrays in the thread."""
         self._writing = asyncio.create_task(asyncio.to_thread(self._write, name, arrays, more, manifest))
 
     async def written(self) -> None:

@@ -35,10 +35,7 @@ from rtrec.models.explain import Answer
 from rtrec.models.guard import is_frozen
 from rtrec.models.kernel import RACERS
 from rtrec.models.ranker import Ranker, new_ranker, ranker_of
-from rtrec.models.snapshot import (
-    Snapshot,
-    latest_snapshot,
-)
+from rtrec.models.snapshot import Snapshot, latest_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 from rtrec.types import Columns
@@ -194,10 +191,10 @@ class Driver:
         several partitions: at the first cut that reaches so many) only controls are taken.
         """
         while True:
-            ends, n_controls = await self._storage.keep_trying("learning", lambda: self._next_ends(until))
+            ends, n_controls = await self._storage.keep_trying("Learning", lambda: self._next_ends(until))
             if ends == self.ledger.ends and n_controls == self.ledger.n_controls:
                 return
-            cut = await self._storage.keep_trying("learning", partial(self._journal, ends, n_controls))
+            cut = await self._storage.keep_trying("Learning", partial(self._journal, ends, n_controls))
             try:
                 await self._apply(cut)
             except WorkerLost as error:
@@ -283,9 +280,9 @@ class Driver:
     async def _apply(self, cut: Cut) -> None:
         """Let the shards test and learn a cut, and book it."""
         read = partial(read_cut, self.log, self.ledger.ends, cut)
-        tables = await self._storage.keep_trying("learning", read)
+        tables = await self._storage.keep_trying("Learning", read)
         controls = await self._storage.keep_trying(
-            "learning", partial(self.log.controls, self.ledger.n_controls, cut.controls)
+            "Learning", partial(self.log.controls, self.ledger.n_controls, cut.controls)
         )
         published = {}
         if controls:

@@ -119,10 +119,9 @@ class Quarantine:
         if self._frozen_at is not None:
             n_before, time = self._frozen_at
             sentence = (
-                f"The ranker is frozen since event {n_before:,}: too much that it was to learn is in "
-                "quarantine. "
-                "Answers go on with what it knows; find the cause, then change a setting, or call "
-                "`rtrec log thaw`, and it learns again."
+                f"The ranker is frozen since event {n_before:,}: too much that it was to learn had to be put "
+                "in quarantine. Answers go on with what it knows; find the cause, then change a setting, or "
+                "call `rtrec log thaw`, and it learns again."
             )
             alarms.append(Notice(n_before, time, "frozen", sentence))
         return tuple(alarms)

@@ -7,7 +7,7 @@ for everything else, and have taught the ranker nothing but the spread of its fe
 new scale are seen at that scale the next time. The decision follows from state and events alone, so a replay
 makes the same one, wherever the stream is cut.
 
-A quarantine is a *strike*; every sound micro-batch takes a hundredth of one back. At
+A quarantine is a *strike*; every sound lesson takes a hundredth of one back. At
 :data:`MOST_STRIKES` the ranker is *frozen*: answers go on with what it knows, and nothing is learned until
 somebody changes a setting (even to the value it has), which takes all strikes back.
 
@@ -29,7 +29,7 @@ from rtrec.models.ranker import N_MOMENTS, Ranker, learn_ranker
 MOST_WEIGHT = 100.0
 MOST_SQUARES = 1e12
 MOST_VARIANCE = 1e34
-#: So many quarantines, less a hundredth for each sound micro-batch between them, freeze the ranker.
+#: So many quarantines, less a hundredth for each micro-batch learned between them, freeze the ranker.
 MOST_STRIKES = 10.0
 FORGIVEN = 0.01
 
@@ -159,7 +159,10 @@ def teach_ranker(ranker, spare, params, lessons, kind, start, stop):
     kind
         Of all events, ``(event,)``.
     """
-    if ranker.strikes[0] >= MOST_STRIKES:
+    teaches = False
+    for lesson in range(stop - start):
+        teaches |= lessons.kind[lesson] > 0
+    if not teaches or ranker.strikes[0] >= MOST_STRIKES:
         return SOUND
     moments = lessons.moment[: stop - start]  # no other moment's weights are touched: a third of the time
     copy_ranker(ranker, spare, moments)

@@ -180,6 +180,19 @@ def test_a_snapshot_of_another_log_is_refused(home: Path, tmp_path: Path) -> Non
         roll_back(Deployment(home), "1")
 
 
+def test_a_journal_that_ends_before_the_snapshot_is_refused_by_name(home: Path) -> None:
+    """As where the end of the log is lost, but what was made of it is there."""
+    log = Deployment(home).open_log()
+    log.rewind(log.cuts()[0], "by hand")
+    log.close()
+    newest = list_snapshots(home / "snapshots")[-1]
+    with (
+        pytest.raises(CorruptionError, match=f"snapshot {newest}: .* the end of the log is lost"),
+        start(home) as run,
+    ):
+        run.result(60)
+
+
 def test_a_live_run_is_to_be_stopped_first(home: Path) -> None:
     with start(home, feed=None) as run:
         finished(run)
