@@ -16,6 +16,7 @@ from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
 from rtrec.events.database import is_made
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.log import Control
+from rtrec.failpoints import failpoint
 from rtrec.files import blake2b, make_folder, new_hash, publish_text
 
 #: Since 7 the manifest says which texts and categories there are, with their checksums.
@@ -206,7 +207,8 @@ class Deployment:
         EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
         content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest, "files": files}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
-        publish_text(self.home / _MANIFEST, text)
+        with failpoint("deployment.create"):
+            publish_text(self.home / _MANIFEST, text)
 
     def clear(self) -> None:
         """Remove log, snapshots, tables, features and manifest; reports and whatever else lies there stay."""

@@ -30,6 +30,7 @@ from rtrec.engine.versions import clear_undone
 from rtrec.errors import ClusterUnreachable, CorruptionError, ShardError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
+from rtrec.failpoints import failpoint
 from rtrec.features.categories import Categories
 from rtrec.models.explain import Answer
 from rtrec.models.guard import is_frozen
@@ -217,11 +218,15 @@ class Driver:
         One snapshot is written at a time: this waits for the one before.
         """
         await self.written()
-        states = await self._surely(
-            lambda: asyncio.gather(
-                *(self._call(i, "arrays", self._agreement, items=i == 0) for i in range(len(self._shards)))
+        with failpoint("driver.snapshot"):
+            states = await self._surely(
+                lambda: asyncio.gather(
+                    *(
+                        self._call(i, "arrays", self._agreement, items=i == 0)
+                        for i in range(len(self._shards))
+                    )
+                )
             )
-        )
         arrays = {
             name if name.startswith("items/") else f"shard{shard}/{name}": array
             for shard, state in enumerate(states)
@@ -302,9 +307,10 @@ class Driver:
             agreement=self._agreement,
         )
         base = self._ranker
-        outcomes: Sequence[Outcome] = await asyncio.gather(
-            *(self._call(i, "step", batch) for i, batch in enumerate(batches))
-        )
+        with failpoint("driver.apply"):
+            outcomes: Sequence[Outcome] = await asyncio.gather(
+                *(self._call(i, "step", batch) for i, batch in enumerate(batches))
+            )
         refused, self._ranker = False, outcomes[0].ranker
         if len(outcomes) > 1:
             self._agreement = agree(cut.seq, base, outcomes, order)

@@ -24,6 +24,7 @@ from rtrec.engine.fitting import Fit, FitFailed, FitRequest, check_recipe, try_t
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.status import Notice
 from rtrec.errors import InputError, WorkerLost, nearest
+from rtrec.failpoints import failpoint
 from rtrec.models.nearline.recipe import Recipe
 
 _log = structlog.get_logger(__name__)
@@ -205,7 +206,8 @@ class Refits:
             async with self._one_at_a_time:
                 outcome = await self._fit(request)
             if isinstance(outcome, Fit):
-                await asyncio.to_thread(self._publish, outcome.control())
+                with failpoint("table.publish"):
+                    await asyncio.to_thread(self._publish, outcome.control())
                 _log.info(
                     "a table is published",
                     slot=request.slot,

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtrec.engine.exchange import Agreement, Batch, Outcome, concatenate
 from rtrec.errors import ShardError
+from rtrec.failpoints import failpoint
 from rtrec.models.arrays import copied
 from rtrec.models.blend import Blend, Learned
 from rtrec.models.explain import Answer, explain
@@ -72,7 +73,8 @@ class Shard:
             self._blend.change(Settings(**batch.settings))
         for slot, value in batch.published.items():
             self._blend.publish(slot, copied(value))
-        learned = [self._learn(batch, start, stop) for start, stop in _pieces(batch)]
+        with failpoint("shard.step"):
+            learned = [self._learn(batch, start, stop) for start, stop in _pieces(batch)]
         ranks = np.concatenate([each.ranks for each in learned])
         ranks[: batch.n_warm] = UNTESTED
         operations = concatenate([each.operations for each in learned])

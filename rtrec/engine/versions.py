@@ -33,6 +33,7 @@ from rtrec.errors import CorruptionError, InputError
 from rtrec.evaluation.history import MetricHistory
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.rewind import RolledBack
+from rtrec.failpoints import failpoint
 from rtrec.models.snapshot import (
     Snapshot,
     list_snapshots,
@@ -149,7 +150,8 @@ def prune(deployment: Deployment, keep: int) -> list[str]:
 
 def tidy(deployment: Deployment, log: EventLog, keep: int) -> list[str]:
     """Do what :func:`prune` does, for whoever holds the deployment."""
-    deleted = prune_snapshots(deployment.snapshots, keep, named=SNAPSHOT_NAME)
+    with failpoint("snapshot.prune"):
+        deleted = prune_snapshots(deployment.snapshots, keep, named=SNAPSHOT_NAME)
     if deleted:
         [first, *_] = list_snapshots(deployment.snapshots, named=SNAPSHOT_NAME)
         oldest = read_snapshot(first, mmap=True, verify=False).manifest

@@ -27,6 +27,7 @@ import structlog
 
 from rtrec import __version__
 from rtrec.errors import CorruptionError
+from rtrec.failpoints import failpoint
 from rtrec.files import UNFINISHED, blake2b, make_folder, new_hash, sync
 from rtrec.models.migrations import MIGRATIONS, Content
 
@@ -151,8 +152,9 @@ def write_snapshot(
     if target.exists():
         # A folder cannot be renamed over another. A crash in between leaves the older snapshots.
         _discard(target)
-    os.replace(beside, target)
-    sync(root)
+    with failpoint("snapshot.write"):
+        os.replace(beside, target)
+        sync(root)
     return target
 
 

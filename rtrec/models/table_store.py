@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtrec.errors import CorruptionError, DeploymentError
+from rtrec.failpoints import failpoint
 from rtrec.files import blake2b, make_folder
 from rtrec.models.nearline.base import Arrays
 from rtrec.models.published import Published, from_arrays, misfit_of, to_arrays
@@ -98,7 +99,8 @@ class TableStore:
             raise ValueError(f"slot {slot!r}: {misfit}")
         if self.path(slot, version).exists():
             raise ValueError(f"{self.path(slot, version)}: is there already, and a version never changes")
-        path = write_snapshot(self.tables / slot, version, to_arrays(table, _TABLE), about)
+        with failpoint("table.write"):
+            path = write_snapshot(self.tables / slot, version, to_arrays(table, _TABLE), about)
         return StoredVersion(read_snapshot(path, verify=False).manifest, _seal(path))
 
     def read(self, slot: str, version: str, seal: str) -> Published:
