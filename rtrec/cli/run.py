@@ -22,6 +22,7 @@ from rtrec.errors import InputError
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
+    from rtrec.events.log import Position
     from rtrec.models.nearline.recipe import Recipe
     from rtrec.settings import Settings
 
@@ -208,8 +209,8 @@ def run(
     conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
 
 
-def _rows_read(home: Path, source: str) -> int:
-    """Return how many rows of a source a deployment's log has accounted for; 0 where there is none."""
+def _rows_read(home: Path, source: str) -> Position:
+    """Return how far a deployment's log is in a source; 0 where there is none."""
     from rtrec.engine.deployment import Deployment
 
     deployment = Deployment(home)

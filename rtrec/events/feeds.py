@@ -26,10 +26,13 @@ STEP_S = 0.05
 
 @dataclass(frozen=True)
 class Fed:
-    """Clean events, dead letters, the counts so far, and how many rows the feed has handed out in all."""
+    """Clean events, dead letters, the counts so far, and how far the feed has come.
+
+    A position is whatever of :data:`rtrec.events.log.Position` the feed can start again from.
+    """
 
     events: pa.Table
-    position: int
+    position: Any
     counts: Mapping[str, int] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
@@ -56,7 +59,7 @@ class Feed(Protocol):
 
     def start(
         self,
-        position: int,
+        position: Any,
         *,
         speed: float | None,
         n_more: int | None,
@@ -64,7 +67,7 @@ class Feed(Protocol):
         recent_ids: Iterable[str],
         sleep: Callable[[float], object],
     ) -> Iterator[Fed]:
-        """Yield what comes after the first ``position`` rows, at ``speed`` times the recorded pace.
+        """Yield what comes behind ``position`` (0: all there is), at ``speed`` times the recorded pace.
 
         A ``speed`` of None is as fast as it goes. It ends after ``n_more`` events exactly, at once, standing
         right behind the last of them. ``counts`` and
@@ -241,7 +244,7 @@ class HeadStart:
 
     def start(
         self,
-        position: int,
+        position: Any,
         *,
         speed: float | None,
         n_more: int | None,

@@ -19,6 +19,11 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from rtrec.events.cleaning import DeadLetter
+    from rtrec.events.history import HistoryFile
+
+
+#: How far a source was read: so many rows, or, where it has parts of its own, the offset reached in each.
+Position = int | dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,10 @@ class EventLog(Protocol):
     """
 
     @property
+    def path(self) -> Path:
+        """Return the file of the journal."""
+
+    @property
     def partitions(self) -> int:
         """Return the number of partitions, fixed when the log was created."""
 
@@ -80,7 +89,7 @@ class EventLog(Protocol):
         parts: Sequence[pa.Table],
         *,
         source: str | None = None,
-        position: int | None = None,
+        position: Position | None = None,
         counts: Mapping[str, int] | None = None,
         dead_letters: Sequence[DeadLetter] = (),
     ) -> tuple[int, ...]:
@@ -91,7 +100,7 @@ class EventLog(Protocol):
         parts
             An event table (:data:`~rtrec.events.schema.EVENT_SCHEMA`) for each partition, possibly empty.
         source, position
-            How many rows of ``source`` are now in the log, whether as events or otherwise.
+            How far ``source`` is in the log, whether as events or otherwise; it never goes back.
         counts
             The cleaning counts of ``source`` so far; stored as they are.
         dead_letters
@@ -121,8 +130,8 @@ class EventLog(Protocol):
     def ends(self) -> tuple[int, ...]:
         """Return the offset behind the last event of each partition."""
 
-    def position(self, source: str) -> int:
-        """Return how many rows of ``source`` are in the log; 0 for a source never seen."""
+    def position(self, source: str) -> Position:
+        """Return how far ``source`` is in the log; 0 for a source never seen."""
 
     def cleaning_counts(self, source: str) -> dict[str, int]:
         """Return the cleaning counts last stored for ``source``."""
@@ -135,6 +144,9 @@ class EventLog(Protocol):
 
     def recent_event_ids(self, n: int) -> list[str]:
         """Return the ids of about the last ``n`` events appended to all partitions, oldest first."""
+
+    def history(self) -> list[HistoryFile]:
+        """Return the Parquet files that hold compacted events, by partition and offset."""
 
     def compact(self, ends: Sequence[int], cut_seq: int) -> list[Path]:
         """Move events below ``ends`` to the history; they can be read as before."""
