@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
-from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.journaled_log import JournaledLog
 from rtrec.events.log import Control
+from rtrec.events.opening import open_log
+from rtrec.events.recorded_log import RecordedLog
 from rtrec.files import make_folder, new_hash, publish_text
 
 FORMAT_VERSION = 6
@@ -48,6 +50,8 @@ class Deployment:
     @property
     def manifest(self) -> dict[str, Any]:
         """Return what was fixed when the deployment was made: shards, source, feed, warmup_events, settings.
+
+        With its events in a topic of Kafka, also ``log``: where that is, but not how one gets in there.
 
         Raises
         ------
@@ -92,7 +96,7 @@ class Deployment:
             return
         n_events = 0
         if self.log_path.is_file() and self.log_path.stat().st_size:
-            log = EmbeddedLog(self.log_path, mode="read")
+            log = JournaledLog(self.log_path, mode="read")
             n_events = sum(log.ends())
             log.close()
         if n_events or (self.snapshots.is_dir() and any(self.snapshots.iterdir())):
@@ -141,7 +145,7 @@ class Deployment:
             publish_text(self.home / _TEXTS, json.dumps(dict(texts), ensure_ascii=False))
         if categories:
             publish_text(self.home / _CATEGORIES, json.dumps(dict(categories), ensure_ascii=False))
-        EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
+        open_log(self.log_path, manifest.get("log"), partitions=int(manifest["shards"])).close()
         content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
         publish_text(self.home / _MANIFEST, text)
@@ -155,11 +159,9 @@ class Deployment:
             else:
                 path.unlink(missing_ok=True)
 
-    def open_log(self, *, mode: Literal["read", "write"] = "write") -> EmbeddedLog:
+    def open_log(self, *, mode: Literal["read", "write"] = "write") -> RecordedLog:
         """Open the log; ``"read"`` looks on while a run writes."""
-        if not self.exists:
-            _ = self.manifest  # says what is missing
-        return EmbeddedLog(self.log_path, mode=mode)
+        return open_log(self.log_path, self.manifest.get("log"), mode=mode)
 
     def append_control(self, body: Mapping[str, Any]) -> Control:
         """Append a control to the log, whether a run is active here or not.
@@ -167,10 +169,10 @@ class Deployment:
         An active run takes it at its next cut, a later one when it starts.
         """
         try:
-            with self.lock(), closing(self.open_log()) as log:
+            with self.lock(), closing(JournaledLog(self.log_path)) as log:
                 return log.append_control(body)
         except DeploymentInUse:
-            with closing(EmbeddedLog(self.log_path, mode="join")) as log:
+            with closing(JournaledLog(self.log_path, mode="join")) as log:
                 return log.append_control(body)
 
     @contextmanager

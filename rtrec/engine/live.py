@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.status import AppliedChange, Phase, Recommendation, Status
 from rtrec.errors import DeploymentError, InputError
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.opening import require_topic
 from rtrec.features.categories import Categories, named_categories
 from rtrec.settings import FIXED, Settings
 
@@ -76,6 +78,7 @@ class LiveRun:
         fresh: bool = False,
         processes: bool = True,
         refits: RefitPlan | None = None,
+        log: str | None = None,
     ) -> LiveRun:
         """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
 
@@ -116,6 +119,9 @@ class LiveRun:
         refits
             Models that are fitted on the log again and again while the run goes on, such as
             ``RefitPlan({"history": Recipe("ease")}, every=20_000)``.
+        log
+            Of a new deployment: the topic that keeps its events, such as ``kafka://localhost:9092/events``;
+            None keeps them in ``home``. One that exists has its own.
 
         Raises
         ------
@@ -129,6 +135,7 @@ class LiveRun:
 
         plan = RefitPlan() if refits is None else refits
         plan.check()
+        at = None if log is None else str(KafkaAddress.parse(log))
         _check_options(feed, speed, limit, shards, snapshot_every, batch_events)
         deployment = Deployment(Path(home))
         if feed is None and not fresh:
@@ -141,11 +148,14 @@ class LiveRun:
             if fresh or (feed is not None and not deployment.exists):
                 # All that can be refused is refused before anything is removed.
                 manifest = _manifest(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+                if at is not None:
+                    require_topic(at, shards)
+                    manifest["log"] = at
                 named = named_categories(categories or {})
                 deployment.clear()
                 deployment.create(manifest, texts=titles if texts is None else texts, categories=named)
             else:
-                _check(deployment, feed, shards=shards)
+                _check(deployment, feed, shards=shards, log=at)
             known = deployment.keep_titles(titles)
         except BaseException:
             held.close()
@@ -403,9 +413,14 @@ def _manifest(feed: Feed | None, *, settings: Settings, shards: int, warmup: flo
     }
 
 
-def _check(deployment: Deployment, feed: Feed | None, *, shards: int) -> None:
+def _check(deployment: Deployment, feed: Feed | None, *, shards: int, log: str | None) -> None:
     """Raise if the deployment is not there, or cannot go on with ``feed``."""
     manifest = deployment.manifest
+    if log is not None and log != manifest.get("log"):
+        raise DeploymentError(
+            f"{deployment.home}: made with its events in {manifest.get('log', 'its own folder')}, asked for "
+            f"{log}; their place is fixed: leave --log out, or start afresh with --fresh"
+        )
     if feed is None:
         return
     if manifest["shards"] != shards:

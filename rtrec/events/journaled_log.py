@@ -83,7 +83,7 @@ class JournaledLog:
                 )
             with self._database.creating(self._TABLES + history.TABLES + journal.TABLES) as connection:
                 Head(ends=[0] * partitions, history=[0] * partitions).store(connection)
-                self._create(connection)
+                self._create(connection, partitions)
         found = len(self._head().ends)
         if partitions not in (None, found):
             raise DeploymentError(
@@ -92,11 +92,16 @@ class JournaledLog:
             )
         return found
 
-    def _create(self, connection: sqlite3.Connection) -> None:
+    def _create(self, connection: sqlite3.Connection, partitions: int) -> None:
         """Write what a new log of this kind begins with, in the transaction that creates it."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, partitions={self.partitions})"
+
+    @property
+    def at(self) -> str | None:
+        """Return the topic that has the events, None if they are in the file and beside it."""
+        return None
 
     @property
     def partitions(self) -> int:

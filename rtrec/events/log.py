@@ -81,6 +81,10 @@ class EventLog(Protocol):
         """Return the file of the journal."""
 
     @property
+    def at(self) -> str | None:
+        """Return the topic that has the events, None if they are in the file and beside it."""
+
+    @property
     def partitions(self) -> int:
         """Return the number of partitions, fixed when the log was created."""
 
