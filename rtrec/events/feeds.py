@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from rtrec.clock import utc_now
-from rtrec.events.cleaning import Cleaner, DeadLetter
+from rtrec.events.cleaning import CleanBatch, Cleaner, DeadLetter
 from rtrec.events.pacing import paced
 from rtrec.events.sources import FileSource
 from rtrec.events.synthetic import SyntheticStream
@@ -141,19 +141,29 @@ class FileFeed:
         cleaner.counts.update(counts or {})
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
-        for chunk in paced(self.source.chunks(position), speed=speed, sleep=_in_steps(sleep)):
+        for chunk in paced(self._chunks(position, sleep), speed=speed, sleep=_in_steps(sleep)):
             start = 0
             while start < len(chunk.frame):
                 # As many rows as events are wanted can never be too many, however few of them are events.
                 stop = len(chunk.frame) if n_more is None else min(start + n_more, len(chunk.frame))
                 part = chunk.part(start, stop)
-                batch = cleaner.clean(part.frame, part.first_row)
+                batch = self._clean(cleaner, part)
                 yield Fed(batch.events, part.position, dict(cleaner.counts), batch.dead_letters)
                 if n_more is not None:
                     n_more -= batch.events.num_rows
                     if n_more <= 0:
                         return  # before the next row is waited for
                 start = stop
+        self._finish(cleaner)
+
+    def _chunks(self, position: Any, sleep: Callable[[float], object]) -> Iterator[Any]:
+        """Yield raw chunks behind a position; a source that never ends has to heed ``sleep``."""
+        return self.source.chunks(position)
+
+    def _clean(self, cleaner: Cleaner, part: Any) -> CleanBatch:
+        return cleaner.clean(part.frame, part.first_row)
+
+    def _finish(self, cleaner: Cleaner) -> None:
         cleaner.require_accepted()
 
     def _cleaner(self) -> Cleaner:
