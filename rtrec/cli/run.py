@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ from rtrec.cli.options import (
     folder,
 )
 from rtrec.errors import InputError
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.kafka.properties import ENVIRONMENT, read_properties
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
@@ -30,6 +33,7 @@ _PACE = "Replay"
 _RUN = "Run"
 _PAGE = "Dashboard"
 _REFITS = "Fitted models"
+_KAFKA = "Kafka"
 
 RunHome = Annotated[
     Path | None,
@@ -136,6 +140,34 @@ def run(
             help="Replay a file in order of time, or as it stands (any size).",
         ),
     ] = True,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="kafka://HOST:PORT/TOPIC",
+            rich_help_panel=_KAFKA,
+            help="Keep the events of a new deployment in this topic, not in its directory; fixed once made.",
+        ),
+    ] = None,
+    sink: Annotated[
+        str | None,
+        typer.Option(
+            metavar="kafka://HOST:PORT/TOPIC",
+            rich_help_panel=_KAFKA,
+            help="Write the new list of each user who had events to this topic.",
+        ),
+    ] = None,
+    kafka_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--kafka-config",
+            envvar=ENVIRONMENT,
+            show_envvar=True,
+            metavar="FILE",
+            rich_help_panel=_KAFKA,
+            help="Properties of the client (librdkafka's), such as users and certificates: YAML, or lines of "
+            "name=value.",
+        ),
+    ] = None,
     headless: Annotated[
         bool, typer.Option("--headless", rich_help_panel=_PAGE, help="No dashboard: stop at the end.")
     ] = False,
@@ -158,6 +190,8 @@ def run(
     With what all of history says of items and users: `rtrec run clicks.csv --historical 50000 --set
     use_historical=true`
 
+    With events from a topic: `rtrec run kafka://localhost:9092/clicks --user visitor --item sku --time at`
+
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
     from rtrec.cli.about import read_settings
@@ -166,6 +200,7 @@ def run(
     from rtrec.cli.inputs import find_input
     from rtrec.cli.watch import Page, conduct
 
+    use_properties(kafka_config)
     recipes, paces = read_plan(nearline or [], historical)
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     page = None if headless else Page(host, port, open_browser=open_browser)
@@ -188,6 +223,8 @@ def run(
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun
         from rtrec.engine.refits import RefitPlan
+        from rtrec.events.kafka.brokers import Brokers
+        from rtrec.events.kafka.sink import KafkaSink
 
         return LiveRun.start(
             home,
@@ -204,9 +241,24 @@ def run(
             snapshot_every=snapshot_every,
             fresh=fresh,
             refits=RefitPlan(recipes, every=refit_every, wait=refit_wait, every_of=paces),
+            log=log,
+            sink=None if sink is None else KafkaSink(Brokers(KafkaAddress.parse(sink), timeout_s=10.0)),
         )
 
     conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new)
+
+
+def use_properties(path: Path | None) -> None:
+    """Let all clients of Kafka have the properties of a file, those in worker processes too.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read: now, and not when the first client is made.
+    """
+    if path is not None:
+        read_properties(path)
+        os.environ[ENVIRONMENT] = str(path.resolve())
 
 
 def _rows_read(home: Path, source: str) -> Position:

@@ -173,6 +173,8 @@ def describe(status: Status) -> str:
         words.append(
             f"hr@{status.k} {scores['default']:.4f} (popularity {scores.get('popularity', 0.0):.4f})"
         )
+    if (delivery := status.delivery) is not None:
+        words.append(f"{delivery.delivered:,} lists to {delivery.sink}, {delivery.dropped:,} dropped")
     return ", ".join(words)
 
 
@@ -194,6 +196,11 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
     ]
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
+    if (delivery := status.delivery) is not None:
+        facts.append(
+            f"{delivery.delivered:,} lists to {delivery.sink}, {delivery.dropped:,} dropped, "
+            f"{delivery.waiting:,} waiting"
+        )
     facts += [f"{each.slot} {each.model} up to {each.n_events:,}" for each in status.tables]
     title = f"{status.phase}: {', '.join(facts)}"
     head = ["model", f"hr@{status.k}", f"ndcg@{status.k}", f"coverage@{status.k}"]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +23,7 @@ from rtrec.settings import FIXED, Settings
 if TYPE_CHECKING:
     import xarray as xr
 
+    from rtrec.engine.outbox import ListSink
     from rtrec.engine.refits import RefitPlan
     from rtrec.engine.session import Session
     from rtrec.evaluation.comparison import Comparison
@@ -79,6 +80,7 @@ class LiveRun:
         processes: bool = True,
         refits: RefitPlan | None = None,
         log: str | None = None,
+        sink: ListSink | None = None,
     ) -> LiveRun:
         """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
 
@@ -122,6 +124,9 @@ class LiveRun:
         log
             Of a new deployment: the topic that keeps its events, such as ``kafka://localhost:9092/events``;
             None keeps them in ``home``. One that exists has its own.
+        sink
+            Takes the new list of each user who had events, such as a
+            :class:`rtrec.events.kafka.sink.KafkaSink`; it is in nobody's way, and told of in the status.
 
         Raises
         ------
@@ -174,6 +179,7 @@ class LiveRun:
                 batch_events=batch_events,
                 processes=processes,
                 refits=plan,
+                sink=sink,
             )
 
         run = cls(deployment, held, session)
@@ -311,6 +317,7 @@ class LiveRun:
             "shards": status.shards,
             "recoveries": status.recoveries,
             "phase": str(status.phase),
+            "delivery": None if status.delivery is None else asdict(status.delivery),
             "tables": {
                 each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
                 for each in status.tables

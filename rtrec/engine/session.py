@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from rtrec.engine.answers import named
+from rtrec.engine.answers import as_message, named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
+from rtrec.engine.outbox import ListSink, Outbox
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.status import AppliedChange, Notice, Phase, Recommendation, Status
 from rtrec.engine.whatif import compare_settings, recent_past
@@ -38,6 +39,8 @@ _WAITING = 4
 #: Events of a partition that are looked through for recent users when a run starts.
 _LAST_EVENTS = 2000
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
+#: How long lists that wait may still be delivered when a run ends.
+_DRAIN_S = 5.0
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
 
@@ -64,6 +67,7 @@ class Session:
         batch_events: int,
         processes: bool,
         refits: RefitPlan,
+        sink: ListSink | None,
     ) -> None:
         self._run = run
         self._feed = feed
@@ -101,6 +105,7 @@ class Session:
         self._nudged_for = -1  # the last control that the flow was told of
         self._counts: dict[str, int] = {}
         self._n_dead = 0
+        self._outbox = None if sink is None else self._make_outbox(sink)
 
     async def run(self, ready: threading.Event) -> None:
         """Run from start to stop; ``ready`` is set once questions can be asked."""
@@ -109,9 +114,23 @@ class Session:
             await self._live(ready)
         finally:
             ticker.cancel()
+            if self._outbox is not None:
+                await self._outbox.stop()
             await self._refits.stop()
             await self._workers.close()
             ready.set()
+
+    def _make_outbox(self, sink: ListSink) -> Outbox:
+        async def lists(user_ids: Sequence[str]) -> list[dict[str, Any]]:
+            async with self._lock:
+                ledger = self._driver.ledger
+                answers = await self._driver.lists(user_ids, ledger.settings.list_length)
+                return [as_message(*each, ledger) for each in zip(answers, user_ids, strict=True)]
+
+        def is_idle() -> bool:
+            return self._n_logged == self._driver.ledger.n_events and not self._lock.locked()
+
+        return Outbox(sink, self._log, ends=lambda: self._driver.ledger.ends, lists=lists, is_idle=is_idle)
 
     def request_stop(self) -> None:
         """Ask for the end; called in the loop."""
@@ -137,6 +156,8 @@ class Session:
         self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._phase, self._message = Phase.RUNNING, "learning"
+        if self._outbox is not None:
+            await self._outbox.start()
         ready.set()
         source, self._last_node = build_flow(
             self._accept, self._learn, lambda _: self._moved.set(), self._fail, n_waiting=_WAITING
@@ -158,6 +179,8 @@ class Session:
         if self._failure is not None:
             await self._publish()
             raise self._failure
+        if self._outbox is not None:
+            await self._outbox.stop(drain_s=_DRAIN_S)
         await self._checkpoint()
         finished = self._phase is Phase.FINISHED
         self._phase = Phase.FINISHED if finished else Phase.STOPPED
@@ -340,6 +363,7 @@ class Session:
             seconds=seconds,
             source=self._source_name,
             recoveries=self._driver.recoveries,
+            delivery=None if self._outbox is None else self._outbox.delivery,
         )
         self._run._publish(status, cube)
 

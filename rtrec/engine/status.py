@@ -93,6 +93,17 @@ class PublishedTable:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """How a sink is doing: lists delivered and dropped in all, users that wait, and what went wrong last."""
+
+    sink: str
+    delivered: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
 
@@ -122,6 +133,7 @@ class Status:
     source: str = ""
     run_events: int = 0
     recoveries: int = 0
+    delivery: Delivery | None = None  # of the sink, if there is one
 
     @property
     def lag(self) -> int:

@@ -14,8 +14,12 @@ import pytest
 from rtrec.engine.deployment import Deployment
 from rtrec.errors import DeploymentError, InputError
 from rtrec.events.journaled_log import JournaledLog
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.log import KafkaLog
-from tests.engine.live_runs import assert_same, finished, start, state
+from rtrec.events.kafka.properties import Properties
+from rtrec.events.kafka.sink import KafkaSink
+from tests.engine.live_runs import N_WARM, assert_same, finished, start, state, until
 from tests.engine.lives import begin
 from tests.engine.test_kill import PATIENCE_S, figures
 from tests.kafka_cluster import Cluster
@@ -55,6 +59,52 @@ def test_where_a_log_cannot_be_made_nothing_is_removed(tmp_path: Path, kafka_clu
         start(tmp_path, fresh=True, log="kafka:topic")
 
     assert Deployment(tmp_path).manifest == before
+
+
+def test_each_user_who_had_events_gets_a_list_in_the_sink(tmp_path: Path, kafka_cluster: Cluster):
+    address = kafka_cluster.new_topic()
+    with start(tmp_path, limit=500, shards=2) as run:  # without a sink
+        finished(run)
+    with start(tmp_path, limit=900, shards=2, sink=KafkaSink(kafka_cluster.brokers(address))) as run:
+        finished(run)
+        until(lambda: run.status().delivery.waiting == 0 and run.status().delivery.delivered > 0)
+        answers = {user: run.recommend(user) for user in run.recent_users(3)}
+    summary = run.summary()
+
+    with closing(Deployment(tmp_path).open_log(mode="read")) as log:
+        assert sum(log.ends()) == N_WARM + 900
+        tails = [log.read(each, end - 20, end) for each, end in enumerate(log.ends())]
+        noted = log.position("sink " + address.topic)
+        assert noted == {str(each): end for each, end in enumerate(log.ends())}
+    lists: dict[str, list[dict]] = {}
+    for message in kafka_cluster.messages(address.topic):
+        lists.setdefault(message.key().decode(), []).append(json.loads(message.value()))
+    assert {user for tail in tails for user in tail["user_id"].to_pylist()} <= lists.keys()
+    for mine in lists.values():
+        offsets = [each["offset"] for each in mine]
+        assert offsets == sorted(offsets)
+        assert min(offsets) > N_WARM + 500, "there was no sink before"
+    for user, answer in answers.items():
+        last = lists[user][-1]
+        assert [each["item_id"] for each in last["items"]] == [each.item_id for each in answer.items]
+        if last["offset"] == answer.offset:
+            scores = [each["score"] for each in last["items"]]
+            assert scores == [None if each.score != each.score else each.score for each in answer.items]
+    assert summary["delivery"]["delivered"] == sum(map(len, lists.values()))
+    assert (summary["delivery"]["dropped"], summary["delivery"]["waiting"]) == (0, 0)
+
+
+def test_a_sink_that_is_away_stops_nothing(tmp_path: Path):
+    away = Brokers(KafkaAddress("127.0.0.1:1", "lists"), Properties({}), timeout_s=0.3)
+    with start(tmp_path / "with", sink=KafkaSink(away)) as run:
+        found = finished(run).summary()
+        until(lambda: "lists were not all written" in run.status().delivery.problem)
+    with start(tmp_path / "without") as run:
+        expected = finished(run).summary()
+
+    assert found["models"] == expected["models"]
+    assert_same(state(tmp_path / "with"), state(tmp_path / "without"))
+    assert found["delivery"]["delivered"] == 0
 
 
 def logged(home: Path) -> int:
