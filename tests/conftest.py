@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.kafka_cluster import Cluster
 
 # How long an example takes is the machine's business.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -23,6 +28,17 @@ def shared_datasets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not here: no folder {folder} (set RTREC_DATASETS to its place)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster() -> Iterator[Cluster]:
+    """Return a broker that all tests share; each takes a topic of its own."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra [kafka]")
+    from tests.kafka_cluster import Cluster
+
+    cluster = Cluster()
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture(scope="session")

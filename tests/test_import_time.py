@@ -13,6 +13,7 @@ import pytest
 
 HEAVY = {
     "bokeh",
+    "confluent_kafka",
     "dask",
     "dask_ml",
     "distributed",

@@ -20,6 +20,10 @@ from rtrec.errors import InputError
 from rtrec.events.datasets import Dataset, get_dataset, item_categories, item_texts, item_titles, load_source
 from rtrec.events.feeds import FileFeed
 from rtrec.events.fetching import fetch
+from rtrec.events.kafka.address import KafkaAddress, is_kafka
+from rtrec.events.kafka.brokers import Brokers
+from rtrec.events.kafka.feed import KafkaFeed
+from rtrec.events.kafka.source import KafkaSource
 from rtrec.events.letters import DeadLetter
 from rtrec.events.loading import LoadedEvents, load_events
 from rtrec.events.mapping import ColumnMapping
@@ -53,11 +57,19 @@ class Input:
         return load_events(self._source(sort=not self.sorted_by_time, chunk_rows=65_536))
 
     def feed(self, *, sort: bool, longest_wait_s: float, lateness: timedelta | None = None) -> FileFeed:
-        """Return it as the feed of a run, in order of time unless ``sort`` is false."""
+        """Return it as the feed of a run, a file in order of time unless ``sort`` is false."""
+        if is_kafka(str(self.path)):
+            address = KafkaAddress.parse(str(self.path))
+            return KafkaFeed(KafkaSource(Brokers(address), self.mapping), lateness=lateness)
         source = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
         return FileFeed(source, longest_wait_s=longest_wait_s, lateness=lateness)
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
+        if is_kafka(str(self.path)):
+            raise InputError(
+                f"{KafkaAddress.parse(str(self.path))}: a topic never ends; `rtrec run` reads it, this "
+                "command reads a file"
+            )
         try:
             return FileSource(
                 self.path,
@@ -117,6 +129,8 @@ def find_input(options: InputOptions) -> Input:
         default_kind=options.default_kind or "view",
         min_value=options.min_value,
     )
+    if options.encoding is not None and is_kafka(str(options.file)):
+        raise InputError(f"--encoding {options.encoding}: messages are JSON, which is UTF-8; leave it out")
     encoding = options.encoding or "utf-8"
     flags = dict(zip(("--user", "--item", "--time"), columns, strict=True))
     others = {f"--{name}": getattr(options, name) for name in ("kind", "value", "encoding")}

@@ -25,6 +25,7 @@ def info(home: Home = None, json: Json = False) -> None:
     Example: `rtrec log info --home .rtrec/demo`
     """
     from rtrec.cli.homes import find_deployment
+    from rtrec.events.kafka.log import KafkaLog
 
     deployment = find_deployment(home)
     source = str(deployment.manifest.get("source", ""))
@@ -44,6 +45,8 @@ def info(home: Home = None, json: Json = False) -> None:
             "rolled_back": len(log.rolled_back()),
             "paused": paused_by(log.controls()),
         }
+        if isinstance(log, KafkaLog):
+            facts |= {"topic": log.at, "topic_needed_from": log.needed_from()}
     finally:
         log.close()
     if json:

@@ -124,7 +124,8 @@ class InputOptions:
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="CSV, Parquet or JSON Lines, chosen by its suffix; text also as .gz.",
+            help="CSV, Parquet or JSON Lines, chosen by its suffix; text also as .gz. For `rtrec run` also a "
+            "topic of Kafka: kafka://host:9092/topic.",
             show_default=False,
         ),
     ] = None

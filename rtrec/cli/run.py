@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,16 +20,20 @@ from rtrec.cli.options import (
     folder,
 )
 from rtrec.errors import InputError
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.kafka.properties import ENVIRONMENT, read_properties
 
 if TYPE_CHECKING:
     from rtrec.engine.live import LiveRun
     from rtrec.engine.status import Status
+    from rtrec.events.log import Position
     from rtrec.settings import Settings
 
 _PACE = "Replay"
 _RUN = "Run"
 _PAGE = "Dashboard"
 _REFITS = "Fitted models"
+_KAFKA = "Kafka"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 RunHome = Annotated[
@@ -171,6 +176,34 @@ def run(
             help="Read on where more than 20% of the last 1,000 rows cannot be events, instead of pausing.",
         ),
     ] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="kafka://HOST:PORT/TOPIC",
+            rich_help_panel=_KAFKA,
+            help="Keep the events of a new deployment in this topic, not in its directory; fixed once made.",
+        ),
+    ] = None,
+    sink: Annotated[
+        str | None,
+        typer.Option(
+            metavar="kafka://HOST:PORT/TOPIC",
+            rich_help_panel=_KAFKA,
+            help="Write the new list of each user who had events to this topic.",
+        ),
+    ] = None,
+    kafka_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--kafka-config",
+            envvar=ENVIRONMENT,
+            show_envvar=True,
+            metavar="FILE",
+            rich_help_panel=_KAFKA,
+            help="Properties of the client (librdkafka's), such as users and certificates: YAML, or lines of "
+            "name=value.",
+        ),
+    ] = None,
     headless: Annotated[
         bool, typer.Option("--headless", rich_help_panel=_PAGE, help="No dashboard: stop at the end.")
     ] = False,
@@ -193,6 +226,8 @@ def run(
     With what all of history says of items and users: `rtrec run clicks.csv --historical 50000 --set
     use_historical=true`
 
+    With events from a topic: `rtrec run kafka://localhost:9092/clicks --user visitor --item sku --time at`
+
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
     from rtrec.cli.about import read_settings
@@ -202,6 +237,7 @@ def run(
     from rtrec.cli.refits import outcomes, read_plan
     from rtrec.cli.watch import Page, conduct
 
+    use_properties(kafka_config)
     plan = read_plan(nearline or [], historical, every=refit_every, wait=refit_wait)
     if not longest_wait > 0:
         raise InputError(f"--longest-wait {longest_wait:g}: expected seconds above zero, or inf")
@@ -227,6 +263,8 @@ def run(
 
     def start() -> LiveRun:
         from rtrec.engine.live import LiveRun
+        from rtrec.events.kafka.brokers import Brokers
+        from rtrec.events.kafka.sink import KafkaSink
 
         return LiveRun.start(
             home,
@@ -245,6 +283,8 @@ def run(
             fresh=fresh,
             refits=plan,
             accept_bad=accept_bad,
+            log=log,
+            sink=None if sink is None else KafkaSink(Brokers(KafkaAddress.parse(sink), timeout_s=10.0)),
         )
 
     def tell_refits(status: Status) -> None:
@@ -254,8 +294,21 @@ def run(
     conduct(start, page=page, n_rows=n_rows, json=json, at_end=tell_nothing_new, at_stop=tell_refits)
 
 
-def _rows_read(home: Path, source: str) -> int:
-    """Return how many rows of a source a deployment's log has accounted for; 0 where there is none."""
+def use_properties(path: Path | None) -> None:
+    """Let all clients of Kafka have the properties of a file, those in worker processes too.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read: now, and not when the first client is made.
+    """
+    if path is not None:
+        read_properties(path)
+        os.environ[ENVIRONMENT] = str(path.resolve())
+
+
+def _rows_read(home: Path, source: str) -> Position:
+    """Return how far a deployment's log is in a source; 0 where there is none."""
     from rtrec.engine.deployment import Deployment
 
     deployment = Deployment(home)

@@ -203,6 +203,8 @@ def describe(status: Status) -> str:
         words.append(
             f"hr@{status.k} {scores['default']:.4f} (popularity {scores.get('popularity', 0.0):.4f})"
         )
+    if (delivery := status.delivery) is not None:
+        words.append(f"{delivery.delivered:,} lists to {delivery.sink}, {delivery.dropped:,} dropped")
     return ", ".join(words)
 
 
@@ -225,6 +227,11 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
     facts += [f"from {summary['first_event']} to {summary['last_event']}"] if summary["last_event"] else []
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
+    if (delivery := status.delivery) is not None:
+        facts.append(
+            f"{delivery.delivered:,} lists to {delivery.sink}, {delivery.dropped:,} dropped, "
+            f"{delivery.waiting:,} waiting"
+        )
     facts += [
         f"{each.slot} {each.model} of the first {each.n_events:,}, live from event {each.live_from:,} on"
         for each in status.tables

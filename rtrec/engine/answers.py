@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isnan
+from typing import Any
 
+from rtrec.engine.ledger import Ledger
 from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
 from rtrec.events.roster import Roster
 from rtrec.models.explain import Answer
@@ -43,3 +47,25 @@ def named(
         offset=offset,
         from_snapshot=from_snapshot,
     )
+
+
+def as_message(answer: Answer, user_id: str, ledger: Ledger) -> dict[str, Any]:
+    """Return a list as what a sink writes: a JSON object, of which user and offset tell one from another.
+
+    ``offset`` is how many events were learned before it, and ``time`` the latest event time among them; an
+    item that only filled up the list has no score.
+    """
+    return {
+        "user_id": user_id,
+        "offset": ledger.n_events,
+        "time": datetime.fromtimestamp(ledger.last_time, UTC).isoformat() if ledger.n_events else None,
+        "model": "default",
+        "version": f"{ledger.seq:012d}",
+        "items": [
+            {
+                "item_id": ledger.items.id_of(place.item_num),
+                "score": None if isnan(place.score) else place.score,
+            }
+            for place in answer.places
+        ],
+    }

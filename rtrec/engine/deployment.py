@@ -10,12 +10,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rtrec.errors import CorruptionError, DeploymentError, DeploymentInUse
-from rtrec.events.database import is_made
-from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.database import Mode, is_made
+from rtrec.events.journaled_log import JournaledLog
 from rtrec.events.log import Control
+from rtrec.events.opening import open_log
+from rtrec.events.recorded_log import RecordedLog
 from rtrec.failpoints import failpoint
 from rtrec.files import blake2b, make_folder, new_hash, publish_text
 
@@ -53,6 +55,8 @@ class Deployment:
     @property
     def manifest(self) -> dict[str, Any]:
         """Return what was fixed when the deployment was made: shards, source, feed, warmup_events, settings.
+
+        With its events in a topic of Kafka, also ``log``: where that is, but not how one gets in there.
 
         Raises
         ------
@@ -106,7 +110,7 @@ class Deployment:
         """Return how many events the log has; none where its making was cut short."""
         if not is_made(self.log_path):
             return 0
-        with closing(EmbeddedLog(self.log_path, mode="read")) as log:
+        with closing(JournaledLog(self.log_path, mode="read")) as log:
             return sum(log.ends())
 
     def texts(self) -> dict[str, str]:
@@ -204,7 +208,7 @@ class Deployment:
             if by_id:
                 publish_text(self.home / name, json.dumps(dict(by_id), ensure_ascii=False))
                 files[name] = blake2b(self.home / name)
-        EmbeddedLog(self.log_path, partitions=int(manifest["shards"])).close()
+        open_log(self.log_path, manifest.get("log"), partitions=int(manifest["shards"])).close()
         content = json.loads(json.dumps({"format": FORMAT_VERSION, **manifest, "files": files}))
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, sort_keys=True)
         with failpoint("deployment.create"):
@@ -219,28 +223,30 @@ class Deployment:
             else:
                 path.unlink(missing_ok=True)
 
-    def open_log(self, *, mode: Literal["read", "write"] = "write") -> EmbeddedLog:
+    def open_log(self, *, mode: Mode = "write") -> RecordedLog:
         """Open the log; ``"read"`` looks on while a run writes."""
-        if not self.exists:
-            _ = self.manifest  # says what is missing
-        return EmbeddedLog(self.log_path, mode=mode)
+        return open_log(self.log_path, self.manifest.get("log"), mode=mode)
 
     def append_control(self, body: Mapping[str, Any]) -> Control:
         """Append a control to the log, whether a run is active here or not.
 
         An active run takes it at its next cut, a later one when it starts.
         """
-        with self.log_beside_a_run() as log:
-            return log.append_control(body)
+        try:
+            with self.lock(), closing(JournaledLog(self.log_path)) as log:
+                return log.append_control(body)
+        except DeploymentInUse:
+            with closing(JournaledLog(self.log_path, mode="join")) as log:
+                return log.append_control(body)
 
     @contextmanager
-    def log_beside_a_run(self) -> Iterator[EmbeddedLog]:
+    def log_beside_a_run(self) -> Iterator[RecordedLog]:
         """Open the log to write, whether a run is active here or not."""
         with ExitStack() as held:
             try:
                 held.enter_context(self.lock())
             except DeploymentInUse:
-                yield held.enter_context(closing(EmbeddedLog(self.log_path, mode="join")))
+                yield held.enter_context(closing(self.open_log(mode="join")))
             else:
                 yield held.enter_context(closing(self.open_log()))
 

@@ -249,6 +249,19 @@ class Driver:
         answer = await self._surely(lambda: self._call(shard, "answer", self._agreement, user, now, k))
         return answer, user >= 0
 
+    async def lists(self, user_ids: Sequence[str], k: int) -> list[Answer]:
+        """Answer several users as they are now, without reasons, in the order given."""
+        shards = shard_of(user_ids, len(self._shards))
+        now = self.ledger.last_time if self.ledger.n_events else 0.0
+        answers: list[Answer] = [Answer((), ())] * len(user_ids)
+        for shard in np.unique(shards).tolist():
+            places = np.flatnonzero(shards == shard).tolist()
+            nums = self.ledger.numbering.users[shard].lookup([user_ids[place] for place in places]).tolist()
+            ask = partial(self._call, shard, "lists", self._agreement, nums, now, k)
+            for place, found in zip(places, await self._surely(ask), strict=True):
+                answers[place] = found
+        return answers
+
     async def coverage(self) -> dict[str, float]:
         """Return for each racer the share of known items it has recommended to anybody."""
         seen = await self._surely(

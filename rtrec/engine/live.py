@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,12 +18,15 @@ from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.starting import check_options, manifest_of, take_up
 from rtrec.engine.status import AppliedChange, Phase, Status
 from rtrec.errors import DeploymentError, InputError
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.opening import require_topic
 from rtrec.features.categories import Categories, named_categories
 from rtrec.settings import FIXED, Settings
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from rtrec.engine.outbox import ListSink
     from rtrec.engine.refits import RefitPlan
     from rtrec.engine.session import Session
     from rtrec.evaluation.comparison import Comparison
@@ -84,6 +87,8 @@ class LiveRun:
         processes: bool = True,
         refits: RefitPlan | None = None,
         accept_bad: bool = False,
+        log: str | None = None,
+        sink: ListSink | None = None,
     ) -> LiveRun:
         """Start, or go on with, the deployment in ``home``; the rest happens in a thread.
 
@@ -129,6 +134,12 @@ class LiveRun:
         accept_bad
             Read on however many of the rows cannot be events; otherwise more than 20% of the last 1,000
             pause the run (:attr:`Phase.PAUSED`) until :meth:`resume`.
+        log
+            Of a new deployment: the topic that keeps its events, such as ``kafka://localhost:9092/events``;
+            None keeps them in ``home``. One that exists has its own.
+        sink
+            Takes the new list of each user who had events, such as a
+            :class:`rtrec.events.kafka.sink.KafkaSink`; it is in nobody's way, and told of in the status.
 
         Raises
         ------
@@ -142,6 +153,7 @@ class LiveRun:
 
         plan = RefitPlan() if refits is None else refits
         plan.check()
+        at = None if log is None else str(KafkaAddress.parse(log))
         check_options(
             feed,
             speed,
@@ -162,11 +174,14 @@ class LiveRun:
             if fresh or (feed is not None and not deployment.exists):
                 # All that can be refused is refused before anything is removed.
                 manifest = manifest_of(feed, settings=settings or Settings(), shards=shards, warmup=warmup)
+                if at is not None:
+                    require_topic(at, shards)
+                    manifest["log"] = at
                 named = named_categories(categories or {})
                 deployment.clear()
                 deployment.create(manifest, texts=titles if texts is None else texts, categories=named)
             else:
-                take_up(deployment, feed, shards=shards)
+                take_up(deployment, feed, shards=shards, log=at)
             known = deployment.keep_titles(titles)
         except BaseException:
             held.close()
@@ -187,6 +202,7 @@ class LiveRun:
                 processes=processes,
                 refits=plan,
                 accept_bad=accept_bad,
+                sink=sink,
             )
 
         run = cls(deployment, held, session)
@@ -352,6 +368,7 @@ class LiveRun:
             "recoveries": status.recoveries,
             "recovery_s": figure(status.recovery_s),
             "phase": str(status.phase),
+            "delivery": None if status.delivery is None else asdict(status.delivery),
             "tables": {
                 each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
                 for each in status.tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rtrec.clock import moment
-from rtrec.engine.answers import named
+from rtrec.engine.answers import as_message, named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.finding import matching_ids, users_seen_last
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
 from rtrec.engine.intake import REDRIVEN, Gate, resume
+from rtrec.engine.outbox import ListSink, Outbox
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.standby import Standby
@@ -46,6 +47,8 @@ _WAITING = 4
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
 #: Whether shards are being brought back is looked at so often while a question waits.
 _LOOK_EVERY_S = 0.05
+#: How long lists that wait may still be delivered when a run ends.
+_DRAIN_S = 5.0
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
 
@@ -73,7 +76,8 @@ class Session:
         batch_events: int,
         processes: bool,
         refits: RefitPlan,
-        accept_bad: bool = False,
+        accept_bad: bool,
+        sink: ListSink | None,
     ) -> None:
         self._run = run
         self._feed = feed
@@ -127,6 +131,7 @@ class Session:
         self._started = asyncio.Event()  # the shards have the state that the log had
         self._coming_back = ""
         self._standby: asyncio.Task[Standby | None] | None = None  # only while shards are brought back
+        self._outbox = None if sink is None else self._make_outbox(sink)
 
     async def run(self, ready: threading.Event) -> None:
         """Run from start to stop; ``ready`` is set once questions can be asked."""
@@ -135,9 +140,23 @@ class Session:
             await self._live(ready)
         finally:
             ticker.cancel()
+            if self._outbox is not None:
+                await self._outbox.stop()
             await self._refits.stop()
             await self._workers.close()
             ready.set()
+
+    def _make_outbox(self, sink: ListSink) -> Outbox:
+        async def lists(user_ids: Sequence[str]) -> list[dict[str, Any]]:
+            async with self._lock:
+                ledger = self._driver.ledger
+                answers = await self._driver.lists(user_ids, ledger.settings.list_length)
+                return [as_message(*each, ledger) for each in zip(answers, user_ids, strict=True)]
+
+        def is_idle() -> bool:
+            return self._n_logged == self._driver.ledger.n_events and not self._lock.locked()
+
+        return Outbox(sink, self._log, ends=lambda: self._driver.ledger.ends, lists=lists, is_idle=is_idle)
 
     def request_stop(self) -> None:
         """Ask for the end; called in the loop."""
@@ -168,6 +187,8 @@ class Session:
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._served_before = dict(self._driver.ledger.served)
         self._phase, self._message = Phase.RUNNING, "learning"
+        if self._outbox is not None:
+            await self._outbox.start()
         ready.set()
         source, self._last_node = build_flow(
             self._accept, self._learn, lambda _: self._moved.set(), self._fail, n_waiting=_WAITING
@@ -189,6 +210,8 @@ class Session:
         if self._failure is not None:
             await self._publish()
             raise self._failure
+        if self._outbox is not None:
+            await self._outbox.stop(drain_s=_DRAIN_S)
         await self._checkpoint()
         finished = self._phase is Phase.FINISHED
         self._phase = Phase.FINISHED if finished else Phase.STOPPED
@@ -441,6 +464,7 @@ class Session:
             source=self._source_name,
             recoveries=self._driver.recoveries,
             recovery_s=self._driver.recovery_s[-1] if self._driver.recovery_s else float("nan"),
+            delivery=None if self._outbox is None else self._outbox.delivery,
         )
         self._run._publish(status, cube)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from rtrec.errors import ShardError
 from rtrec.failpoints import failpoint
 from rtrec.models.arrays import copied
 from rtrec.models.blend import Blend, Learned
-from rtrec.models.explain import Answer, explain
+from rtrec.models.explain import Answer, answer, explain
 from rtrec.models.kernel import UNTESTED
 from rtrec.settings import Settings
 
@@ -111,6 +111,13 @@ class Shard:
         """Return the k best for a user (-1: a stranger) with exact reasons; nothing is learned."""
         self.settle(agreement)
         return explain(self._blend, user_num, now, k=k)
+
+    def lists(
+        self, agreement: Agreement | None, user_nums: Sequence[int], now: float, k: int
+    ) -> list[Answer]:
+        """Return the k best for each of some users, without reasons; nothing is learned."""
+        self.settle(agreement)
+        return [answer(self._blend, user_num, now, k=k) for user_num in user_nums]
 
     def coverage(self) -> tuple[np.ndarray, int]:
         """Return which items each racer has recommended, ``(racer, item)``, and how many are known."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtrec.engine.deployment import Deployment
 from rtrec.errors import DeploymentError, InputError
+from rtrec.events.journaled_log import JournaledLog
 from rtrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def manifest_of(feed: Feed | None, *, settings: Settings, shards: int, warmup: f
     }
 
 
-def take_up(deployment: Deployment, feed: Feed | None, *, shards: int) -> None:
+def take_up(deployment: Deployment, feed: Feed | None, *, shards: int, log: str | None = None) -> None:
     """Have the deployment go on with ``feed``.
 
     Raises
@@ -69,6 +70,11 @@ def take_up(deployment: Deployment, feed: Feed | None, *, shards: int) -> None:
         If it is not there, or was made for other shards or another feed.
     """
     manifest = deployment.manifest
+    if log is not None and log != manifest.get("log"):
+        raise DeploymentError(
+            f"{deployment.home}: made with its events in {manifest.get('log', 'its own folder')}, asked for "
+            f"{log}; their place is fixed: leave --log out, or start afresh with --fresh"
+        )
     if feed is None:
         return
     if manifest["shards"] != shards:
@@ -81,8 +87,8 @@ def take_up(deployment: Deployment, feed: Feed | None, *, shards: int) -> None:
             f"{deployment.home}: made for source {manifest['source']!r}, got {feed.name!r}; "
             "give another --home, or start afresh with --fresh"
         )
-    with closing(deployment.open_log(mode="read")) as log:
-        position = log.position(feed.name)
+    with closing(JournaledLog(deployment.log_path, mode="read")) as journal:
+        position = journal.position(feed.name)
     difference = feed.difference(deployment.last_feed(), position)
     if difference is not None:
         raise DeploymentError(

@@ -138,6 +138,17 @@ class TableChange:
     live_from: int
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """How a sink is doing: lists delivered and dropped in all, users that wait, and what went wrong last."""
+
+    sink: str
+    delivered: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    problem: str = ""
+
+
 @dataclass(frozen=True, repr=False)
 class Status:
     """A run at one moment; a new value each time, never changed afterwards."""
@@ -177,6 +188,7 @@ class Status:
     run_events: int = 0
     recoveries: int = 0
     recovery_s: float = float("nan")  # of the last one
+    delivery: Delivery | None = None  # of the sink, if there is one
 
     def __repr__(self) -> str:
         default = next((each for each in self.scores if each.model == "default"), None)

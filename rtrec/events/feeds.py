@@ -32,21 +32,22 @@ LONGEST_WAIT_S = 2.0
 
 @dataclass(frozen=True)
 class Fed:
-    """Clean events, dead letters, and how many rows the feed has handed out in all.
+    """Clean events, dead letters, and how far the feed has come.
 
-    ``counts`` and ``watermark`` are those of the source so far, for the log to keep; ``flood`` is what there
-    is to say if too many of the last rows could not be events.
+    A position is whatever of :data:`rtrec.events.log.Position` the feed can start again from. ``counts`` and
+    ``watermark`` are those of the source so far, for the log to keep; ``flood`` is what there is to say if
+    too many of the last rows could not be events.
     """
 
     events: pa.Table
-    position: int
+    position: Any
     counts: Mapping[str, int] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     watermark: Mapping[str, Any] = field(default_factory=dict)
     flood: str | None = None
 
     @classmethod
-    def cleaned(cls, batch: CleanBatch, position: int, cleaner: Cleaner) -> Fed:
+    def cleaned(cls, batch: CleanBatch, position: Any, cleaner: Cleaner) -> Fed:
         """Return what a cleaner made of the rows up to ``position``."""
         return cls(
             batch.events,
@@ -70,7 +71,7 @@ class Feed(Protocol):
         """Return what tells this feed from any other, as a JSON object."""
         ...
 
-    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+    def difference(self, identity: Mapping[str, Any], position: Any) -> str | None:
         """Return why ``position`` in the feed of ``identity`` means nothing in this one; None if it does."""
         ...
 
@@ -80,7 +81,7 @@ class Feed(Protocol):
 
     def start(
         self,
-        position: int,
+        position: Any,
         *,
         speed: float | None,
         n_more: int | None,
@@ -89,7 +90,7 @@ class Feed(Protocol):
         watermark: Mapping[str, Any],
         sleep: Callable[[float], object],
     ) -> Iterator[Fed]:
-        """Yield what comes after the first ``position`` rows, at ``speed`` times the recorded pace.
+        """Yield what comes behind ``position`` (0: all there is), at ``speed`` times the recorded pace.
 
         A ``speed`` of None is as fast as it goes. It ends after ``n_more`` events exactly, at once, standing
         right behind the last of them. ``counts``, ``recent_ids`` and ``watermark`` are what the log remembers
@@ -142,7 +143,7 @@ class FileFeed:
         """See :meth:`rtrec.events.sources.FileSource.identity`."""
         return self.source.identity()
 
-    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+    def difference(self, identity: Mapping[str, Any], position: Any) -> str | None:
         """See :meth:`rtrec.events.sources.FileSource.difference`."""
         return self.source.difference(identity, position)
 
@@ -184,7 +185,7 @@ class FileFeed:
         if self.source.mapping.event_id is not None:  # ids we make ourselves cannot repeat
             cleaner.remember(recent_ids)
         for chunk in paced(
-            self.source.chunks(position),
+            self._chunks(position, sleep),
             speed=speed,
             longest_wait_s=self._longest_wait_s,
             sleep=_in_steps(sleep),
@@ -197,8 +198,8 @@ class FileFeed:
                 part = chunk.part(start, stop)
                 while self._told:
                     cleaner.remember(self._told.popleft())
-                fed = Fed.cleaned(cleaner.clean(part.frame, part.first_row), part.position, cleaner)
-                if part.position >= self.source.n_rows or ACCEPTED not in cleaner.counts:
+                fed = Fed.cleaned(self._clean(cleaner, part), part.position, cleaner)
+                if self._ends_with(part) or ACCEPTED not in cleaner.counts:
                     # Behind the last row there is nothing to hold; a file that is misread says so at its end.
                     fed = replace(fed, flood=None)
                 yield fed
@@ -207,6 +208,20 @@ class FileFeed:
                     if n_more <= 0:
                         return  # before the next row is waited for
                 start = stop
+        self._finish(cleaner)
+
+    def _chunks(self, position: Any, sleep: Callable[[float], object]) -> Iterator[Any]:
+        """Yield raw chunks behind a position; a source that never ends has to heed ``sleep``."""
+        return self.source.chunks(position)
+
+    def _ends_with(self, part: Any) -> bool:
+        """Say whether nothing comes behind a part."""
+        return bool(part.position >= self.source.n_rows)
+
+    def _clean(self, cleaner: Cleaner, part: Any) -> CleanBatch:
+        return cleaner.clean(part.frame, part.first_row)
+
+    def _finish(self, cleaner: Cleaner) -> None:
         cleaner.require_accepted()
 
     def remember(self, event_ids: Sequence[str]) -> None:
@@ -240,7 +255,7 @@ class SyntheticFeed:
         """Return the name and every property of the synthetic world."""
         return {"stream": self.stream.name, **json.loads(json.dumps(asdict(self.stream.config), default=str))}
 
-    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+    def difference(self, identity: Mapping[str, Any], position: Any) -> str | None:
         """Name the property of the world that differs; where the stream stands makes no difference."""
         mine = self.identity()
         for name in sorted(mine.keys() | identity.keys()):
@@ -302,7 +317,7 @@ class HeadStart:
         """Return what tells the feed from any other."""
         return self._feed.identity()
 
-    def difference(self, identity: Mapping[str, Any], position: int) -> str | None:
+    def difference(self, identity: Mapping[str, Any], position: Any) -> str | None:
         """Return why ``position`` in the feed of ``identity`` means nothing in this one."""
         return self._feed.difference(identity, position)
 
@@ -312,7 +327,7 @@ class HeadStart:
 
     def start(
         self,
-        position: int,
+        position: Any,
         *,
         speed: float | None,
         n_more: int | None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtrec.errors import CorruptionError, DeploymentError
 from rtrec.events.database import seal
-from rtrec.events.log import Control, Cut, Refusal, StoredDeadLetter
+from rtrec.events.log import Control, Cut, Position, Refusal, StoredDeadLetter
 
 if TYPE_CHECKING:
     from rtrec.events.letters import DeadLetter
@@ -47,11 +47,24 @@ _PLAIN_CHARACTERS = 2_000
 
 @dataclass
 class Source:
-    """How many rows of a source are in the log, and the cleaning counts and watermark that belong to them."""
+    """How far a source is in the log, and the cleaning counts and watermark that belong to that."""
 
-    position: int = 0
+    position: Position = 0
     counts: dict[str, int] = field(default_factory=dict)
     watermark: dict[str, Any] = field(default_factory=dict)
+
+
+def lies_before(position: Position, other: Position) -> bool:
+    """Say whether a position takes back anything of another; one not given at all is 0.
+
+    >>> lies_before(3, 4), lies_before({"0": 7}, 0), lies_before({"0": 7, "1": 2}, {"0": 6, "1": 3})
+    (True, False, True)
+    """
+    if isinstance(position, int) and isinstance(other, int):
+        return position < other
+    now = {} if isinstance(position, int) else position
+    before = {} if isinstance(other, int) else other
+    return any(now.get(part, 0) < offset for part, offset in before.items())
 
 
 @dataclass

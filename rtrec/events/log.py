@@ -13,11 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from rtrec.events.letters import DeadLetter, Kept
+
+if TYPE_CHECKING:
+    from rtrec.events.history import HistoryFile
+
+
+#: How far a source was read: so many rows, or, where it has parts of its own, the offset reached in each.
+Position = int | dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,14 @@ class EventLog(Protocol):
     """
 
     @property
+    def path(self) -> Path:
+        """Return the file of the journal."""
+
+    @property
+    def at(self) -> str | None:
+        """Return the topic that has the events, None if they are in the file and beside it."""
+
+    @property
     def partitions(self) -> int:
         """Return the number of partitions, fixed when the log was created."""
 
@@ -89,7 +104,7 @@ class EventLog(Protocol):
         parts: Sequence[pa.Table],
         *,
         source: str | None = None,
-        position: int | None = None,
+        position: Position | None = None,
         counts: Mapping[str, int] | None = None,
         watermark: Mapping[str, Any] | None = None,
         dead_letters: Sequence[DeadLetter] = (),
@@ -101,7 +116,7 @@ class EventLog(Protocol):
         parts
             An event table (:data:`~rtrec.events.schema.EVENT_SCHEMA`) for each partition, possibly empty.
         source, position
-            How many rows of ``source`` are now in the log, whether as events or otherwise.
+            How far ``source`` is in the log, whether as events or otherwise; it never goes back.
         counts
             The cleaning counts of ``source`` so far; stored as they are.
         watermark
@@ -133,8 +148,8 @@ class EventLog(Protocol):
     def ends(self) -> tuple[int, ...]:
         """Return the offset behind the last event of each partition."""
 
-    def position(self, source: str) -> int:
-        """Return how many rows of ``source`` are in the log; 0 for a source never seen."""
+    def position(self, source: str) -> Position:
+        """Return how far ``source`` is in the log; 0 for a source never seen."""
 
     def cleaning_counts(self, source: str) -> dict[str, int]:
         """Return the cleaning counts last stored for ``source``."""
@@ -190,6 +205,9 @@ class EventLog(Protocol):
 
     def recent_event_ids(self, n: int) -> Iterable[str]:
         """Return the ids of about the last ``n`` events appended to all partitions, oldest first."""
+
+    def history(self) -> list[HistoryFile]:
+        """Return the Parquet files that hold compacted events, by partition and offset."""
 
     def compact(self, ends: Sequence[int], cut_seq: int) -> list[Path]:
         """Move events below ``ends`` to the history; they can be read as before."""

@@ -1,7 +1,7 @@
-"""Records: the events of one append to one partition, as a row of the log.
+"""Records: the events of one append to one partition, and their rows in the journal.
 
 The body is an Arrow IPC stream (lz4), so it says its own schema; the seal covers where the record belongs as
-well as what is in it.
+well as what is in it. A row holds the body, or where that lies.
 """
 
 from __future__ import annotations
@@ -22,22 +22,44 @@ _WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _READ = pa.ipc.IpcReadOptions(use_threads=False)
 
 
-TABLES = """
-CREATE TABLE records (
-    id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL,
-    seal INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (partition, first)
-);
-"""
 _SELECT = "SELECT partition, first, n, seal, body FROM records"
 
 
-class Record(NamedTuple):
-    """Events ``first`` to ``first + n - 1`` of a partition, as stored."""
+def tables(held: str) -> str:
+    """Return the script that makes the table of records; ``held`` is the SQL type of what rows hold."""
+    return f"""
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL,
+    seal INTEGER NOT NULL, body {held} NOT NULL, UNIQUE (partition, first)
+);
+"""
+
+
+class Row(NamedTuple):
+    """Events ``first`` to ``first + n - 1`` of a partition; ``held`` is their body, or its place."""
 
     partition: int
     first: int
     n: int
     seal: int
+    held: Any
+
+    @property
+    def stop(self) -> int:
+        """Return the offset behind the last event."""
+        return self.first + self.n
+
+    def place(self, where: str) -> str:
+        """Return where this record is, as error messages say it."""
+        return f"log {where}: partition {self.partition}, offset {self.first}"
+
+
+class Record(NamedTuple):
+    """Events ``first`` to ``first + n - 1`` of a partition, with their body."""
+
+    partition: int
+    first: int
+    n: int
     body: bytes
 
     @property
@@ -46,20 +68,19 @@ class Record(NamedTuple):
         return self.first + self.n
 
     @classmethod
-    def of(cls, row: tuple[Any, ...], where: str) -> Record:
-        """Return a row of the log as a record.
+    def of(cls, row: Row, body: bytes, where: str) -> Record:
+        """Return the record of a row.
 
         Raises
         ------
         CorruptionError
-            If the row does not match its seal; ``where`` is the file it came from.
+            If the body is not what the row seals; ``where`` is the file it came from.
         """
-        record = cls(*row)
-        if record.seal != seal(*record[:3], record.body):
+        if row.seal != seal(*row[:3], body):
             raise CorruptionError(
-                f"{record.place(where)}: the record does not match its checksum; restore the file from a copy"
+                f"{row.place(where)}: the record does not match its checksum; restore the file from a copy"
             )
-        return record
+        return cls(*row[:3], body)
 
     def place(self, where: str) -> str:
         """Return where this record is, as error messages say it."""
@@ -85,8 +106,13 @@ class Record(NamedTuple):
         return events
 
 
-def encode(partition: int, events: pa.Table) -> bytes:
-    """Return the body of a record.
+def encode(partition: int, events: pa.Table, most_bytes: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield the bodies of records that hold ``events``, each with how many; none for no events.
+
+    Parameters
+    ----------
+    most_bytes
+        A body that would be larger is split, as long as it holds more than one event.
 
     Raises
     ------
@@ -107,47 +133,58 @@ def encode(partition: int, events: pa.Table) -> bytes:
         raise ValueError(
             f"partition {partition}: unknown kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}"
         )
+    return _bodies(events, most_bytes)
+
+
+def _bodies(events: pa.Table, most_bytes: int | None) -> Iterator[tuple[int, bytes]]:
+    n = events.num_rows
+    if n == 0:
+        return
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_stream(buffer, EVENT_SCHEMA, options=_WRITE) as writer:
         writer.write_table(events.combine_chunks())
     body: bytes = buffer.getvalue().to_pybytes()
-    return body
+    if most_bytes is None or len(body) <= most_bytes or n == 1:
+        yield n, body
+    else:
+        yield from _bodies(events.slice(0, n // 2), most_bytes)
+        yield from _bodies(events.slice(n // 2), most_bytes)
 
 
-def insert_record(connection: sqlite3.Connection, partition: int, first: int, n: int, body: bytes) -> None:
-    """Write down ``n`` encoded events, the first of which has offset ``first``."""
+def insert_row(
+    connection: sqlite3.Connection, partition: int, first: int, n: int, body: bytes, held: Any
+) -> None:
+    """Name ``n`` encoded events, the first of which has offset ``first``, and what the row holds of them."""
     connection.execute(
         "INSERT INTO records (partition, first, n, seal, body) VALUES (?, ?, ?, ?, ?)",
-        (partition, first, n, seal(partition, first, n, body), body),
+        (partition, first, n, seal(partition, first, n, body), held),
     )
 
 
-def load_records(
-    connection: sqlite3.Connection, partition: int, start: int, stop: int, where: str
-) -> list[Record]:
-    """Return the records that hold events ``start`` to ``stop - 1``; see :func:`contiguous` for gaps."""
+def load_rows(connection: sqlite3.Connection, partition: int, start: int, stop: int) -> list[Row]:
+    """Return the rows that name events ``start`` to ``stop - 1``; see :func:`contiguous` for gaps."""
     query = "SELECT max(first) FROM records WHERE partition = ? AND first <= ?"
     (first,) = connection.execute(query, (partition, start)).fetchone()
     rows = connection.execute(
         f"{_SELECT} WHERE partition = ? AND first >= ? AND first < ? ORDER BY first",
         (partition, first or 0, stop),
     )
-    return [Record.of(row, where) for row in rows]
+    return [Row(*row) for row in rows]
 
 
-def load_newest_records(connection: sqlite3.Connection, where: str) -> Iterator[Record]:
-    """Yield all records, that of the last append first."""
+def load_newest_rows(connection: sqlite3.Connection) -> Iterator[Row]:
+    """Yield all rows, that of the last append first."""
     for row in connection.execute(f"{_SELECT} ORDER BY id DESC"):
-        yield Record.of(row, where)
+        yield Row(*row)
 
 
-def delete_records(connection: sqlite3.Connection, partition: int, stop: int) -> None:
-    """Delete the records of a partition that begin below ``stop``."""
+def delete_rows(connection: sqlite3.Connection, partition: int, stop: int) -> None:
+    """Delete the rows of a partition that begin below ``stop``."""
     connection.execute("DELETE FROM records WHERE partition = ? AND first < ?", (partition, stop))
 
 
 def contiguous(
-    records: Iterable[Record], partition: int, start: int, stop: int, where: str
+    found: Iterable[Record], partition: int, start: int, stop: int, where: str
 ) -> Iterator[Record]:
     """Pass on the records that hold events ``start`` to ``stop - 1``, one after the other.
 
@@ -157,7 +194,7 @@ def contiguous(
         If an offset is missing, or is there twice.
     """
     reached = start
-    for record in records:
+    for record in found:
         if not (record.first == reached or record.first < start == reached < record.stop):
             break
         reached = record.stop

@@ -10,6 +10,7 @@ opinion: by their rows, or by their part of the product of vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from rtrec.models.blend import Blend
 from rtrec.models.crosses import contributions
 from rtrec.models.ranker import fill_scale
 from rtrec.models.tables import SMOOTHING, SOURCE_POWER
+from rtrec.types import Floats, Nums
 
 _MOST_EVIDENCE = 3
 MOMENT = "suits the moment, all things together"
@@ -53,8 +55,45 @@ class Answer:
     history: tuple[int, ...]
 
 
+class _Scored(NamedTuple):
+    """An answer in the making: what candidates' features add to their scores, ``(feature, candidate)``."""
+
+    best: Nums
+    slots: list[int]  # of each of the best among the candidates; -1 for what only filled up the list
+    values: Floats
+    moments: Floats  # what the moment adds
+    active: np.ndarray
+    history: tuple[int, ...]
+
+    def score(self, slot: int) -> float:
+        """Return a candidate's score above the average candidate; NaN for what was none."""
+        return float(self.values[:, slot].sum()) + float(self.moments[slot]) if slot >= 0 else float("nan")
+
+
 def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     """Answer ``user_num`` (-1: a stranger) at time ``now`` with ``k`` items and the parts of their scores."""
+    scored = _scored(blend, user_num, now, k)
+    places = []
+    for item, slot in zip(scored.best, scored.slots, strict=True):
+        if slot < 0:  # only filled up by popularity: no candidate, so the ranker has no opinion
+            places.append(Place(int(item), float("nan"), ()))
+            continue
+        parts = _parts(scored.values[:, slot], scored.active, blend, scored.history, int(item))
+        own_moment = float(scored.moments[slot])
+        if own_moment != 0.0:
+            parts = _largest_first([*parts, Part("moment", MOMENT, own_moment)])
+        places.append(Place(int(item), scored.score(slot), parts))
+    return Answer(tuple(places), scored.history)
+
+
+def answer(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
+    """Answer as :func:`explain` does, the same items with the same scores, and give no reasons."""
+    scored = _scored(blend, user_num, now, k)
+    best = zip(scored.best, scored.slots, strict=True)
+    return Answer(tuple(Place(int(item), scored.score(slot), ()) for item, slot in best), scored.history)
+
+
+def _scored(blend: Blend, user_num: int, now: float, k: int) -> _Scored:
     items, _, users, work, _ = blend.answer(user_num, now, k=k)
     ring = users.ring[blend.row_of(user_num)]
     history = tuple(int(item) for item in ring[ring >= 0])
@@ -73,18 +112,8 @@ def explain(blend: Blend, user_num: int, now: float, *, k: int) -> Answer:
     if n:
         values -= values.mean(axis=1, keepdims=True)
         moments -= moments.mean()
-    places = []
-    for item in items.best:
-        slot = int(work.slot[item]) if work.stamp[item] == work.request[0] else -1
-        if slot < 0:  # only filled up by popularity: no candidate, so the ranker has no opinion
-            places.append(Place(int(item), float("nan"), ()))
-            continue
-        parts = _parts(values[:, slot], work.active, blend, history, int(item))
-        own_moment = float(moments[slot])
-        if own_moment != 0.0:
-            parts = _largest_first([*parts, Part("moment", MOMENT, own_moment)])
-        places.append(Place(int(item), float(values[:, slot].sum()) + own_moment, parts))
-    return Answer(tuple(places), history)
+    slots = [int(work.slot[item]) if work.stamp[item] == work.request[0] else -1 for item in items.best]
+    return _Scored(items.best, slots, values, moments, work.active, history)
 
 
 def _parts(values, active, blend, history, item):

@@ -20,7 +20,9 @@ from rtrec.models.nearline.recipe import Recipe
 N_WARM = 2000
 
 
-def live(home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path) -> None:
+def live(
+    home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path, log: str | None = None
+) -> None:
     """Go on with a deployment to the end of its stream, and write down what it came to."""
     feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
     run = LiveRun.start(
@@ -32,16 +34,19 @@ def live(home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path) -
         batch_events=150,
         processes=False,
         refits=RefitPlan(recipes, every=900, wait=True),
+        log=log,
     )
     run.result()
     run.stop()
     summary.write_text(json.dumps(run.summary()), encoding="utf-8")
 
 
-def begin(home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path) -> ForkServerProcess:
+def begin(
+    home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path, log: str | None = None
+) -> ForkServerProcess:
     """Begin a life; its ``exitcode`` is that of the process."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.engine.lives_preload"])
-    process = context.Process(target=live, args=(home, n_tested, recipes, summary))
+    process = context.Process(target=live, args=(home, n_tested, recipes, summary, log))
     process.start()
     return process

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rtrec.errors import CorruptionError, DeploymentError
-from rtrec.events import embedded_log, history, records
+from rtrec.events import history, journaled_log, recorded_log, records
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.letters import DeadLetter
 from rtrec.events.schema import EVENT_SCHEMA
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_database_is_named(path):
 
 
 def test_a_log_of_a_later_format_is_refused(path, monkeypatch):
-    monkeypatch.setattr(embedded_log, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(journaled_log, "FORMAT_VERSION", 3)
     EmbeddedLog(path, partitions=1).close()
     monkeypatch.undo()
 
@@ -274,7 +274,7 @@ def log_history(path: Path) -> list[Path]:
         (history, "publish_file"),
         (history, "blake2b"),
         (history, "insert_history"),
-        (records, "delete_records"),
+        (records, "delete_rows"),
     ],
 )
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -328,7 +328,7 @@ def test_a_record_of_an_unknown_kind_is_refused_by_name():
 
 
 def test_history_is_plain_parquet_in_files_of_bounded_size(path, log, monkeypatch):
-    monkeypatch.setattr(embedded_log, "_HISTORY_FILE_EVENTS", 4)
+    monkeypatch.setattr(recorded_log, "_HISTORY_FILE_EVENTS", 4)
     for first in range(0, 12, 3):
         log.append([events(first, first + 1, first + 2)])
 

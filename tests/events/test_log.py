@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rtrec.events.cleaning import DeadLetter
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.kafka.log import KafkaLog
 from rtrec.events.log import Control, Cut, EventLog
 from rtrec.events.schema import EVENT_SCHEMA, empty_events
 
@@ -38,10 +39,25 @@ def events(first: int, n: int) -> pa.Table:
     )
 
 
-@pytest.fixture(params=["embedded"])
-def open_log(tmp_path: Path, request) -> Open:
+@pytest.fixture(params=["embedded", "kafka"])
+def open_log(tmp_path: Path, request) -> Iterator[Open]:
     """Return a function that opens the same log of two partitions each time."""
-    return lambda: EmbeddedLog(tmp_path / "log" / "events.sqlite", partitions=2, clock=lambda: NOW)
+    path, options = tmp_path / "log" / "events.sqlite", {"partitions": 2, "clock": lambda: NOW}
+    opened: list[EventLog] = []
+    if request.param == "kafka":
+        cluster = request.getfixturevalue("kafka_cluster")
+        address = cluster.new_topic()
+
+    def open_it() -> EventLog:
+        if request.param == "embedded":
+            opened.append(EmbeddedLog(path, **options))
+        else:
+            opened.append(KafkaLog(path, cluster.brokers(address), **options))
+        return opened[-1]
+
+    yield open_it
+    for log in opened:
+        log.close()
 
 
 def test_a_new_log_is_empty(open_log):

@@ -8,7 +8,7 @@ import pytest
 from rtrec.declared import FEATURES
 from rtrec.models.blend import Blend
 from rtrec.models.crosses import contributions
-from rtrec.models.explain import MOMENT, explain
+from rtrec.models.explain import MOMENT, answer, explain
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -33,11 +33,11 @@ def events() -> NumberedEvents:
 def test_parts_sum_to_the_kernels_score_above_the_average(events: NumberedEvents, crosses: bool) -> None:
     blend = Blend(Settings(use_crosses=crosses))
     blend.step(events)
-    answer = explain(blend, 7, NOW, k=10)
+    explained = explain(blend, 7, NOW, k=10)
     best, _, _, work, _ = blend.answer(7, NOW, k=10)
     scores = work.score[: best.n_candidates].astype(np.float64)
-    assert len(answer.places) == 10
-    for place in answer.places:
+    assert len(explained.places) == 10
+    for place in explained.places:
         expected = scores[work.slot[place.item_num]] - scores.mean()
         assert place.score == pytest.approx(expected, abs=1e-3)
         assert sum(part.value for part in place.parts) == pytest.approx(place.score, abs=1e-9)
@@ -46,14 +46,25 @@ def test_parts_sum_to_the_kernels_score_above_the_average(events: NumberedEvents
         assert any(part.sentence == MOMENT for part in place.parts) == crosses
 
 
+def test_an_answer_without_reasons_is_the_same_answer(events: NumberedEvents) -> None:
+    blend = Blend(Settings())
+    blend.step(events)
+    for user_num in (-1, 7):
+        explained, short = (each(blend, user_num, NOW, k=12) for each in (explain, answer))
+        assert short.history == explained.history
+        for one, other in zip(short.places, explained.places, strict=True):
+            assert (one.item_num, one.parts) == (other.item_num, ())
+            assert one.score == other.score or np.isnan([one.score, other.score]).all()
+
+
 def test_a_feature_left_out_has_no_part(events: NumberedEvents) -> None:
     """``near_ring`` says the same as its root, which goes on alone and under its own name."""
     names = {}
     for without in ((), ("near_ring", "heat_long")):
         blend = Blend(Settings(without=without))
         blend.step(events)
-        answer = explain(blend, 7, NOW, k=10)
-        names[without] = {part.feature for place in answer.places for part in place.parts}
+        explained = explain(blend, 7, NOW, k=10)
+        names[without] = {part.feature for place in explained.places for part in place.parts}
     assert {"near_ring", "heat_long"} <= names[()]
     assert not {"near_ring", "heat_long"} & names["near_ring", "heat_long"]
     assert "near_ring_root" in names["near_ring", "heat_long"]

@@ -17,8 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.history import HistoryFile, read_history, verify_history
+from rtrec.events.log import EventLog
+from rtrec.events.opening import open_log
 from rtrec.events.schema import unknown_kinds
 from rtrec.types import KINDS, Columns
 
@@ -56,16 +57,17 @@ class FileSlice(NamedTuple):
 
 
 class LogSlice(NamedTuple):
-    """Events ``start`` to ``stop - 1`` of a partition, wherever the log has them."""
+    """Events ``start`` to ``stop - 1`` of a partition, wherever the log has them: see :func:`open_log`."""
 
     path: Path
+    at: str | None
     partition: int
     start: int
     stop: int
 
     def read(self) -> pa.Table:
         """Read them from the log, while another process may write it."""
-        log = EmbeddedLog(self.path, mode="read")
+        log = open_log(self.path, self.at, mode="read")
         try:
             return log.read(self.partition, self.start, self.stop).select(_READ)
         finally:
@@ -83,7 +85,7 @@ class TableSlice(NamedTuple):
         return self.events.select(_READ)
 
 
-def frame_of_log(log: EmbeddedLog, ends: Sequence[int], kind_weight: Sequence[float]) -> dd.DataFrame:
+def frame_of_log(log: EventLog, ends: Sequence[int], kind_weight: Sequence[float]) -> dd.DataFrame:
     """Return the events of a log below ``ends``, one a partition, as a Dask frame.
 
     Parameters
@@ -102,7 +104,7 @@ def frame_of_log(log: EmbeddedLog, ends: Sequence[int], kind_weight: Sequence[fl
                 reached = min(file.stop, end)
                 slices.append(FileSlice(file, file.first, reached))
         slices += [
-            LogSlice(log.path, partition, start, min(start + CHUNK_EVENTS, end))
+            LogSlice(log.path, log.at, partition, start, min(start + CHUNK_EVENTS, end))
             for start in range(reached, end, CHUNK_EVENTS)
         ]
     return _frame(slices, kind_weight)

@@ -8,6 +8,7 @@ import pytest
 
 from rtrec.errors import CorruptionError
 from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.kafka.log import KafkaLog
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.features.historical.frame import before, frame_of_events, frame_of_log, moment_after
 from rtrec.settings import Settings
@@ -44,6 +45,20 @@ def test_compacted_and_recent_events_are_one_frame_up_to_the_ends(log):
     assert rows["timestamp"].iloc[5] == seconds(5)
     assert rows["value"].iloc[0] == 1.5
     assert np.isnan(rows["value"].iloc[6])
+
+
+def test_events_in_kafka_are_read_by_the_tasks_themselves(tmp_path, kafka_cluster):
+    log = KafkaLog(tmp_path / "log.sqlite", kafka_cluster.brokers(kafka_cluster.new_topic()), partitions=1)
+    for day in range(4):
+        log.append([table_of([("u", f"i{day}", day)])])
+    log.cut((4,), 0)
+    log.compact((2,), 1)
+
+    frame = frame_of_log(log, (4,), WEIGHTS)
+
+    log.close()
+    assert frame.npartitions == 2
+    assert frame.compute()["item_id"].tolist() == [f"i{day}" for day in range(4)]
 
 
 def test_ends_inside_a_file_cut_it(log):

@@ -1,0 +1,141 @@
+"""A run whose events are in Kafka is the same run, whatever happens to it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtrec.engine.deployment import Deployment
+from rtrec.errors import DeploymentError, InputError
+from rtrec.events.journaled_log import JournaledLog
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.kafka.brokers import Brokers
+from rtrec.events.kafka.log import KafkaLog
+from rtrec.events.kafka.properties import Properties
+from rtrec.events.kafka.sink import KafkaSink
+from tests.engine.live_runs import N_WARM, assert_same, finished, start, state, until
+from tests.engine.lives import begin
+from tests.engine.test_kill import PATIENCE_S, figures
+from tests.kafka_cluster import Cluster
+
+
+def test_stopped_and_resumed_on_kafka_it_ends_as_on_the_embedded_log(tmp_path: Path, kafka_cluster: Cluster):
+    with start(tmp_path / "embedded") as run:
+        expected = finished(run).summary()
+    address, home = str(kafka_cluster.new_topic()), tmp_path / "kafka"
+
+    with start(home, limit=1700, log=address) as run:
+        finished(run)
+    with start(home) as run:  # where its events are, the deployment knows
+        found = finished(run).summary()
+
+    for name in ("events", "offset", "hr@10", "ndcg@10", "models"):
+        assert found[name] == expected[name]
+    assert_same(state(home), state(tmp_path / "embedded"))
+    assert Deployment(home).manifest["log"] == address
+    with closing(Deployment(home).open_log(mode="read")) as log:
+        assert isinstance(log, KafkaLog)
+        assert sum(log.ends()) == expected["offset"]
+    with pytest.raises(
+        DeploymentError, match=f"made with its events in {address}, asked for kafka://other:9092/t"
+    ):
+        start(home, log="kafka://other:9092/t")
+
+
+def test_where_a_log_cannot_be_made_nothing_is_removed(tmp_path: Path, kafka_cluster: Cluster):
+    with start(tmp_path, limit=100) as run:
+        finished(run)
+    before = Deployment(tmp_path).manifest
+
+    with pytest.raises(DeploymentError, match="at least 5 partitions"):
+        start(tmp_path, shards=5, fresh=True, log=str(kafka_cluster.new_topic()))
+    with pytest.raises(InputError, match=r"'kafka:topic': expected kafka://host:port/topic"):
+        start(tmp_path, fresh=True, log="kafka:topic")
+
+    assert Deployment(tmp_path).manifest == before
+
+
+def test_each_user_who_had_events_gets_a_list_in_the_sink(tmp_path: Path, kafka_cluster: Cluster):
+    address = kafka_cluster.new_topic()
+    with start(tmp_path, limit=500, shards=2) as run:  # without a sink
+        finished(run)
+    with start(tmp_path, limit=900, shards=2, sink=KafkaSink(kafka_cluster.brokers(address))) as run:
+        finished(run)
+        until(lambda: run.status().delivery.waiting == 0 and run.status().delivery.delivered > 0)
+        answers = {user: run.recommend(user) for user in run.recent_users(3)}
+    summary = run.summary()
+
+    with closing(Deployment(tmp_path).open_log(mode="read")) as log:
+        assert sum(log.ends()) == N_WARM + 900
+        tails = [log.read(each, end - 20, end) for each, end in enumerate(log.ends())]
+        noted = log.position("sink " + address.topic)
+        assert noted == {str(each): end for each, end in enumerate(log.ends())}
+    lists: dict[str, list[dict]] = {}
+    for message in kafka_cluster.messages(address.topic):
+        lists.setdefault(message.key().decode(), []).append(json.loads(message.value()))
+    assert {user for tail in tails for user in tail["user_id"].to_pylist()} <= lists.keys()
+    for mine in lists.values():
+        offsets = [each["offset"] for each in mine]
+        assert offsets == sorted(offsets)
+        assert min(offsets) > N_WARM + 500, "there was no sink before"
+    for user, answer in answers.items():
+        last = lists[user][-1]
+        assert [each["item_id"] for each in last["items"]] == [each.item_id for each in answer.items]
+        if last["offset"] == answer.offset:
+            scores = [each["score"] for each in last["items"]]
+            assert scores == [None if each.score != each.score else each.score for each in answer.items]
+    assert summary["delivery"]["delivered"] == sum(map(len, lists.values()))
+    assert (summary["delivery"]["dropped"], summary["delivery"]["waiting"]) == (0, 0)
+
+
+def test_a_sink_that_is_away_stops_nothing(tmp_path: Path):
+    away = Brokers(KafkaAddress("127.0.0.1:1", "lists"), Properties({}), timeout_s=0.3)
+    with start(tmp_path / "with", sink=KafkaSink(away)) as run:
+        found = finished(run).summary()
+        until(lambda: "lists were not all written" in run.status().delivery.problem)
+    with start(tmp_path / "without") as run:
+        expected = finished(run).summary()
+
+    assert found["models"] == expected["models"]
+    assert_same(state(tmp_path / "with"), state(tmp_path / "without"))
+    assert found["delivery"]["delivered"] == 0
+
+
+def logged(home: Path) -> int:
+    if not (home / "deployment.json").is_file():
+        return 0
+    with closing(JournaledLog(home / "log" / "events.sqlite", mode="read")) as log:
+        return sum(log.ends())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_on_kafka_it_ends_as_if_undisturbed_on_the_embedded_log(
+    tmp_path: Path, kafka_cluster: Cluster
+) -> None:
+    """Name offsets before the topic has them, or read what nothing names, and this fails."""
+    summary, n_tested = tmp_path / "summary.json", 6000
+    expected = figures(begin(tmp_path / "undisturbed", n_tested, {}, summary), summary)
+    summary.unlink()
+
+    rng = np.random.default_rng(21)
+    home, log = tmp_path / "killed", str(kafka_cluster.new_topic())
+    for _ in range(3):
+        before = logged(home)
+        process = begin(home, n_tested, {}, summary, log)
+        deadline = time.monotonic() + 60
+        while process.is_alive() and logged(home) == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0.0, 0.12)))
+        process.kill()
+        process.join(PATIENCE_S)
+        assert process.exitcode == -signal.SIGKILL, "the run was over before it was killed: make it longer"
+    assert figures(begin(home, n_tested, {}, summary, log), summary) == expected
+    assert_same(state(home), state(tmp_path / "undisturbed"))
+    assert json.loads((home / "deployment.json").read_text())["log"] == log
