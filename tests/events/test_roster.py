@@ -12,11 +12,16 @@ from rtrec.events.roster import HALF_LIFE_S, Roster
 from rtrec.events.vocabulary import Vocabulary
 
 
-def number(roster: Roster, ids: str, *, start: float = 0.0, unit: int = 1, n_before: int = 0):
-    """Number one event a letter, a second apart; return numbers and what was forgotten where."""
-    nums, forgotten = roster.number(
-        list(ids), start + np.arange(len(ids), dtype=float), unit=unit, n_before=n_before
-    )
+#: Events so far apart have counts that no rounding makes equal.
+DAY_S = 86_400.0
+
+
+def number(
+    roster: Roster, ids: str, *, start: float = 0.0, step_s: float = 1.0, unit: int = 1, n_before: int = 0
+):
+    """Number one event a letter, ``step_s`` apart; return numbers and what was forgotten where."""
+    times = start + step_s * np.arange(len(ids), dtype=float)
+    nums, forgotten = roster.number(list(ids), times, unit=unit, n_before=n_before)
     return nums.tolist(), [(each.position, each.nums.tolist()) for each in forgotten]
 
 
@@ -118,7 +123,7 @@ def test_stale_numbers_mean_something_else_than_they_did() -> None:
 
 
 def naive(ids: str, most: int, admit_at: int) -> list[int]:
-    """Number again: lists, a sort at every turn, counts from all events ever."""
+    """Number again, a day an event: lists, a sort at every turn, counts from all events ever."""
     number_of: dict[str, int] = {}
     free: list[int] = []
     n_given = 0
@@ -127,7 +132,8 @@ def naive(ids: str, most: int, admit_at: int) -> list[int]:
     sightings: dict[str, int] = {}
     crowded = False
     nums = []
-    for time, each in enumerate(ids):
+    for day, each in enumerate(ids):
+        time = day * DAY_S
         if each not in number_of:
             full = len(number_of) >= most
             if full and not crowded and admit_at > 1:
@@ -169,7 +175,8 @@ def naive(ids: str, most: int, admit_at: int) -> list[int]:
 def test_equals_the_naive_one_however_it_is_cut(ids: str, most: int, admit_at: int, length: int) -> None:
     roster, nums = Roster("items", most, admit_at=admit_at), []
     for start in range(0, len(ids), length):
-        nums += number(roster, ids[start : start + length], start=float(start), n_before=start)[0]
+        piece = ids[start : start + length]
+        nums += number(roster, piece, start=start * DAY_S, step_s=DAY_S, n_before=start)[0]
         again = Roster("items", most, admit_at=admit_at)
         again.restore(roster.to_arrays())  # a snapshot between any two cuts changes nothing
         roster = again

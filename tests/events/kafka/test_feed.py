@@ -219,9 +219,13 @@ def test_two_readers_of_one_topic_do_not_disturb_each_other(make_feed, kafka_clu
     one = start(make_feed(chunk_rows=2), sleep=lambda _: None)
     other = start(make_feed(chunk_rows=2), sleep=lambda _: None)
 
-    taken = [(users([next(one)]), users([next(other)])) for _ in range(3)]
+    taken: tuple[list[str], list[str]] = ([], [])
+    while min(map(len, taken)) < 6:  # how many come at once is the broker's business
+        for each, feed in zip(taken, (one, other), strict=True):
+            if len(each) < 6:
+                each += users([next(feed)])
 
-    assert taken == [(["u0", "u1"],) * 2, (["u2", "u3"],) * 2, (["u4", "u5"],) * 2]
+    assert taken == ([f"u{second}" for second in range(6)],) * 2
     one.close()
     other.close()
 
@@ -268,8 +272,8 @@ def test_another_topic_or_other_columns_are_another_feed(make_feed, kafka_cluste
     feed = make_feed()
     identity = feed.identity()
 
-    assert make_feed().difference(identity) is None
+    assert make_feed().difference(identity, {}) is None
     assert "its topic was" in make_feed(brokers=kafka_cluster.brokers(kafka_cluster.new_topic())).difference(
-        identity
+        identity, {}
     )
-    assert "its columns was" in make_feed(ColumnMapping("user", "sku", "at")).difference(identity)
+    assert "its columns was" in make_feed(ColumnMapping("user", "sku", "at")).difference(identity, {})

@@ -82,7 +82,7 @@ def test_what_a_crash_left_in_the_topic_is_no_event(open_log, kafka_cluster, add
     assert read_ids(log) == ["e0", "e1", "e3", "e4"]
     assert read_ids(log, 1) == ["e2"]
     assert log.needed_from() == {0: 0, 1: 0}
-    assert log.recent_event_ids(3) == ["e2", "e3", "e4"]
+    assert list(log.recent_event_ids(3)) == ["e2", "e3", "e4"]
 
 
 def test_messages_of_others_in_the_topic_are_passed_over(open_log, kafka_cluster, address):
