@@ -11,7 +11,6 @@ from rtrec.errors import InputError
 from rtrec.events.roster import HALF_LIFE_S, Roster
 from rtrec.events.vocabulary import Vocabulary
 
-
 #: Events so far apart have counts that no rounding makes equal.
 DAY_S = 86_400.0
 
