@@ -117,7 +117,7 @@ IN_TROUBLE = sqlite_error(sqlite3.SQLITE_IOERR | (4 << 8), "disk I/O error")  # 
 
 
 class Trouble:
-    """Every few transactions that write fail three times in a row, before or behind what they store."""
+    """Two in three transactions that write fail, before or behind what they store."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, *, stored: bool) -> None:
         self.n_failed = 0
@@ -140,7 +140,7 @@ class Trouble:
 
     def is_due(self) -> bool:
         self._n_calls += 1
-        fails = self._n_calls > 5 and self._n_calls % 10 < 3
+        fails = self._n_calls % 3 != 0
         self.n_failed += fails
         return fails
 

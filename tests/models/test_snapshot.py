@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -147,6 +148,18 @@ def test_names_that_are_no_plain_file_names_are_refused(tmp_path, name):
 def test_nan_in_a_manifest_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_snapshot(tmp_path, "s", {}, {"hr@10": float("nan")})
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_what_the_disk_does_not_take_leaves_the_older_one_and_takes_no_room(written, monkeypatch, code):
+    def fails(path):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr("rtrec.models.snapshot.sync", fails)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        write_snapshot(written.parent, "cut-1", {"b": np.array([2])}, {})
+    assert os.listdir(written.parent) == ["cut-1"]
+    assert read_snapshot(written).array_names == sorted(ARRAYS)
 
 
 # ------------------------------------------------------------------------------------------------ many
