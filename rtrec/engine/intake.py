@@ -90,7 +90,7 @@ class Gate:
     sleep
         Waits for some seconds; if it returns true the run ends.
     accept_bad
-        Let every flood through, and go on where an earlier run was paused.
+        Let every flood through.
     """
 
     def __init__(
@@ -107,8 +107,6 @@ class Gate:
 
     def open(self) -> bool:
         """Return once rows may be read that come first in this run; false if it ends before."""
-        if self._accept_bad and self._intake().paused:
-            self._log.append_control(resume())
         return self._wait(self._may_read)
 
     def behind(self, flood: str | None) -> bool:

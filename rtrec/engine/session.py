@@ -108,6 +108,7 @@ class Session:
         # A worker has a folder of its own to start in, so a path from here on would lead elsewhere.
         home = run.deployment.home.resolve()
         self._refits = Refits(refits, home, self._workers.run, self._log.append_control)
+        self._accept_bad = accept_bad
         self._gate = Gate(
             self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad
         )
@@ -178,6 +179,9 @@ class Session:
             await self._driver.start()
             self._refits.resume(self._driver.ledger)
         await self._advance(lambda _: None)
+        if self._accept_bad and self._driver.ledger.intake.paused:
+            await asyncio.to_thread(self._log.append_control, resume())
+            await self._advance(lambda _: None)
         self._started.set()
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
@@ -566,6 +570,7 @@ class Session:
             if self._failure is not None:
                 raise self._failure
             await asyncio.sleep(0.01)
+        await self._publish()  # who has asked must not see the pause that is over
 
     async def apply(self, changes: dict[str, Any]) -> AppliedChange:
         """See ``LiveRun.apply``."""
