@@ -13,7 +13,12 @@ from pathlib import Path
 
 from rtrec.engine.live import LiveRun
 from rtrec.engine.refits import RefitPlan
-from rtrec.events.feeds import SyntheticFeed
+from rtrec.events.feeds import Feed, SyntheticFeed
+from rtrec.events.kafka.address import KafkaAddress
+from rtrec.events.kafka.brokers import Brokers
+from rtrec.events.kafka.feed import KafkaFeed
+from rtrec.events.kafka.source import KafkaSource
+from rtrec.events.mapping import ColumnMapping
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.nearline.recipe import Recipe
 
@@ -21,10 +26,21 @@ N_WARM = 2000
 
 
 def live(
-    home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path, log: str | None = None
+    home: Path,
+    n_tested: int,
+    recipes: dict[str, Recipe],
+    summary: Path,
+    log: str | None = None,
+    topic: str | None = None,
 ) -> None:
-    """Go on with a deployment to the end of its stream, and write down what it came to."""
-    feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
+    """Go on with a deployment to the end of its stream, and write down what it came to.
+
+    ``log`` is the topic that keeps its events, ``topic`` one to read events from.
+    """
+    feed: Feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
+    if topic is not None:
+        mapping = ColumnMapping("user_id", "item_id", "timestamp")
+        feed = KafkaFeed(KafkaSource(Brokers(KafkaAddress.parse(topic)), mapping, chunk_rows=100))
     run = LiveRun.start(
         home,
         feed,
@@ -42,11 +58,11 @@ def live(
 
 
 def begin(
-    home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path, log: str | None = None
+    home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path, *topics: str | None
 ) -> ForkServerProcess:
-    """Begin a life; its ``exitcode`` is that of the process."""
+    """Begin a life; its ``exitcode`` is that of the process. See :func:`live`."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.engine.lives_preload"])
-    process = context.Process(target=live, args=(home, n_tested, recipes, summary, log))
+    process = context.Process(target=live, args=(home, n_tested, recipes, summary, *topics))
     process.start()
     return process

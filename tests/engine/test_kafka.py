@@ -19,7 +19,9 @@ from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.log import KafkaLog
 from rtrec.events.kafka.properties import Properties
 from rtrec.events.kafka.sink import KafkaSink
+from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from tests.engine.live_runs import N_WARM, assert_same, finished, start, state, until
+from tests.engine.lives import N_WARM as N_WARM_KILLED
 from tests.engine.lives import begin
 from tests.engine.test_kill import PATIENCE_S, figures
 from tests.kafka_cluster import Cluster
@@ -116,19 +118,27 @@ def logged(home: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_killed_on_kafka_it_ends_as_if_undisturbed_on_the_embedded_log(
+def test_killed_between_topics_it_ends_as_if_undisturbed_on_the_embedded_log(
     tmp_path: Path, kafka_cluster: Cluster
 ) -> None:
-    """Name offsets before the topic has them, or read what nothing names, and this fails."""
-    summary, n_tested = tmp_path / "summary.json", 6000
-    expected = figures(begin(tmp_path / "undisturbed", n_tested, {}, summary), summary)
+    """Name offsets before the topic has them, read what nothing names, or lose a position: this fails."""
+    summary, n_tested, source = tmp_path / "summary.json", 6000, kafka_cluster.new_topic()
+    events = next(
+        SyntheticStream(SyntheticConfig(n_users=300, n_items=200)).chunks(N_WARM_KILLED + n_tested, 0)
+    )
+    columns = ["user_id", "item_id", "timestamp"]
+    rows = events.select(columns).to_pylist()
+    # All in one partition: between several, the broker's answers would decide who comes first.
+    kafka_cluster.send(source.topic, *(row | {"timestamp": row["timestamp"].isoformat()} for row in rows))
+    undisturbed = begin(tmp_path / "undisturbed", n_tested, {}, summary, None, str(source))
+    expected = figures(undisturbed, summary)
     summary.unlink()
 
     rng = np.random.default_rng(21)
     home, log = tmp_path / "killed", str(kafka_cluster.new_topic())
     for _ in range(3):
         before = logged(home)
-        process = begin(home, n_tested, {}, summary, log)
+        process = begin(home, n_tested, {}, summary, log, str(source))
         deadline = time.monotonic() + 60
         while process.is_alive() and logged(home) == before and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -136,6 +146,9 @@ def test_killed_on_kafka_it_ends_as_if_undisturbed_on_the_embedded_log(
         process.kill()
         process.join(PATIENCE_S)
         assert process.exitcode == -signal.SIGKILL, "the run was over before it was killed: make it longer"
-    assert figures(begin(home, n_tested, {}, summary, log), summary) == expected
+    assert figures(begin(home, n_tested, {}, summary, log, str(source)), summary) == expected
+
     assert_same(state(home), state(tmp_path / "undisturbed"))
-    assert json.loads((home / "deployment.json").read_text())["log"] == log
+    with closing(Deployment(home).open_log(mode="read")) as found:
+        ids = found.read(0, 0)["event_id"].to_pylist()
+    assert ids == [f"{source.topic}:0:{offset}" for offset in range(events.num_rows)]

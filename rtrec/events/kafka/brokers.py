@@ -75,7 +75,7 @@ class Brokers:
         def ask() -> Any:
             return client.list_topics(self.topic, timeout=self.timeout_s).topics[self.topic]
 
-        found = self.asked(ask, "looking for the topic")
+        found = self._asked(client, ask, "looking for the topic")
         if found.error is not None and found.error.code() in (
             KafkaError.UNKNOWN_TOPIC_OR_PART,
             KafkaError._UNKNOWN_TOPIC,
@@ -110,23 +110,12 @@ class Brokers:
         from confluent_kafka import TopicPartition
 
         where = TopicPartition(self.topic, partition)
-        low, high = self.asked(
+        low, high = self._asked(
+            client,
             lambda: client.get_watermark_offsets(where, timeout=self.timeout_s),
             f"asking where partition {partition} ends",
         )
         return int(low), int(high)
-
-    def asked(self, ask: Callable[[], Any], what: str) -> Any:
-        """Return what brokers answer; what keeps them from it comes out as ours."""
-        from confluent_kafka import KafkaException
-
-        try:
-            answer = ask()
-        except KafkaException as error:
-            raise self.unusable(what, error.args[0]) from None
-        if answer is None:
-            raise self.unusable(what, "no answer")
-        return answer
 
     def unusable(self, what: str, reason: object) -> DeploymentError:
         """Return the error that says what could not be done, without a secret."""
@@ -142,6 +131,19 @@ class Brokers:
         end = time.monotonic() + self.timeout_s
         return lambda: end - time.monotonic()
 
+    def _asked(self, client: Any, ask: Callable[[], Any], what: str) -> Any:
+        """Return what brokers answer; what keeps them from it comes out as ours."""
+        from confluent_kafka import KafkaException
+
+        reason: object = "no answer"
+        try:
+            if (answer := ask()) is not None:
+                return answer
+        except KafkaException as error:
+            reason = error.args[0]
+        client.poll(0)  # has the client tell what went wrong on the way
+        raise self.unusable(what, reason)
+
     def _client(self, kind: Any, own: Mapping[str, Any]) -> Any:
         given = dict(self._properties)
         settings = {"bootstrap.servers": self.address.servers, **given, **own, "error_cb": self._heard}
@@ -152,7 +154,11 @@ class Brokers:
             raise InputError(f"Kafka properties: {self._properties.hidden(_words(reason))}") from None
 
     def _heard(self, error: Any) -> None:
-        self._last_error = _words(error)
+        from confluent_kafka import KafkaError
+
+        # That all brokers are down follows from what was heard before, if anything was.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
+            self._last_error = _words(error)
 
 
 def _words(reason: object) -> str:
