@@ -30,6 +30,10 @@ class CorruptionError(RtrecError):
     """A stored file does not match its checksum or its format; the message names the file."""
 
 
+class ClusterError(RtrecError):
+    """A Dask cluster cannot be reached."""
+
+
 class ShardError(RtrecError):
     """A shard refused a batch, or could not be brought back."""
 

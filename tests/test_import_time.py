@@ -13,6 +13,7 @@ import pytest
 
 HEAVY = {
     "bokeh",
+    "cryptography",
     "dask",
     "dask_ml",
     "distributed",

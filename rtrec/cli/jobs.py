@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rtrec.cli.console import print_json, print_table
-from rtrec.cli.options import Home, Json, Scheduler
+from rtrec.cli.options import ClusterOptions, Home, Json, expanded
 
 app = typer.Typer(help="Jobs on the log of a deployment, also while a run writes it.", no_args_is_help=True)
 
@@ -28,10 +28,12 @@ def list_all(json: Json = False) -> None:
 
 
 @app.command()
+@expanded
 def run(
     name: Annotated[
         str, typer.Argument(metavar="JOB", help="Its name in `rtrec jobs list`.", show_default=False)
     ],
+    cluster: ClusterOptions,
     home: Home = None,
     models: Annotated[
         str | None,
@@ -53,7 +55,6 @@ def run(
             "--publish", help="features: also let the blend look at them, where use_historical is on."
         ),
     ] = False,
-    scheduler: Scheduler = None,
     every: Annotated[
         str | None,
         typer.Option(metavar="INTERVAL", help="Again and again until Ctrl-C: 90s, 30m, 1h, 1d."),
@@ -68,11 +69,13 @@ def run(
     To fit a model on all history, also while a run goes on: `rtrec jobs run refit --model ease --every 1h`
     """
     from rtrec.cli.bars import bar_of_steps
+    from rtrec.cli.cluster import security_of
     from rtrec.cli.homes import find_deployment
     from rtrec.jobs.catalogue import JobRequest, get_job
     from rtrec.jobs.schedule import parse_interval, run_every
 
     job = get_job(name)
+    security_of(cluster)  # what is wrong there is said now; the job reads it anew each time
     interval = None if every is None else parse_interval(every)
     chosen = tuple(part.strip() for part in (models or "").split(",") if part.strip())
     if model is not None:
@@ -84,7 +87,8 @@ def run(
             request = JobRequest(
                 deployment.home,
                 models=chosen,
-                scheduler=scheduler,
+                scheduler=cluster.scheduler,
+                tls=cluster.tls,
                 progress=progress,
                 slot=slot,
                 anew=anew,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtrec.cli.console import print_json, print_table, say
-from rtrec.cli.options import MOST_EVENTS, InputOptions, Json, Scheduler, SettingsOptions, expanded, folder
+from rtrec.cli.options import (
+    MOST_EVENTS,
+    ClusterOptions,
+    InputOptions,
+    Json,
+    SettingsOptions,
+    expanded,
+    folder,
+)
 
 if TYPE_CHECKING:
     from rtrec.jobs.tuning.result import Tuning
@@ -21,6 +29,7 @@ _SHOWN_TRIALS = 10
 def tune(
     given: InputOptions,
     chosen: SettingsOptions,
+    cluster: ClusterOptions,
     space: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +72,6 @@ def tune(
             rich_help_panel=_SEARCH, help="Trials at a time; 1 repeats exactly. (default: all cores)"
         ),
     ] = None,
-    scheduler: Scheduler = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -90,11 +98,12 @@ def tune(
     """
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_of_steps
+    from rtrec.cli.cluster import security_of
     from rtrec.cli.inputs import find_input, tell_rejected
     from rtrec.jobs.tuning.space import DEFAULT_SPACE, read_space
     from rtrec.jobs.tuning.tune import tune as search
 
-    settings = read_settings(chosen)
+    settings, security = read_settings(chosen), security_of(cluster)
     wanted = DEFAULT_SPACE if space is None else space
     read_space(wanted)  # an unknown name is an error now, not after the file was read
     found = find_input(given)
@@ -112,7 +121,8 @@ def tune(
             limit=limit,
             pruner=pruner,
             workers=workers,
-            scheduler=scheduler,
+            scheduler=cluster.scheduler,
+            security=security,
             seed=seed,
             texts=found.texts,
             categories=found.categories,

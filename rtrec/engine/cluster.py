@@ -18,8 +18,10 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
-from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, Worker
+import structlog
+from dask.distributed import Client, KilledWorker, Nanny, Scheduler, Security, SpecCluster, Worker
 
+from rtrec.engine.tls import greet, risk_of
 from rtrec.errors import WorkerLost
 
 BULK = "bulk"
@@ -34,6 +36,7 @@ _GIVEN_UP_S = 10.0
 #: several workers with it. Code of ours on a worker touches no file, so no OSError is its own.
 _LOST = (OSError, CancelledError, KilledWorker)
 _LOST_ACTOR = "Worker holding Actor was lost"
+_log = structlog.get_logger(__name__)
 
 
 @contextmanager
@@ -70,30 +73,54 @@ class Workers:
         How many shards need a place.
     scheduler
         Address of a running cluster; None starts one here.
+    security
+        What to show that cluster, and to ask of it: see :mod:`rtrec.engine.tls`.
     processes
         Give each worker a process; False runs all in threads of this one (for tests and small notebooks).
+
+    Attributes
+    ----------
+    risk
+        What one risks with this scheduler, in a sentence; empty if nothing.
     """
 
-    def __init__(self, n_shards: int, *, scheduler: str | None = None, processes: bool = True) -> None:
+    def __init__(
+        self,
+        n_shards: int,
+        *,
+        scheduler: str | None = None,
+        security: Security | None = None,
+        processes: bool = True,
+    ) -> None:
         self.n_shards = n_shards
         self.scheduler = scheduler
+        self.security = security
         self.processes = processes
+        self.risk = risk_of(scheduler)
         self.client: Any = None
         self._cluster: Any = None
 
     async def start(self) -> None:
-        """Start or reach the workers."""
+        """Start or reach the workers.
+
+        Raises
+        ------
+        ClusterError
+            If a scheduler was named and cannot be reached.
+        """
+        if self.risk:
+            _log.warning(self.risk)
         if self.scheduler is None:
             self._cluster = await SpecCluster(
                 workers=self._worker_specs(),
-                scheduler={
-                    "cls": Scheduler,
-                    "options": {**self._options(), "dashboard_address": "127.0.0.1:0"},
-                },
+                scheduler={"cls": Scheduler, "options": self._options()},
                 asynchronous=True,
                 silence_logs=logging.CRITICAL,
             )
-        self.client = await Client(self.scheduler or self._cluster, asynchronous=True)
+        else:
+            await greet(self.scheduler, self.security)
+        where = self.scheduler or self._cluster
+        self.client = await Client(where, security=self.security, asynchronous=True)
 
     async def restart(self) -> None:
         """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none."""
@@ -114,10 +141,13 @@ class Workers:
         }
 
     def _options(self) -> dict[str, Any]:
-        """Return where a scheduler or worker listens: on loopback, or nowhere but in this process."""
-        if self.processes:
-            return {"host": "127.0.0.1", "dashboard": False}
-        return {"protocol": "inproc://", "dashboard": False}
+        """Return where a scheduler or worker listens: on loopback, or nowhere but in this process.
+
+        Each has an HTTP server too, dashboard or not; where all else stays in this process, one without an
+        address would take every interface.
+        """
+        http = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+        return http | ({"host": "127.0.0.1"} if self.processes else {"protocol": "inproc://"})
 
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         """Make a shard an actor on its worker and return where it is, for :meth:`ask`."""

@@ -20,6 +20,7 @@ from rtrec.settings import FIXED, Settings
 
 if TYPE_CHECKING:
     import xarray as xr
+    from dask.distributed import Security
 
     from rtrec.engine.refits import RefitPlan
     from rtrec.engine.session import Session
@@ -65,6 +66,7 @@ class LiveRun:
         settings: Settings | None = None,
         shards: int = 1,
         scheduler: str | None = None,
+        security: Security | None = None,
         speed: float | None = None,
         limit: int | None = None,
         warmup: float | int = 0.2,
@@ -93,6 +95,8 @@ class LiveRun:
             Of a new deployment; for one that exists it must be the same.
         scheduler
             Address of a Dask scheduler; None starts workers on this machine.
+        security
+            For a scheduler at ``tls://...``: what ``rtrec.engine.tls.read_security`` makes of certificates.
         speed
             Times the recorded pace; None as fast as it goes.
         limit
@@ -159,6 +163,7 @@ class LiveRun:
                 speed=speed,
                 limit=limit,
                 scheduler=scheduler,
+                security=security,
                 titles=known,
                 snapshot_every=snapshot_every,
                 batch_events=batch_events,

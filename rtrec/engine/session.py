@@ -31,6 +31,8 @@ from rtrec.events.schema import shard_of
 from rtrec.types import Columns
 
 if TYPE_CHECKING:
+    from dask.distributed import Security
+
     from rtrec.engine.live import LiveRun
 
 #: Accepted chunks that may wait for the shards; then the feed waits.
@@ -59,6 +61,7 @@ class Session:
         speed: float | None,
         limit: int | None,
         scheduler: str | None,
+        security: Security | None,
         titles: Mapping[str, str],
         snapshot_every: int,
         batch_events: int,
@@ -73,7 +76,11 @@ class Session:
         self._home = run.deployment.home
         self._log = run.deployment.open_log()
         held.callback(self._log.close)
-        self._workers = Workers(self._log.partitions, scheduler=scheduler, processes=processes)
+        self._workers = Workers(
+            self._log.partitions, scheduler=scheduler, security=security, processes=processes
+        )
+        risks = filter(None, [self._workers.risk])
+        self._risks = [Notice(0, datetime.now(UTC), "cluster", each) for each in risks]
         self._driver = Driver(
             run.deployment,
             self._log,
@@ -332,6 +339,7 @@ class Session:
             alarms=(
                 *(Notice(each.offset, each.time, each.kind, each.sentence) for each in ledger.drift.alarms),
                 *self._refits.notices,
+                *self._risks,
             ),
             tables=tuple(ledger.tables.values()),
             fitting=self._refits.at_work,

@@ -37,7 +37,7 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Notice:
-    """An alarm of the drift watch, or a fit that failed, with its moment."""
+    """An alarm of the drift watch, a fit that failed, or a cluster that is not safe, with its moment."""
 
     offset: int
     time: datetime

@@ -7,21 +7,17 @@ order, whose settings never changed and that had no table published, finds its o
 
 from __future__ import annotations
 
-import logging
-import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from dask.distributed import Client, LocalCluster, as_completed
+from dask.distributed import Client, as_completed
 
 from rtrec.clock import utc_now
-from rtrec.engine.cluster import ctrl_c_kept_from_children
 from rtrec.errors import InputError
 from rtrec.evaluation.prequential import evaluate
 from rtrec.evaluation.result import Evaluation, ModelResult
@@ -30,6 +26,7 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.historical.cohorts import Earlier, find_cohorts
 from rtrec.jobs.catalogue import JobRequest, Progress
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
+from rtrec.jobs.workers import client_for, cluster_words
 from rtrec.models.historical import usable_features
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import BUILT_IN, make_model
@@ -65,7 +62,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
         log.close()
     features = usable_features(deployment.features)
     models = request.models or BUILT_IN
-    with dask_client(request.scheduler, n_tasks=len(models)) as client:
+    with client_for(request, n_tasks=len(models)) as client:
         findings = evaluate_log(
             contents,
             client,
@@ -143,27 +140,6 @@ def evaluate_log(
     )
 
 
-@contextmanager
-def dask_client(scheduler: str | None, *, n_tasks: int) -> Iterator[Client]:
-    """Connect to a scheduler, or start a process a task on this machine, but no more than it has cores."""
-    if scheduler is not None:
-        with Client(scheduler) as client:
-            yield client
-        return
-    with ctrl_c_kept_from_children():
-        cluster = LocalCluster(
-            n_workers=min(n_tasks, os.cpu_count() or 1),
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            # What a task raises comes back with its future. The rest is about the end: a worker that is ended
-            # late on a busy machine, or whose heartbeat meets a scheduler that has just closed.
-            silence_logs=logging.CRITICAL,
-        )
-    with cluster, Client(cluster) as client:
-        yield client
-
-
 def _test(
     events: pa.Table, model: str, settings: Settings, n_warm: int, known: Mapping[str, Any]
 ) -> ModelResult:
@@ -177,6 +153,4 @@ def _command(request: JobRequest) -> str:
     words = ["rtrec", "jobs", "run", "evaluate", "--home", str(request.home)]
     if request.models:
         words += ["--models", ",".join(request.models)]
-    if request.scheduler is not None:
-        words += ["--scheduler", request.scheduler]
-    return shlex.join(words)
+    return shlex.join([*words, *cluster_words(request)])

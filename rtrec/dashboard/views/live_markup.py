@@ -229,7 +229,7 @@ def _with_range(value: float, low: float, high: float, css: str) -> Html:
     )
 
 
-_BADGES = {"improvement": "rise", "refit": "fit failed"}
+_BADGES = {"improvement": "rise", "refit": "fit failed", "cluster": "not encrypted"}
 
 
 def _alarm_row(alarm: Notice) -> Html:
