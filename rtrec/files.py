@@ -26,14 +26,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def publish_file(path: Path, write: Callable[[BinaryIO], None], *, private: bool = False) -> None:
     """Let ``write`` fill a file that appears at ``path`` complete and durable, or not at all.
 
-    An earlier file of that name is replaced.
+    An earlier file of that name is replaced. A private one is at no moment readable by anybody but its owner.
     """
     beside = path.with_name(UNFINISHED + path.name)
+    if private:
+        beside.unlink(missing_ok=True)  # one that is there would keep its own mode
     try:
-        with beside.open("wb") as file:
+        with open(beside, "xb" if private else "wb", opener=_open_private if private else None) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -42,6 +44,10 @@ def publish_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def publish_text(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 HEAVY = {
     "bokeh",
     "confluent_kafka",
+    "cryptography",
     "dask",
     "dask_ml",
     "distributed",

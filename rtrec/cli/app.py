@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from rtrec import __version__
-from rtrec.cli import about, data, demo, evaluate, jobs, log, offline, run, snapshots, tables, tune
+from rtrec.cli import about, cluster, data, demo, evaluate, jobs, log, offline, run, snapshots, tables, tune
 from rtrec.cli.blame import tell_value
 from rtrec.cli.console import complain
 from rtrec.errors import InputError, RtrecError
@@ -130,3 +130,4 @@ app.add_typer(log.app, name="log", rich_help_panel="Deployments")
 app.add_typer(snapshots.app, name="snapshots", rich_help_panel="Deployments")
 app.add_typer(tables.app, name="tables", rich_help_panel="Deployments")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Deployments")
+app.add_typer(cluster.app, name="cluster", rich_help_panel="Deployments")

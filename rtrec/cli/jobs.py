@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rtrec.cli.console import print_json, print_table
-from rtrec.cli.options import Home, Json, Scheduler
+from rtrec.cli.options import ClusterOptions, Home, Json, expanded
 
 app = typer.Typer(help="Jobs on the log of a deployment, also while a run writes it.", no_args_is_help=True)
 
@@ -28,10 +28,12 @@ def list_all(json: Json = False) -> None:
 
 
 @app.command()
+@expanded
 def run(
     name: Annotated[
         str, typer.Argument(metavar="JOB", help="Its name in `rtrec jobs list`.", show_default=False)
     ],
+    cluster: ClusterOptions,
     home: Home = None,
     models: Annotated[
         str | None,
@@ -53,7 +55,6 @@ def run(
             "--publish", help="features: also let the blend look at them, where use_historical is on."
         ),
     ] = False,
-    scheduler: Scheduler = None,
     every: Annotated[
         str | None,
         typer.Option(metavar="INTERVAL", help="Again and again until Ctrl-C: 90s, 30m, 1h, 1d."),
@@ -69,6 +70,7 @@ def run(
     """
     from rtrec.cli.bars import bar_of_steps
     from rtrec.cli.blame import blaming
+    from rtrec.cli.cluster import security_of
     from rtrec.cli.homes import find_deployment
     from rtrec.engine.fitting import check_recipe
     from rtrec.engine.refits import check_slot
@@ -80,6 +82,7 @@ def run(
     from rtrec.settings import Settings
 
     job = get_job(name)
+    security_of(cluster)  # what is wrong there is said now; the job reads it anew each time
     with blaming("--every", every):
         interval = None if every is None else parse_interval(every)
     with blaming("--slot", slot):
@@ -101,7 +104,8 @@ def run(
             request = JobRequest(
                 deployment.home,
                 models=chosen,
-                scheduler=scheduler,
+                scheduler=cluster.scheduler,
+                tls=cluster.tls,
                 progress=progress,
                 slot=slot,
                 anew=anew,

@@ -51,7 +51,8 @@ def read_scheduler(text: str) -> str:
     address = _ADDRESS.fullmatch(text.strip())
     if address is None or not 0 < int(address["port"]) < 65_536:
         raise InputError(
-            f"--scheduler {text!r}: expected tcp://host:port, as dask scheduler prints it at its start"
+            f"--scheduler {text!r}: expected tcp://host:port or tls://host:port, as dask scheduler prints it "
+            "at its start"
         )
     return text.strip()
 
@@ -81,8 +82,18 @@ Scheduler = Annotated[
     typer.Option(
         "--scheduler",
         parser=read_scheduler,
-        metavar="TCP://...",
+        metavar="TLS://...",
         help="A Dask scheduler; without it a cluster on this machine.",
+    ),
+]
+Tls = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls",
+        envvar="RTREC_TLS",
+        parser=folder("--tls"),
+        metavar="DIR",
+        help="Certificates for --scheduler tls://...; `rtrec cluster tls` makes them.",
     ),
 ]
 Copy = Annotated[
@@ -201,6 +212,14 @@ class InputOptions:
             help="Columns of --items with the categories of an item, several with | between.",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Where tasks run."""
+
+    scheduler: Scheduler = None
+    tls: Tls = None
 
 
 @dataclass(frozen=True)

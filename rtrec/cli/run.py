@@ -12,9 +12,9 @@ import typer
 
 from rtrec.cli.options import (
     MOST_EVENTS,
+    ClusterOptions,
     InputOptions,
     Json,
-    Scheduler,
     SettingsOptions,
     expanded,
     folder,
@@ -70,9 +70,9 @@ Open = Annotated[bool, typer.Option("--open", rich_help_panel=_PAGE, help="Open 
 def run(
     given: InputOptions,
     chosen: SettingsOptions,
+    cluster: ClusterOptions,
     home: RunHome = None,
     shards: Shards = 1,
-    scheduler: Scheduler = None,
     fresh: Fresh = False,
     snapshot_every: Annotated[
         int,
@@ -231,6 +231,7 @@ def run(
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
     from rtrec.cli.about import read_settings
+    from rtrec.cli.cluster import security_of
     from rtrec.cli.console import say
     from rtrec.cli.homes import HOMES, find_deployment
     from rtrec.cli.inputs import find_input
@@ -243,6 +244,7 @@ def run(
         raise InputError(f"--longest-wait {longest_wait:g}: expected seconds above zero, or inf")
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     allowed = None if lateness is None else parse_lateness(lateness)
+    security = security_of(cluster)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
         find_deployment(home)
@@ -271,7 +273,8 @@ def run(
             feed,
             settings=settings,
             shards=shards,
-            scheduler=scheduler,
+            scheduler=cluster.scheduler,
+            security=security,
             speed=pace,
             limit=limit,
             warmup=warm,

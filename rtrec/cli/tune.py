@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtrec.cli.console import print_json, print_table, say
-from rtrec.cli.options import MOST_EVENTS, InputOptions, Json, Scheduler, SettingsOptions, expanded, folder
+from rtrec.cli.options import (
+    MOST_EVENTS,
+    ClusterOptions,
+    InputOptions,
+    Json,
+    SettingsOptions,
+    expanded,
+    folder,
+)
 
 if TYPE_CHECKING:
     from rtrec.jobs.tuning.result import Tuning
@@ -21,6 +29,7 @@ _SHOWN_TRIALS = 10
 def tune(
     given: InputOptions,
     chosen: SettingsOptions,
+    cluster: ClusterOptions,
     space: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +77,6 @@ def tune(
             min=1, rich_help_panel=_SEARCH, help="Trials at a time; 1 repeats exactly. (default: all cores)"
         ),
     ] = None,
-    scheduler: Scheduler = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +104,7 @@ def tune(
     from rtrec.cli.about import read_settings
     from rtrec.cli.bars import bar_of_steps
     from rtrec.cli.blame import blaming
+    from rtrec.cli.cluster import security_of
     from rtrec.cli.inputs import find_input, tell_rejected
     from rtrec.errors import InputError
     from rtrec.jobs.tuning.search import PRUNERS
@@ -103,7 +112,7 @@ def tune(
     from rtrec.jobs.tuning.tune import read_metric
     from rtrec.jobs.tuning.tune import tune as search
 
-    settings = read_settings(chosen)
+    settings, security = read_settings(chosen), security_of(cluster)
     wanted = DEFAULT_SPACE if space is None else space
     with blaming("--metric", metric):
         read_metric(metric)
@@ -130,7 +139,8 @@ def tune(
             limit=limit,
             pruner=pruner,
             workers=workers,
-            scheduler=scheduler,
+            scheduler=cluster.scheduler,
+            security=security,
             seed=seed,
             texts=found.texts,
             categories=found.categories,

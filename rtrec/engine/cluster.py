@@ -18,11 +18,13 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
-from dask.distributed import Client, Nanny, Scheduler, SpecCluster, Worker
+import structlog
+from dask.distributed import Client, Nanny, Scheduler, Security, SpecCluster, Worker
 from distributed.client import _current_client
 
+from rtrec.engine.tls import greet, risk_of
 from rtrec.engine.waiting import LOOK_EVERY_S, Silence, answer_of, as_coroutine, losses_named
-from rtrec.errors import ClusterUnreachable, WorkerLost
+from rtrec.errors import WorkerLost
 
 BULK = "bulk"
 #: A nanny brings its worker back in two or three seconds, or not at all.
@@ -32,6 +34,7 @@ _GIVEN_UP_S = 10.0
 _SILENT_S = 5.0
 #: From then on questions are answered from the last snapshot, in case it is.
 _DOUBTFUL_S = 1.5
+_log = structlog.get_logger(__name__)
 
 
 @contextmanager
@@ -72,14 +75,30 @@ class Workers:
         How many shards need a place.
     scheduler
         Address of a running cluster; None starts one here.
+    security
+        What to show that cluster, and to ask of it: see :mod:`rtrec.engine.tls`.
     processes
         Give each worker a process; False runs all in threads of this one (for tests and small notebooks).
+
+    Attributes
+    ----------
+    risk
+        What one risks with this scheduler, in a sentence; empty if nothing.
     """
 
-    def __init__(self, n_shards: int, *, scheduler: str | None = None, processes: bool = True) -> None:
+    def __init__(
+        self,
+        n_shards: int,
+        *,
+        scheduler: str | None = None,
+        security: Security | None = None,
+        processes: bool = True,
+    ) -> None:
         self.n_shards = n_shards
         self.scheduler = scheduler
+        self.security = security
         self.processes = processes
+        self.risk = risk_of(scheduler)
         self.client: Any = None
         self._cluster: Any = None
         self._silent: set[str] = set()  # marks of workers that are asked and give no sign of life
@@ -97,31 +116,28 @@ class Workers:
         ClusterUnreachable
             If no scheduler answers at the address given.
         """
+        if self.risk:
+            _log.warning(self.risk)
         if self.scheduler is None:
             self._cluster = await SpecCluster(
                 workers=self._worker_specs(),
-                scheduler={
-                    "cls": Scheduler,
-                    "options": {**self._options(), "dashboard_address": "127.0.0.1:0"},
-                },
+                scheduler={"cls": Scheduler, "options": self._options()},
                 asynchronous=True,
                 silence_logs=logging.CRITICAL,
             )
+        else:
+            await greet(self.scheduler, self.security)
         try:
             # Not the default: whoever computes with Dask in this process has not asked to do it here.
             self.client = await Client(
                 self.scheduler or self._cluster,
+                security=self.security,
                 asynchronous=True,
                 timeout=_GIVEN_UP_S,
                 set_as_default=False,
             )
-        except (OSError, ValueError) as error:
-            if self.scheduler is None:
-                raise WorkerLost(f"the scheduler of this process does not answer: {error}") from error
-            raise ClusterUnreachable(
-                f"no Dask scheduler answers at {self.scheduler} ({error}); start one there "
-                "(dask scheduler), or correct --scheduler"
-            ) from error
+        except (OSError, ValueError) as error:  # it went away behind the greeting
+            raise WorkerLost(f"the scheduler does not answer: {error}") from error
 
     async def restart(self) -> None:
         """Start all over: a nanny whose worker dies while it starts gives up, and a scheduler has none.
@@ -148,10 +164,13 @@ class Workers:
         }
 
     def _options(self) -> dict[str, Any]:
-        """Return where a scheduler or worker listens: on loopback, or nowhere but in this process."""
-        if self.processes:
-            return {"host": "127.0.0.1", "dashboard": False}
-        return {"protocol": "inproc://", "dashboard": False}
+        """Return where a scheduler or worker listens: on loopback, or nowhere but in this process.
+
+        Each has an HTTP server too, dashboard or not; where all else stays in this process, one without an
+        address would take every interface.
+        """
+        http = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+        return http | ({"host": "127.0.0.1"} if self.processes else {"protocol": "inproc://"})
 
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         """Make a shard an actor on its worker and return where it is, for :meth:`ask`."""

@@ -25,6 +25,7 @@ from rtrec.settings import FIXED, Settings
 
 if TYPE_CHECKING:
     import xarray as xr
+    from dask.distributed import Security
 
     from rtrec.engine.outbox import ListSink
     from rtrec.engine.refits import RefitPlan
@@ -74,6 +75,7 @@ class LiveRun:
         settings: Settings | None = None,
         shards: int = 1,
         scheduler: str | None = None,
+        security: Security | None = None,
         speed: float | None = None,
         limit: int | None = None,
         warmup: float | int = 0.2,
@@ -106,6 +108,8 @@ class LiveRun:
             Of a new deployment; for one that exists it must be the same.
         scheduler
             Address of a Dask scheduler; None starts workers on this machine.
+        security
+            For a scheduler at ``tls://...``: what ``rtrec.engine.tls.read_security`` makes of certificates.
         speed
             Times the recorded pace; None as fast as it goes.
         limit
@@ -195,6 +199,7 @@ class LiveRun:
                 speed=speed,
                 limit=limit,
                 scheduler=scheduler,
+                security=security,
                 titles=known,
                 snapshot_every=snapshot_every,
                 keep_snapshots=keep_snapshots,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from rtrec.clock import moment
+from rtrec.clock import moment, utc_now
 from rtrec.engine.answers import as_message, named
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
@@ -40,6 +40,8 @@ from rtrec.events.watermark import Watermark
 from rtrec.types import Columns
 
 if TYPE_CHECKING:
+    from dask.distributed import Security
+
     from rtrec.engine.live import LiveRun
 
 #: Accepted chunks that may wait for the shards; then the feed waits.
@@ -70,6 +72,7 @@ class Session:
         speed: float | None,
         limit: int | None,
         scheduler: str | None,
+        security: Security | None,
         titles: Mapping[str, str],
         snapshot_every: int,
         keep_snapshots: int,
@@ -92,7 +95,11 @@ class Session:
             self._home, n_events=lambda: self._driver.ledger.n_events, sleep=self._stopped_within
         )
         self._in_doubt = False  # whether it is not known if the last append came through
-        self._workers = Workers(self._log.partitions, scheduler=scheduler, processes=processes)
+        self._workers = Workers(
+            self._log.partitions, scheduler=scheduler, security=security, processes=processes
+        )
+        risks = filter(None, [self._workers.risk])
+        self._risks = [Notice(0, utc_now(), "cluster", each) for each in risks]
         self._driver = Driver(
             run.deployment,
             self._log,
@@ -454,6 +461,7 @@ class Session:
                 *self._refits.notices,
                 *self._storage.notices,
                 *ledger.intake.notices,
+                *self._risks,
             ),
             quarantined=ledger.quarantine.n_events,
             frozen=ledger.quarantine.frozen,

@@ -44,7 +44,7 @@ class Notice:
 
     ``accuracy`` and ``improvement`` come from the drift watch, ``refit`` is a fit that failed, ``quarantine``
     and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take, ``pause`` a
-    source that is not read on.
+    source that is not read on, ``cluster`` one that is not safe.
 
     ``size`` is how far the hit rate fell (below 0) or rose; 0 for all others.
     """

@@ -28,7 +28,7 @@ from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.historical.cohorts import Earlier, find_cohorts
 from rtrec.jobs.findings import Findings, LogContents, read_log, settings_now
 from rtrec.jobs.request import JobRequest, Progress
-from rtrec.jobs.tasks import dask_client
+from rtrec.jobs.workers import client_for, cluster_words
 from rtrec.models.historical import usable_features
 from rtrec.models.kernel import DISLIKE
 from rtrec.models.registry import BUILT_IN, POPULARITIES, make_model
@@ -64,7 +64,7 @@ def report_on_deployment(request: JobRequest, *, clock: Callable[[], datetime] =
         log.close()
     features = usable_features(deployment.features)
     models = request.models or (*BUILT_IN, *(each for each in POPULARITIES if each not in BUILT_IN))
-    with dask_client(request.scheduler, n_tasks=len(models)) as client:
+    with client_for(request, n_tasks=len(models)) as client:
         findings = evaluate_log(
             contents,
             client,
@@ -156,6 +156,4 @@ def _command(request: JobRequest) -> str:
     words = ["rtrec", "jobs", "run", "evaluate", "--home", str(request.home)]
     if request.models:
         words += ["--models", ",".join(request.models)]
-    if request.scheduler is not None:
-        words += ["--scheduler", request.scheduler]
-    return shlex.join(words)
+    return shlex.join([*words, *cluster_words(request)])

@@ -34,7 +34,7 @@ from rtrec.features.historical.features import HistoricalFeatures
 from rtrec.jobs.findings import settings_now
 from rtrec.jobs.report_page import page, publish_report
 from rtrec.jobs.request import JobRequest
-from rtrec.jobs.tasks import dask_client
+from rtrec.jobs.workers import client_for, cluster_words
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 
@@ -67,7 +67,7 @@ def recompute_features(request: JobRequest, *, clock: Callable[[], datetime] = u
             )
     frame = frame_up_to(deployment, ends, settings)
     with store.fitting(HISTORICAL):  # versions count up, so one is made at a time
-        with dask_client(request.scheduler, n_tasks=frame.npartitions):
+        with client_for(request, n_tasks=frame.npartitions):
             made = recompute(
                 deployment, frame, ends, about={"computed": time.isoformat()}, progress=request.progress
             )
@@ -194,6 +194,4 @@ def _command(request: JobRequest) -> str:
     words = ["rtrec", "jobs", "run", "features", "--home", str(request.home)]
     if request.publish:
         words.append("--publish")
-    if request.scheduler is not None:
-        words += ["--scheduler", request.scheduler]
-    return shlex.join(words)
+    return shlex.join([*words, *cluster_words(request)])

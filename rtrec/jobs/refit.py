@@ -16,7 +16,7 @@ from rtrec.engine.refits import check_slot
 from rtrec.errors import DeploymentError, InputError
 from rtrec.jobs.findings import settings_now
 from rtrec.jobs.request import JobRequest
-from rtrec.jobs.tasks import dask_client
+from rtrec.jobs.workers import client_for
 from rtrec.models.nearline.recipe import NEARLINE, Recipe
 from rtrec.models.table_store import TableStore
 
@@ -56,7 +56,7 @@ def refit_and_publish(request: JobRequest) -> Path:
         settings=settings.model_dump(),
         anew=request.anew,
     )
-    with dask_client(request.scheduler, n_tasks=1) as client:
+    with client_for(request, n_tasks=1) as client:
         outcome = client.submit(try_to_fit, order, pure=False).result()
     if isinstance(outcome, FitFailed):
         raise DeploymentError(f"fitting {outcome.model} for {outcome.slot!r} failed: {outcome.why}")

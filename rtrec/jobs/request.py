@@ -23,6 +23,8 @@ class JobRequest:
         Names from the registry; empty for all. The job ``refit`` takes one, with options.
     scheduler
         Address of a Dask scheduler; None starts a cluster on this machine for the time of the job.
+    tls
+        The folder with certificates for a scheduler at ``tls://...``.
     progress
         Is told after each step.
     slot
@@ -36,6 +38,7 @@ class JobRequest:
     home: Path
     models: tuple[str, ...] = ()
     scheduler: str | None = None
+    tls: Path | None = None
     progress: Progress | None = None
     slot: str = "history"
     anew: bool = False

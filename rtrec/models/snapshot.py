@@ -84,7 +84,7 @@ class Snapshot:
     def _read(self, name: str, *, mmap: bool) -> npt.NDArray[Any]:
         file, entry = _file(self.path, name), self._entries[name]
         try:
-            array = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
+            array = _read_array(file, mmap=mmap)
         except (OSError, ValueError, EOFError) as error:
             raise CorruptionError(f"snapshot file {file}: cannot be read: {error}") from error
         if [str(array.dtype), list(array.shape)] != [entry["dtype"], entry["shape"]]:
@@ -291,6 +291,15 @@ def _write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
         "bytes": hashing.size,
         "blake2b": hashing.hash.hexdigest(),
     }
+
+
+def _read_array(path: Path, *, mmap: bool) -> npt.NDArray[Any]:
+    """Read a ``.npy`` file; ``np.load`` would take an archive of arrays as well, whatever its name."""
+    if mmap:
+        return np.lib.format.open_memmap(path, mode="r")
+    with path.open("rb") as file:
+        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
 
 
 def _check_file(file: Path, entry: Mapping[str, Any], verify: bool) -> None:

@@ -27,7 +27,7 @@ def here(monkeypatch):
     """Run trials in threads of this process: workers of their own take seconds to start."""
 
     @contextmanager
-    def client(scheduler, *, n_tasks):
+    def client(scheduler, *, n_tasks, security):
         with (
             LocalCluster(
                 n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None

@@ -170,5 +170,5 @@ def test_a_scheduler_that_never_was_is_said_by_its_address(tmp_path: Path) -> No
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(ClusterUnreachable, match=rf"no Dask scheduler answers at {address}.*--scheduler"):
+    with pytest.raises(ClusterUnreachable, match=f"scheduler {address} cannot be reached"):
         asyncio.run(Workers(1, scheduler=address).start())

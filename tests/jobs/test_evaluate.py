@@ -21,7 +21,6 @@ from rtrec.jobs.catalogue import get_job
 from rtrec.jobs.evaluate import evaluate_log, report_on_deployment
 from rtrec.jobs.findings import LogContents, read_log
 from rtrec.jobs.request import JobRequest
-from rtrec.jobs.tasks import dask_client
 from rtrec.settings import Settings
 from rtrec.types import Columns
 from tests.jobs.conftest import NOW
@@ -145,17 +144,6 @@ def test_a_run_of_one_shard_finds_its_own_figures_in_the_report(client, events, 
     for model, figures in live.items():
         assert found.evaluation[model].hit_rate == figures["hr@10"]
         assert found.evaluation[model].ndcg == figures["ndcg@10"]
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_without_a_scheduler_tasks_run_in_processes_of_this_machine(events):
-    with dask_client(None, n_tasks=2) as client:
-        addresses = list(client.scheduler_info()["workers"])
-        found = evaluated(LogContents("made", events, (1500,)), client)
-    assert addresses
-    assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
-    assert [each.events for each in found.evaluation.results] == [1200, 1200]
 
 
 def test_the_report_calls_cohorts_as_the_published_features_do(client, events):

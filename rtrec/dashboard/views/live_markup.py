@@ -277,6 +277,7 @@ _BADGES = {
     "quarantine": "quarantine",
     "frozen": "frozen",
     "storage": "disk",
+    "cluster": "not encrypted",
 }
 
 

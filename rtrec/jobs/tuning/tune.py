@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from dask.distributed import Client
+from dask.distributed import Client, Security
 
 from rtrec.errors import InputError, nearest
 from rtrec.evaluation.comparison import SHORT_NAMES, Comparison, compare
@@ -28,12 +28,12 @@ from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
 from rtrec.features.categories import Categories
 from rtrec.files import publish_text
-from rtrec.jobs.tasks import dask_client
 from rtrec.jobs.tuning.replay import SearchPart
 from rtrec.jobs.tuning.result import AS_IT_WAS, TUNED, Tuning, trials_json
 from rtrec.jobs.tuning.search import PRUNERS, Plan, Search, importances
 from rtrec.jobs.tuning.space import DEFAULT_SPACE, Space, read_space
 from rtrec.jobs.tuning.trials import PRUNED, Trial, best_of, read_trials
+from rtrec.jobs.workers import dask_client
 from rtrec.models.beginning import published_at_first
 from rtrec.models.kernel import DISLIKE
 from rtrec.settings import Settings
@@ -68,6 +68,7 @@ def tune(
     pruner: str = "halving",
     workers: int | None = None,
     scheduler: str | None = None,
+    security: Security | None = None,
     seed: int = 0,
     min_value: float | None = None,
     mapping: ColumnMapping | None = None,
@@ -109,6 +110,8 @@ def tune(
         same, but which are proposed depends on what has ended by then.
     scheduler
         A Dask scheduler; without it, processes of this machine.
+    security
+        For a scheduler at ``tls://...``: what ``rtrec.engine.tls.read_security`` makes of certificates.
     texts
         Titles and other words of items, by id: the recommender then also knows which are spoken of alike.
     categories
@@ -161,7 +164,7 @@ def tune(
         if progress is not None:
             progress(_so_far(search, metric), search.n_ended, trials)
 
-    with dask_client(scheduler, n_tasks=min(workers or trials, trials)) as client:
+    with dask_client(scheduler, n_tasks=min(workers or trials, trials), security=security) as client:
         parallel = workers or max(1, sum(client.nthreads().values()))
         plan = Plan(start, dimensions, hr_or_ndcg, trials, parallel, pruner, seed)
         search = Search(plan, part, earlier, told)
