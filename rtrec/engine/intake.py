@@ -14,6 +14,7 @@ from typing import Any
 
 from rtrec.engine.status import Notice
 from rtrec.events.log import Control, EventLog
+from rtrec.types import Columns
 
 PAUSE, RESUME, REDRIVEN = "pause", "resume", "redriven"
 #: How often a feed that is held looks whether it may go on.
@@ -76,6 +77,17 @@ class Intake:
             for each in written.get("notices", ())
         ]
         return cls(str(written.get("paused", "")), tuple(notices), int(written.get("taken", -1)))
+
+
+def redriven_ids(log: EventLog, start: int, stop: int) -> list[str]:
+    """Return the ids of the events that controls ``start`` to ``stop - 1`` say were redriven."""
+    bodies = [each.body for each in log.controls(start, stop) if each.body.get("control") == REDRIVEN]
+    return [
+        event_id
+        for body in bodies
+        for partition, (first, end) in enumerate(zip(body["starts"], body["ends"], strict=True))
+        for event_id in log.read(partition, first, end)[Columns.EVENT_ID].to_pylist()
+    ]
 
 
 class Gate:

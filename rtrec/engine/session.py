@@ -22,7 +22,7 @@ from rtrec.engine.driver import Driver
 from rtrec.engine.finding import matching_ids, users_seen_last
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
-from rtrec.engine.intake import REDRIVEN, Gate, resume
+from rtrec.engine.intake import Gate, redriven_ids, resume
 from rtrec.engine.outbox import ListSink, Outbox
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
@@ -338,11 +338,10 @@ class Session:
         if taken <= self._redriven_at:
             return
         first, self._redriven_at = self._redriven_at + 1, taken
-        controls = await asyncio.to_thread(self._log.controls, first, taken + 1)
-        for body in (each.body for each in controls if each.body.get("control") == REDRIVEN):
-            if self._feed is not None:
-                self._feed.remember(await asyncio.to_thread(_ids_between, self._log, body))
-            self._n_logged = sum(self._log.ends())
+        ids = await asyncio.to_thread(redriven_ids, self._log, first, taken + 1)
+        if self._feed is not None:
+            self._feed.remember(ids)
+        self._n_logged = sum(self._log.ends())
         self._n_dead = sum((await asyncio.to_thread(self._log.dead_letter_counts)).values())
 
     async def _settle(self) -> None:
@@ -591,16 +590,6 @@ class Session:
                 raise self._failure
             await asyncio.sleep(0.01)
         return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
-
-
-def _ids_between(log: EventLog, body: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the events that a control says were redriven."""
-    between = zip(body["starts"], body["ends"], strict=True)
-    return [
-        event_id
-        for partition, (start, end) in enumerate(between)
-        for event_id in log.read(partition, start, end)[Columns.EVENT_ID].to_pylist()
-    ]
 
 
 def _recent_ids(log: EventLog) -> Iterator[str]:
