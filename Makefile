@@ -1,5 +1,6 @@
 # make demo   create the environment, install, and run the live demo on http://127.0.0.1:5006
 # make test   the same, with every test: slow, cluster, browser and notebook ones too
+# make chaos  kill, crash and damage it in a thousand ways, and print what came of it (half an hour)
 # make lint   ruff (lint and format) and mypy, as CI runs them
 # make clean  remove the environment and all caches (data/ stays)
 #
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test chaos lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +23,9 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "" --nbmake rtrec tests $(wildcard notebooks) $(ARGS)
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rtrec.engine.live import LiveRun
+from rtrec.engine.refits import RefitPlan
 from rtrec.events.feeds import SyntheticFeed
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
+from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import latest_snapshot
 
 SUMMARY = "summary.json"
@@ -26,6 +28,7 @@ class Life:
     chunk_rows: int = 50
     snapshot_every: int = 120
     batch_events: int = 60
+    refit_every: int = 400
 
 
 def live(life: Life) -> None:
@@ -40,6 +43,7 @@ def live(life: Life) -> None:
         batch_events=life.batch_events,
         titles=stream.item_titles(),
         processes=False,
+        refits=RefitPlan({"history": Recipe("item-knn")}, every=life.refit_every, wait=True),
     )
     run.result(100)
     run.stop()
@@ -49,7 +53,7 @@ def live(life: Life) -> None:
 def figures(home: Path) -> dict[str, Any]:
     """Return what the last life of a deployment came to."""
     found = json.loads(home.with_name(f"{home.name}.{SUMMARY}").read_text())
-    names = ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models", "counts")
+    names = ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models", "counts", "tables")
     return {name: found[name] for name in names}
 
 
