@@ -212,7 +212,6 @@ def test_the_trials_of_a_study(make, trap: Trap, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "ring_length: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{mark}]]",
         "!!python/object/apply:os.system ['touch {mark}']",
         "ring_length: !!python/object/new:os.system ['touch {mark}']",
         "ring_length: !!python/name:os.system",

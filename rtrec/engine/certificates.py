@@ -32,7 +32,7 @@ CONFIGURATION = "dask.yaml"
 _CA_DAYS = 3650
 #: Clocks of machines differ: what is made now is good an hour ago.
 _BEFORE = timedelta(hours=1)
-#: Whoever runs one of these is at home on any cluster.
+#: In every certificate, so that a cluster can be tried here first.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
