@@ -40,7 +40,9 @@ class InProcess:
     async def place(self, shard: type, index: int, *arguments: Any) -> Any:
         return shard(index, *arguments)
 
-    async def ask(self, placed: Any, method: str, *arguments: Any, **options: Any) -> Any:
+    async def ask(
+        self, placed: Any, method: str, *arguments: Any, patiently: bool = False, **options: Any
+    ) -> Any:
         return getattr(placed, method)(*arguments, **options)
 
     async def share(self, value: Any) -> Any:
@@ -103,7 +105,10 @@ async def _restored(home: Path, until: int) -> dict[str, str]:
         for partition in range(log.partitions):
             _take(state, log.read(partition, 0).to_pylist())
         _take(
-            state, [each.body for each in log.controls()], log.dead_letter_counts(), log.recent_event_ids(50)
+            state,
+            [each.body for each in log.controls()],
+            log.dead_letter_counts(),
+            list(log.recent_event_ids(50)),
         )
         for each in publications(log):
             if each.state == "live":

@@ -15,7 +15,9 @@ from rtrec.errors import InputError
 def test_the_demo_has_titles_a_pace_and_a_drift_behind_its_warm_history():
     feed, titles, speed = make_stream()
     assert titles["item-0000"] != titles["item-1500"]  # which is yet to be born
-    first = next(iter(feed.start(0, speed=None, n_more=1000, counts={}, recent_ids=(), sleep=bool)))
+    first = next(
+        iter(feed.start(0, speed=None, n_more=1000, counts={}, recent_ids=(), watermark={}, sleep=bool))
+    )
     assert first.events.num_rows == 1000
     # In a day of the stream 20,000 events, at this speed in 20,000 / EVENTS_PER_S seconds.
     assert timedelta(days=1).total_seconds() / speed == pytest.approx(20_000 / EVENTS_PER_S)
