@@ -56,7 +56,7 @@ class Input:
         """Return it as the feed of a run, a file in order of time unless ``sort`` is false."""
         if is_kafka(str(self.path)):
             address = KafkaAddress.parse(str(self.path))
-            return KafkaFeed(KafkaSource(Brokers(address), self.mapping))
+            return KafkaFeed(KafkaSource(Brokers(address, timeout_s=10.0), self.mapping))
         return FileFeed(self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000))
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
