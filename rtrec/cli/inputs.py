@@ -60,9 +60,10 @@ class Input:
         """Return it as the feed of a run, a file in order of time unless ``sort`` is false."""
         if is_kafka(str(self.path)):
             address = KafkaAddress.parse(str(self.path))
-            return KafkaFeed(KafkaSource(Brokers(address), self.mapping), lateness=lateness)
-        source = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
-        return FileFeed(source, longest_wait_s=longest_wait_s, lateness=lateness)
+            source = KafkaSource(Brokers(address, timeout_s=10.0), self.mapping)
+            return KafkaFeed(source, lateness=lateness)
+        file = self._source(sort=sort and not self.sorted_by_time, chunk_rows=2000)
+        return FileFeed(file, longest_wait_s=longest_wait_s, lateness=lateness)
 
     def _source(self, *, sort: bool, chunk_rows: int) -> FileSource:
         if is_kafka(str(self.path)):

@@ -23,7 +23,7 @@ from dask.distributed import Client, Nanny, Scheduler, Security, SpecCluster, Wo
 from distributed.client import _current_client
 
 from rtrec.engine.tls import greet, risk_of
-from rtrec.engine.waiting import LOOK_EVERY_S, Silence, answer_of, as_coroutine, losses_named
+from rtrec.engine.waiting import LOOK_EVERY_S, Silence, answer_of, as_coroutine, losses_named, result_of
 from rtrec.errors import WorkerLost
 
 BULK = "bulk"
@@ -209,7 +209,7 @@ class Workers:
                     missed_at = None if self._has_bulk_worker() else missed_at or now
                     if missed_at is not None and now - missed_at > _GIVEN_UP_S:
                         raise WorkerLost("no worker is left for bulk tasks")
-                return answer.result()
+                return result_of(answer)
             finally:
                 answer.cancel()  # whoever gave up waiting, or found nobody to wait for, wants no answer
 

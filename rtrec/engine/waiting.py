@@ -60,7 +60,17 @@ async def answer_of(
         except BaseException:
             answer.cancel()
             raise
-        return answer.result()
+        return result_of(answer)
+
+
+def result_of(answer: asyncio.Future[Any]) -> Any:
+    """Return what a finished task returned; one that nobody here has cancelled was lost with its worker.
+
+    Its ``CancelledError`` must not go on as it is: whoever awaits would take it for their own end.
+    """
+    if answer.cancelled():
+        raise WorkerLost("what a worker was asked was cancelled")
+    return answer.result()
 
 
 async def as_coroutine(awaited: Awaitable[Any]) -> Any:

@@ -21,8 +21,8 @@ import pytest
 from rtrec.engine.cluster import Workers
 from rtrec.engine.live import LiveRun
 from rtrec.engine.status import Phase
-from rtrec.engine.waiting import Silence
-from rtrec.errors import ClusterUnreachable
+from rtrec.engine.waiting import Silence, answer_of
+from rtrec.errors import ClusterUnreachable, WorkerLost
 from tests.engine.live_runs import assert_same, finished, start, state, until
 
 OPTIONS: dict[str, Any] = {"limit": 12_000, "snapshot_every": 2000, "batch_events": 100}
@@ -76,6 +76,19 @@ def test_silence_is_counted_in_looks_and_ends_with_any_sign() -> None:
     assert silence.lasted_s == pytest.approx(1.0)  # the first look hears something new
     silence.hear([1.5])
     assert silence.lasted_s == 0.0
+
+
+def test_what_is_cancelled_with_its_worker_is_lost_and_cancels_nobody_else() -> None:
+    """Return the task's result as it is, and whoever awaits takes the cancellation for their own."""
+
+    async def asked() -> None:
+        await answer_of(cancelled())
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(WorkerLost, match="cancelled"):
+        asyncio.run(asked())
 
 
 def test_no_worker_at_all_is_silence_too() -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,9 +28,18 @@ from tests.engine.test_kill import PATIENCE_S, figures
 from tests.kafka_cluster import Cluster
 
 
-def test_stopped_and_resumed_on_kafka_it_ends_as_on_the_embedded_log(tmp_path: Path, kafka_cluster: Cluster):
-    with start(tmp_path / "embedded") as run:
-        expected = finished(run).summary()
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Return the home and the summary of a run on the embedded log, without a sink."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    with start(home) as run:
+        return home, finished(run).summary()
+
+
+def test_stopped_and_resumed_on_kafka_it_ends_as_on_the_embedded_log(
+    tmp_path: Path, kafka_cluster: Cluster, undisturbed: tuple[Path, dict[str, Any]]
+):
+    embedded, expected = undisturbed
     address, home = str(kafka_cluster.new_topic()), tmp_path / "kafka"
 
     with start(home, limit=1700, log=address) as run:
@@ -39,7 +49,7 @@ def test_stopped_and_resumed_on_kafka_it_ends_as_on_the_embedded_log(tmp_path: P
 
     for name in ("events", "offset", "hr@10", "ndcg@10", "models"):
         assert found[name] == expected[name]
-    assert_same(state(home), state(tmp_path / "embedded"))
+    assert_same(state(home), state(embedded))
     assert Deployment(home).manifest["log"] == address
     with closing(Deployment(home).open_log(mode="read")) as log:
         assert isinstance(log, KafkaLog)
@@ -96,16 +106,15 @@ def test_each_user_who_had_events_gets_a_list_in_the_sink(tmp_path: Path, kafka_
     assert (summary["delivery"]["dropped"], summary["delivery"]["waiting"]) == (0, 0)
 
 
-def test_a_sink_that_is_away_stops_nothing(tmp_path: Path):
+def test_a_sink_that_is_away_stops_nothing(tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]):
+    embedded, expected = undisturbed
     away = Brokers(KafkaAddress("127.0.0.1:1", "lists"), Properties({}), timeout_s=0.3)
-    with start(tmp_path / "with", sink=KafkaSink(away)) as run:
+    with start(tmp_path, sink=KafkaSink(away)) as run:
         found = finished(run).summary()
         until(lambda: "lists were not all written" in run.status().delivery.problem)
-    with start(tmp_path / "without") as run:
-        expected = finished(run).summary()
 
     assert found["models"] == expected["models"]
-    assert_same(state(tmp_path / "with"), state(tmp_path / "without"))
+    assert_same(state(tmp_path), state(embedded))
     assert found["delivery"]["delivered"] == 0
 
 

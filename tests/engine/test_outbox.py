@@ -177,7 +177,11 @@ def test_after_a_rollback_lists_are_made_anew_and_the_log_takes_nothing_back(log
     ends = [(1, 1)]
     outbox = make(log, sink, ends=lambda: ends[-1])
     log.append([events("a", "c"), events("b")])
-    after(outbox, lambda: ends.append((2, 1)), lambda: ends.append((0, 0)), lambda: ends.append((2, 1)))
+
+    after(outbox, lambda: ends.append((2, 1)), outbox._note, lambda: ends.append((0, 0)), outbox._note)
+    assert log.position("sink lists") == {"0": 2, "1": 1}
+    ends.append((2, 1))
+    asyncio.run(outbox.step())
     outbox._note()
 
     assert sink.users == ["c", "a", "c", "b"]

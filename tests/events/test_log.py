@@ -185,6 +185,21 @@ def test_a_position_never_goes_back(open_log):
     assert log.ends() == (5, 0)
 
 
+def test_a_source_of_several_parts_has_a_position_in_each(open_log):
+    log = open_log()
+    log.append([events(0, 2), empty_events()], source="clicks", position={"0": 7})
+    log.append([events(2, 1), empty_events()], source="clicks", position={"0": 7, "3": 1})
+    log.close()
+
+    log = open_log()
+
+    assert log.position("clicks") == {"0": 7, "3": 1}
+    for back in ({"0": 6, "3": 2}, {"0": 8}, 9):
+        with pytest.raises(ValueError, match="lies before"):
+            log.append([events(3, 1), empty_events()], source="clicks", position=back)
+    assert log.ends() == (3, 0)
+
+
 @pytest.mark.parametrize("options", [{"source": "f"}, {"position": 1}, {"counts": {"accepted": 1}}])
 def test_a_position_without_its_source_is_refused(open_log, options):
     with pytest.raises(ValueError, match="go together"):

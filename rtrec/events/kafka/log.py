@@ -137,6 +137,7 @@ class KafkaLog(RecordedLog):
 
     def _check_topic(self) -> None:
         """Find out now, and not in the midst of a run, whether the topic has what the journal names."""
+        self._topic.get_ready()
         self._topic.require(self.partitions)
         with self._database.reading() as connection:
             named = "SELECT partition, min(body), max(body) FROM records GROUP BY partition"

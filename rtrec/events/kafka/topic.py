@@ -40,6 +40,11 @@ class EventTopic:
         self._consumer: Any = None
         self._writing, self._reading = threading.Lock(), threading.Lock()
 
+    def get_ready(self) -> None:
+        """Let the producer begin to ask for what it needs: half a second later the first append has it."""
+        with self._writing:
+            self._open_producer()
+
     def require(self, partitions: int) -> None:
         """See to it that the topic exists and has enough partitions.
 

@@ -32,6 +32,17 @@ def test_a_partition_at_its_end_is_not_waited_for_until_it_speaks_again():
     assert step.take() == ["late"]
 
 
+def test_a_partition_that_speaks_again_may_have_more_to_say():
+    step = InStep[str]([0, 1])
+    step.end(0)
+    step.end(1)
+    step.add(0, 10, "a")
+    step.add(1, 30, "b")
+
+    assert step.take() == ["a"]
+    assert step.n_waiting(1) == 1
+
+
 def test_all_that_wait_can_be_taken_at_any_time():
     step = InStep[str]([0, 1, 2])
     step.add(0, 10, "b")
