@@ -17,7 +17,7 @@ BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 def ledger_after(*bodies: dict[str, Any]) -> Ledger:
     """Return the ledger of a run that took one control after every hundredth event."""
     ledger = Ledger(1, Settings(), n_warm=0)
-    ledger.last_time = BEGIN.timestamp()
+    ledger.first_time = ledger.last_time = BEGIN.timestamp()
     for offset, body in enumerate(bodies):
         ledger.n_events += 100
         ledger.change([Control(offset, BEGIN + timedelta(minutes=offset), body)])
