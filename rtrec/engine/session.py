@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rtrec.clock import moment, utc_now
-from rtrec.engine.answers import as_message, named
+from rtrec.engine.answering import Answering
+from rtrec.engine.answers import as_message
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
 from rtrec.engine.finding import matching_ids, users_seen_last
@@ -26,7 +27,6 @@ from rtrec.engine.intake import Gate, redriven_ids, resume
 from rtrec.engine.outbox import ListSink, Outbox
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
-from rtrec.engine.standby import Standby
 from rtrec.engine.status import AppliedChange, Notice, Phase, Served, Status, served_since
 from rtrec.engine.storage import Storage
 from rtrec.engine.whatif import compare_settings, recent_past
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 #: Accepted chunks that may wait for the shards; then the feed waits.
 _WAITING = 4
 _STATUS_S, _COVERAGE_S = 0.2, 2.0
-#: Whether shards are being brought back is looked at so often while a question waits.
-_LOOK_EVERY_S = 0.05
 #: How long lists that wait may still be delivered when a run ends.
 _DRAIN_S = 5.0
 _FINISHED = "all events that were asked for are learned"
@@ -86,7 +84,6 @@ class Session:
         self._feed = feed
         self._speed = speed
         self._limit = limit
-        self._titles = titles
         self._home = run.deployment.home
         self._log = run.deployment.open_log()
         held.callback(self._log.close)
@@ -121,6 +118,7 @@ class Session:
         )
         self._moved = asyncio.Event()
         self._lock = asyncio.Lock()  # the driver is used by one task at a time
+        self._answering = Answering(run.deployment, self._driver, self._workers, self._lock, titles)
         self._failure: BaseException | None = None
         self._phase, self._message = Phase.STARTING, "starting workers"
         self._began, self._seconds = time.monotonic(), 0.0
@@ -136,9 +134,7 @@ class Session:
         # the feed asks for the last ones.
         self._redriven_at = len(self._log.controls()) - 1
         self._n_dead = 0
-        self._started = asyncio.Event()  # the shards have the state that the log had
         self._coming_back = ""
-        self._standby: asyncio.Task[Standby | None] | None = None  # only while shards are brought back
         self._outbox = None if sink is None else self._make_outbox(sink)
 
     async def run(self, ready: threading.Event) -> None:
@@ -189,7 +185,7 @@ class Session:
         if self._accept_bad and self._driver.ledger.intake.paused:
             await asyncio.to_thread(self._log.append_control, resume())
             await self._advance(lambda _: None)
-        self._started.set()
+        self._answering.started.set()
         self._source_name = self._run.deployment.manifest["source"]
         self._counts = self._log.cleaning_counts(self._source_name)
         self._watermark = Watermark.resumed(self._log.watermark(self._source_name))
@@ -414,7 +410,7 @@ class Session:
 
     def _now(self) -> tuple[Phase, str]:
         """Return where the run is, and what there is to say of it."""
-        if self._is_away and self._phase in (Phase.RUNNING, Phase.FINISHED):
+        if self._answering.is_away and self._phase in (Phase.RUNNING, Phase.FINISHED):
             return Phase.RECOVERING, self._coming_back
         if self._phase is Phase.RUNNING and (why := self._driver.ledger.intake.paused):
             return Phase.PAUSED, why
@@ -422,8 +418,7 @@ class Session:
 
     async def _publish(self) -> None:
         ledger, now = self._driver.ledger, time.monotonic()
-        if not self._is_away:
-            self._standby = None
+        self._answering.tidy()
         phase, message = self._now()
         cube = ledger.history.to_xarray()
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
@@ -494,53 +489,8 @@ class Session:
         return list(self._driver.ledger.changes)
 
     async def recommend(self, user_id: str, k: int) -> Recommendation:
-        """See ``LiveRun.recommend``; what the shards cannot answer now, the last snapshot does."""
-        live = asyncio.create_task(self._recommend_live(user_id, k))
-        while not (await asyncio.wait({live}, timeout=_LOOK_EVERY_S))[0]:
-            if not self._is_away:
-                continue
-            found = await self._recommend_from_snapshot(user_id, k)
-            if found is not None and not live.done():
-                # It may be this very question that brings the shards back, so it goes on unheard.
-                live.add_done_callback(lambda task: task.cancelled() or task.exception())
-                return found
-        return live.result()
-
-    @property
-    def _is_away(self) -> bool:
-        """Say whether the shards are (still, or perhaps) on their way to the state of the log."""
-        return self._driver.is_recovering or self._workers.is_silent or not self._started.is_set()
-
-    async def _recommend_from_snapshot(self, user_id: str, k: int) -> Recommendation | None:
-        if self._standby is None:
-            self._standby = asyncio.create_task(asyncio.to_thread(Standby.of, self._run.deployment))
-        standby = await self._standby
-        if standby is None:
-            return None
-        found = await asyncio.to_thread(standby.answer, user_id, k)
-        return named(
-            found.answer,
-            user_id,
-            known=found.known,
-            items=found.ledger.items,
-            titles=self._titles,
-            offset=found.ledger.n_events,
-            from_snapshot=True,
-        )
-
-    async def _recommend_live(self, user_id: str, k: int) -> Recommendation:
-        await self._started.wait()
-        async with self._lock:
-            answer, known = await self._driver.answer(user_id, k)
-            ledger = self._driver.ledger
-            return named(
-                answer,
-                user_id,
-                known=known,
-                items=ledger.items,
-                titles=self._titles,
-                offset=ledger.n_events,
-            )
+        """See ``LiveRun.recommend``."""
+        return await self._answering.recommend(user_id, k)
 
     async def preview(self, changes: Mapping[str, Any], n_events: int) -> Comparison:
         """See ``LiveRun.preview``."""

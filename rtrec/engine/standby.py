@@ -6,6 +6,7 @@ that of the last snapshot, and is told so, rather than an error or a wait.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
@@ -36,6 +37,7 @@ class Standby:
         self.ledger = Ledger.from_snapshot(snapshot)
         self._snapshot = snapshot
         self._shards: dict[int, Shard] = {}
+        self._one_at_a_time = threading.Lock()  # an answer is worked out in the room of its shard
 
     @classmethod
     def of(cls, deployment: Deployment) -> Standby | None:
@@ -44,15 +46,17 @@ class Standby:
         return None if snapshot is None else cls(snapshot)
 
     def answer(self, user_id: str, k: int) -> StandbyAnswer:
-        """Answer a user as of the snapshot; the first answer of a shard takes a second or two."""
+        """Answer a user as of the snapshot, from any thread; a shard's first answer takes a second or two."""
         ledger = self.ledger
         n_shards = len(ledger.ends)
         index = int(shard_of([user_id], n_shards)[0])
-        if index not in self._shards:
-            self._shards[index] = self._open(index, n_shards)
         user = int(ledger.numbering.users[index].lookup([user_id])[0])
         now = ledger.last_time if ledger.n_events else 0.0
-        return StandbyAnswer(self._shards[index].answer(None, user, now, k), user >= 0, ledger)
+        with self._one_at_a_time:
+            if index not in self._shards:
+                self._shards[index] = self._open(index, n_shards)
+            answer = self._shards[index].answer(None, user, now, k)
+        return StandbyAnswer(answer, user >= 0, ledger)
 
     def _open(self, index: int, n_shards: int) -> Shard:
         settings, arrays = self.ledger.settings.model_dump(), shard_arrays(self._snapshot, index)
