@@ -248,7 +248,8 @@ class Workers:
 
     def _kill(self, mark: str) -> None:
         """Kill a worker of ours, whatever it is doing; its nanny starts another one."""
-        process_id = self._cluster.workers[mark].pid
+        nanny = self._cluster.workers.get(mark)  # none, where it gave up
+        process_id = None if nanny is None else nanny.pid
         if process_id is not None:
             with suppress(ProcessLookupError):
                 os.kill(process_id, signal.SIGKILL)

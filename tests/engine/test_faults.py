@@ -20,6 +20,7 @@ import pytest
 
 from rtrec.engine.cluster import Workers
 from rtrec.engine.live import LiveRun
+from rtrec.engine.shard import Shard
 from rtrec.engine.status import Phase
 from rtrec.engine.waiting import Silence, answer_of
 from rtrec.errors import ClusterUnreachable, WorkerLost
@@ -89,6 +90,30 @@ def test_what_is_cancelled_with_its_worker_is_lost_and_cancels_nobody_else() -> 
 
     with pytest.raises(WorkerLost, match="cancelled"):
         asyncio.run(asked())
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_worker_whose_nanny_gave_up_is_lost_and_a_restart_brings_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ask the cluster for its process without a look whether it is there, and the run ends in a KeyError."""
+    monkeypatch.setattr("rtrec.engine.cluster._GIVEN_UP_S", 1.0)
+
+    async def placed() -> bool:
+        workers = Workers(1)
+        await workers.start()
+        try:
+            await workers._cluster.workers.pop("shard0").close()
+            with pytest.raises(WorkerLost, match="no sign of life for 1 s"):
+                await workers.place(Shard, 0, 1, {})
+            monkeypatch.undo()
+            await workers.restart()
+            return (await workers.place(Shard, 0, 1, {})).mark == "shard0"
+        finally:
+            await workers.close()
+
+    assert asyncio.run(placed())
 
 
 def test_no_worker_at_all_is_silence_too() -> None:
