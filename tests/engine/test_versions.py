@@ -114,7 +114,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     ("step", "has_happened"),
     [
         ("rtrec.engine.versions.remove_snapshot", False),
-        ("rtrec.events.embedded_log.rewind", False),
+        ("rtrec.events.journaled_log.rewind", False),
         ("rtrec.engine.versions.clear_undone", True),
     ],
     ids=["newer snapshots", "the journal", "tables"],
