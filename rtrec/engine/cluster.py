@@ -216,8 +216,22 @@ class Workers:
     async def share(self, value: Any) -> Any:
         """Send a large value to the workers once; tasks take what comes back as an argument."""
         # In a list: the keys of a dict would become the names by which all the cluster knows its values.
-        [shared] = await answer_of(self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S))
+        sent = self.client.scatter([value], hash=False, timeout=_GIVEN_UP_S, workers=self._living())
+        [shared] = await answer_of(sent)
         return shared
+
+    def _living(self) -> list[str] | None:
+        """Return the addresses of workers of ours whose processes live; None leaves it to the scheduler.
+
+        It hears of a death a moment late, and would try for 30 s to reach one that has just died.
+        """
+        if self._cluster is None or not self.processes:
+            return None
+        known = self._cluster.scheduler.workers
+        nannies = self._cluster.workers.values()
+        return [
+            each.worker_address for each in nannies if each.is_alive() and each.worker_address in known
+        ] or None
 
     async def close(self) -> None:
         """Let go of the client, and of the workers if they are ours."""
@@ -239,10 +253,15 @@ class Workers:
             (self._silent.add if silence.lasted_s >= _DOUBTFUL_S else self._silent.discard)(mark)
             if silence.lasted_s > silent_s:
                 self._kill(mark)
-                raise WorkerLost(f"a worker has given no sign of life for {silent_s:g} s")
+                raise _Silent(f"a worker has given no sign of life for {silent_s:g} s")
 
         try:
             return await answer_of(asked, alive, look)
+        except _Silent as error:
+            for address in [each.address for each in workers.values() if mark in each.resources]:
+                # At once: it would be sent things for as long as the scheduler has not heard of its end.
+                await self._cluster.scheduler.remove_worker(address, stimulus_id=f"silent-{mark}")
+            raise WorkerLost(str(error)) from error
         finally:
             self._silent.discard(mark)
 
@@ -262,6 +281,10 @@ class Workers:
     def _on(self, resource: str) -> dict[str, Any]:
         # A cluster that is not ours has workers without our marks: its scheduler decides.
         return {"resources": {resource: 1}} if self.scheduler is None else {}
+
+
+class _Silent(Exception):
+    """A worker has given no sign of life for a while, and was killed."""
 
 
 @contextmanager
