@@ -62,8 +62,13 @@ class Brokers:
         }
         return self._client(_library().Consumer, alone | _dotted(own))
 
-    def partitions(self, client: Any) -> list[int]:
+    def partitions(self, client: Any, within_s: float | None = None) -> list[int]:
         """Return the partitions of the topic; none if it does not exist.
+
+        Parameters
+        ----------
+        within_s
+            How long to wait for an answer, if not as long as for others.
 
         Raises
         ------
@@ -73,7 +78,8 @@ class Brokers:
         from confluent_kafka import KafkaError
 
         def ask() -> Any:
-            return client.list_topics(self.topic, timeout=self.timeout_s).topics[self.topic]
+            answer = client.list_topics(self.topic, timeout=within_s or self.timeout_s)
+            return answer.topics[self.topic]
 
         found = self._asked(client, ask, "looking for the topic")
         if found.error is not None and found.error.code() in (

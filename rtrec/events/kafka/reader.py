@@ -18,8 +18,8 @@ from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
 from rtrec.events.rawrows import cut
 
-#: How long a wait for messages is.
-_POLL_S = 0.05
+#: How long a wait for messages is, and one for an answer about new partitions.
+_POLL_S, _LOOK_TIMEOUT_S = 0.05, 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +79,8 @@ class TopicReader:
     def look_for_partitions(self, *, patient: bool = True) -> None:
         """Take up all partitions that are not read yet, each where it was left, or from its beginning."""
         try:
-            found = self._brokers.partitions(self._consumer)
+            # With a broker that is away, messages of the others must not wait for long.
+            found = self._brokers.partitions(self._consumer, None if patient else _LOOK_TIMEOUT_S)
         except DeploymentError as error:
             if patient:
                 raise
