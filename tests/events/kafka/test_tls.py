@@ -85,7 +85,7 @@ def test_a_broker_with_a_certificate_that_is_trusted_answers(behind_tls, certifi
 
 
 def test_a_broker_nobody_vouches_for_is_not_believed(behind_tls):
-    with pytest.raises(DeploymentError, match=r"SSL handshake failed.*certificate verify failed"):
+    with pytest.raises(DeploymentError, match="certificate verify failed"):
         ask(behind_tls, security_protocol="SSL")
 
 
