@@ -158,30 +158,24 @@ class Deployment:
             kept = {}
         if not by_id or by_id == kept:  # which takes no room on a disk that is full
             return kept
-        sealed = {"checksum": _checksum(by_id), "titles": by_id}
-        publish_text(path, json.dumps(sealed, ensure_ascii=False))
+        _publish_sealed(path, "titles", by_id)
         return by_id
 
     def _kept_titles(self, path: Path) -> dict[str, str]:
         found = _read_json(path, "delete it")
-        if not isinstance(found.get("titles"), dict) and (
-            not found or self.manifest["format"] < FORMAT_VERSION
-        ):
+        if not isinstance(found.get("titles"), dict) and self.manifest["format"] < FORMAT_VERSION:
             return found  # of format 6, which kept them without a checksum
-        titles: dict[str, str] = found.get("titles", {})
-        if found.get("checksum") != _checksum(titles):
-            raise CorruptionError(f"{path}: its content does not match its checksum; delete it")
-        return titles
+        return _unsealed(path, found, "titles", "delete it")
 
     def last_feed(self) -> dict[str, Any]:
         """Return the identity of the feed as the last run began with it: a file may have grown since."""
-        identity: dict[str, Any] = _read_json(self.home / _FEED, "restore it from a copy")
-        return identity or self.manifest["feed"]
+        path, advice = self.home / _FEED, "restore it from a copy"
+        return _unsealed(path, _read_json(path, advice), "feed", advice) or self.manifest["feed"]
 
     def keep_feed(self, identity: Mapping[str, Any]) -> None:
         """Keep the identity of a feed that goes on where the last one stood."""
         if identity != self.last_feed():
-            publish_text(self.home / _FEED, json.dumps(dict(identity)))
+            _publish_sealed(self.home / _FEED, "feed", identity)
 
     def create(
         self,
@@ -285,6 +279,20 @@ def _read_json(path: Path, advice: str) -> dict[str, Any]:
         raise CorruptionError(f"{path}: cannot be read: {error}; {advice}") from error
     if not isinstance(content, dict):
         raise CorruptionError(f"{path}: expected an object, got {type(content).__name__}; {advice}")
+    return content
+
+
+def _publish_sealed(path: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Write what may be replaced while the deployment lives, so that damage is noticed."""
+    sealed = {"checksum": _checksum(content), name: dict(content)}
+    publish_text(path, json.dumps(sealed, ensure_ascii=False))
+
+
+def _unsealed(path: Path, found: Mapping[str, Any], name: str, advice: str) -> dict[str, Any]:
+    """Return what :func:`_publish_sealed` wrote, found in a file; nothing where there was none."""
+    content: dict[str, Any] = found.get(name, {})
+    if found and found.get("checksum") != _checksum(content):
+        raise CorruptionError(f"{path}: its content does not match its checksum; {advice}")
     return content
 
 

@@ -76,7 +76,7 @@ class Driver:
     Attributes
     ----------
     recoveries, recovery_s
-        How often a shard was brought back, and how many seconds each took.
+        How often a shard was brought back, and how many seconds the last time took; NaN before any.
     is_recovering
         Whether that is going on.
     """
@@ -100,7 +100,7 @@ class Driver:
         self.log = log
         self.ledger = self._empty_ledger(Origin())
         self.recoveries = 0
-        self.recovery_s: list[float] = []
+        self.recovery_s = float("nan")
         self.is_recovering = False
         self._workers = workers
         self._tables = TableStore(deployment.home)
@@ -406,7 +406,7 @@ class Driver:
                     await asyncio.sleep(0.2)
         finally:
             self.is_recovering = False
-        self.recovery_s.append(self._monotonic() - began)
+        self.recovery_s = self._monotonic() - began
 
 
 def in_step(

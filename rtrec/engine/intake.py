@@ -71,12 +71,12 @@ class Intake:
 
     @classmethod
     def from_manifest(cls, written: Mapping[str, Any]) -> Intake:
-        """Return what a snapshot holds; nothing was paused in one that says nothing of it."""
+        """Return what :meth:`to_manifest` wrote down."""
         notices = [
             Notice(each["offset"], datetime.fromisoformat(each["time"]), PAUSE, each["sentence"])
-            for each in written.get("notices", ())
+            for each in written["notices"]
         ]
-        return cls(str(written.get("paused", "")), tuple(notices), int(written.get("taken", -1)))
+        return cls(written["paused"], tuple(notices), written["taken"])
 
 
 def redriven_ids(log: EventLog, start: int, stop: int) -> list[str]:

@@ -210,18 +210,18 @@ class Ledger:
         for each in manifest.get("tables", ()):
             table = PublishedTable(**each | {"time": datetime.fromisoformat(each["time"])})
             ledger.tables[table.slot] = table
-        ledger.served = {slot: Served(**each) for slot, each in manifest.get("served", {}).items()}
-        ledger.intake = Intake.from_manifest(manifest.get("intake", {}))
-        written = manifest.get("table_changes", [])
+        ledger.served = {slot: Served(**each) for slot, each in manifest["served"].items()}
+        ledger.intake = Intake.from_manifest(manifest["intake"])
         ledger.table_changes = tuple(
-            TableChange(**each | {"time": datetime.fromisoformat(each["time"])}) for each in written
+            TableChange(**each | {"time": datetime.fromisoformat(each["time"])})
+            for each in manifest["table_changes"]
         )
         ledger.seq, ledger.ends = manifest["seq"], tuple(manifest["ends"])
         ledger.n_controls, ledger.n_events = manifest["n_controls"], manifest["n_events"]
         if manifest["last_time"] is not None:
             ledger.last_time = manifest["last_time"]
-            # Snapshots of earlier versions do not have it.
-            ledger.first_time = manifest.get("first_time", ledger.first_time)
+        if manifest["first_time"] is not None:
+            ledger.first_time = manifest["first_time"]
         return ledger
 
 

@@ -469,7 +469,7 @@ class Session:
             seconds=seconds,
             source=self._source_name,
             recoveries=self._driver.recoveries,
-            recovery_s=self._driver.recovery_s[-1] if self._driver.recovery_s else float("nan"),
+            recovery_s=self._driver.recovery_s,
             delivery=None if self._outbox is None else self._outbox.delivery,
         )
         self._run._publish(status, cube)

@@ -8,7 +8,8 @@ published table has the same format: a step leaves alone what it is not about.
 version  what came with it
 =======  =========================================================================================
 1        arrays and manifest
-2        the guard: strikes against each shard's ranker, and a book of quarantined events
+2        the guard: strikes against each shard's ranker, and a book of quarantined events; when the
+         first event was, whether the source is paused, and when which tables came, went and served
 =======  =========================================================================================
 """
 
@@ -25,6 +26,16 @@ from rtrec.errors import CorruptionError
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+#: What the books of a run say that began to keep them with version 2.
+EMPTY_BOOKS: Mapping[str, Any] = {
+    "quarantine": {"n_events": 0, "frozen_at": None, "cuts": []},
+    "first_time": None,
+    "intake": {"paused": "", "notices": [], "taken": -1},
+    "served": {},
+    "table_changes": [],
+}
+
+
 class Content(NamedTuple):
     """What a snapshot holds; the arrays may be views of files, which are not changed."""
 
@@ -32,7 +43,7 @@ class Content(NamedTuple):
     manifest: dict[str, Any]
 
 
-def add_guard(content: Content) -> Content:
+def add_guard_and_books(content: Content) -> Content:
     """Bring a state of version 1 to version 2.
 
     Raises
@@ -48,9 +59,8 @@ def add_guard(content: Content) -> Content:
         if ranker and of == "n_seen":
             arrays[f"{shard}ranker/strikes"] = np.zeros(1)
     is_state = len(arrays) > len(content.arrays)
-    book: dict[str, Any] = {"quarantine": {"n_events": 0, "frozen_at": None, "cuts": []}} if is_state else {}
-    return Content(arrays, content.manifest | book)
+    return Content(arrays, content.manifest | (dict(EMPTY_BOOKS) if is_state else {}))
 
 
 #: By the version that a step begins with.
-MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard}
+MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard_and_books}

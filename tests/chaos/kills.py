@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from rtrec.events.embedded_log import EmbeddedLog
 from tests.chaos.lives import fingerprint
-from tests.engine.lives import begin
+from tests.engine.lives import begin, kill, logged
 
 _PATIENCE_S = 600.0
 
@@ -46,12 +45,8 @@ def campaign(folder: Path, n_kills: int, n_events: int, seed: int) -> dict[str, 
     for _ in range(n_kills):
         before, began = logged(home), time.monotonic()
         process = begin(home, n_events, {}, folder / "killed.json")
-        while process.is_alive() and logged(home) == before and time.monotonic() - began < _PATIENCE_S:
-            time.sleep(0.005)
-        ready_s.append(time.monotonic() - began)
-        time.sleep(float(rng.uniform(0.0, 0.1)))
-        process.kill()
-        process.join(_PATIENCE_S)
+        began_s = time.monotonic() - began
+        ready_s.append(began_s + kill(process, home, before, after_s=float(rng.uniform(0.0, 0.1))))
         if process.exitcode != -signal.SIGKILL:  # it came to the end of its events
             break
     now = lived(home, n_events)
@@ -76,17 +71,6 @@ def lived(home: Path, n_events: int) -> dict[str, Any]:
         raise RuntimeError(f"a life ended with {process.exitcode}")
     found = json.loads(summary.read_text())
     return {name: found[name] for name in ("events", "tested", "offset", "hr@10", "ndcg@10", "models")}
-
-
-def logged(home: Path) -> int:
-    """Return how many events are in the log of a deployment that may not be made yet."""
-    if not (home / "deployment.json").is_file():
-        return 0
-    log = EmbeddedLog(home / "log" / "events.sqlite", mode="read")
-    try:
-        return sum(log.ends())
-    finally:
-        log.close()
 
 
 if __name__ == "__main__":

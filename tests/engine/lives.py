@@ -7,6 +7,8 @@ begins at once: most of what a fresh interpreter would do is over long before th
 from __future__ import annotations
 
 import json
+import time
+from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 from rtrec.engine.live import LiveRun
 from rtrec.engine.refits import RefitPlan
 from rtrec.events.feeds import Feed, SyntheticFeed
+from rtrec.events.journaled_log import JournaledLog
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.feed import KafkaFeed
@@ -66,3 +69,27 @@ def begin(
     process = context.Process(target=live, args=(home, n_tested, recipes, summary, *topics))
     process.start()
     return process
+
+
+def logged(home: Path) -> int:
+    """Return how many events are in the log of a deployment that may not be made yet."""
+    if not (home / "deployment.json").is_file():
+        return 0
+    with closing(JournaledLog(home / "log" / "events.sqlite", mode="read")) as log:
+        return sum(log.ends())
+
+
+def kill(process: ForkServerProcess, home: Path, logged_before: int, *, after_s: float) -> float:
+    """Kill a life so long behind its first new event; return how long that event took to come.
+
+    From its first new event on, so that each life gets somewhere. One that came to its end is not killed: its
+    ``exitcode`` says which it was.
+    """
+    began = time.monotonic()
+    while process.is_alive() and logged(home) == logged_before and time.monotonic() - began < 60:
+        time.sleep(0.005)
+    learning_after_s = time.monotonic() - began
+    time.sleep(after_s)
+    process.kill()
+    process.join(60)
+    return learning_after_s

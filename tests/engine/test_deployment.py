@@ -20,7 +20,8 @@ TEXTS, CATEGORIES = {"i1": "a film", "i2": "another"}, {"i1": ["war"], "i2": ["w
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
     deployment = Deployment(tmp_path)
-    manifest = {"shards": 1, "source": "x", "warmup_events": 0, "settings": Settings().model_dump()}
+    manifest = {"shards": 1, "source": "x", "feed": {"file": "x"}, "warmup_events": 0}
+    manifest["settings"] = Settings().model_dump()
     deployment.create(manifest, texts=TEXTS, categories=CATEGORIES)
     return deployment
 
@@ -98,3 +99,14 @@ def test_titles_that_are_there_already_are_not_written_again(deployment: Deploym
     before = (deployment.home / "titles.json").stat().st_ino
     deployment.keep_titles(TEXTS)
     assert (deployment.home / "titles.json").stat().st_ino == before
+
+
+def test_damage_to_what_the_last_feed_was_is_noticed(deployment: Deployment) -> None:
+    """Read it as it stands, and a damaged size of the file would be taken for the right one."""
+    assert deployment.last_feed() == {"file": "x"}
+    deployment.keep_feed({"file": "clicks.csv", "rows": 700})
+    assert deployment.last_feed() == {"file": "clicks.csv", "rows": 700}
+    path = deployment.home / "feed.json"
+    path.write_text(path.read_text().replace("700", "300"))
+    with pytest.raises(CorruptionError, match=r"feed\.json: its content does not match its checksum"):
+        deployment.last_feed()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 
 from rtrec.engine.deployment import Deployment
 from rtrec.errors import DeploymentError, InputError
-from rtrec.events.journaled_log import JournaledLog
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.log import KafkaLog
@@ -23,8 +21,8 @@ from rtrec.events.kafka.sink import KafkaSink
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from tests.engine.live_runs import N_WARM, assert_same, finished, start, state, until
 from tests.engine.lives import N_WARM as N_WARM_KILLED
-from tests.engine.lives import begin
-from tests.engine.test_kill import PATIENCE_S, figures
+from tests.engine.lives import begin, kill, logged
+from tests.engine.test_kill import figures
 from tests.kafka_cluster import Cluster
 
 
@@ -118,13 +116,6 @@ def test_a_sink_that_is_away_stops_nothing(tmp_path: Path, undisturbed: tuple[Pa
     assert found["delivery"]["delivered"] == 0
 
 
-def logged(home: Path) -> int:
-    if not (home / "deployment.json").is_file():
-        return 0
-    with closing(JournaledLog(home / "log" / "events.sqlite", mode="read")) as log:
-        return sum(log.ends())
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_between_topics_it_ends_as_if_undisturbed_on_the_embedded_log(
@@ -148,12 +139,7 @@ def test_killed_between_topics_it_ends_as_if_undisturbed_on_the_embedded_log(
     for _ in range(3):
         before = logged(home)
         process = begin(home, n_tested, {}, summary, log, str(source))
-        deadline = time.monotonic() + 60
-        while process.is_alive() and logged(home) == before and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(float(rng.uniform(0.0, 0.12)))
-        process.kill()
-        process.join(PATIENCE_S)
+        kill(process, home, before, after_s=float(rng.uniform(0.0, 0.12)))
         assert process.exitcode == -signal.SIGKILL, "the run was over before it was killed: make it longer"
     assert figures(begin(home, n_tested, {}, summary, log, str(source)), summary) == expected
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.models.nearline.recipe import Recipe
-from rtrec.models.snapshot import latest_snapshot
-from tests.engine.lives import begin
+from tests.engine.live_runs import assert_same, state
+from tests.engine.lives import begin, kill, logged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 #: A life takes a second or two.
@@ -29,17 +27,6 @@ def figures(process: ForkServerProcess, summary: Path) -> dict[str, object]:
         name: found[name]
         for name in ("events", "tested", "offset", "hr@10", "ndcg@10", "coverage@10", "models", "tables")
     }
-
-
-def logged(home: Path) -> int:
-    path = home / "log" / "events.sqlite"
-    if not (home / "deployment.json").is_file():
-        return 0
-    log = EmbeddedLog(path, mode="read")
-    try:
-        return sum(log.ends())
-    finally:
-        log.close()
 
 
 @pytest.mark.parametrize(
@@ -63,13 +50,7 @@ def test_killed_many_times_ends_as_if_undisturbed(
     while kills < n_kills:
         before = logged(home)
         process = begin(home, n_tested, recipes, summary)
-        # From a life's first new event on, so that each life gets somewhere; then at any moment.
-        deadline = time.monotonic() + 60
-        while process.is_alive() and logged(home) == before and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(float(rng.uniform(0.0, 0.12)))
-        process.kill()
-        process.join(PATIENCE_S)
+        kill(process, home, before, after_s=float(rng.uniform(0.0, 0.12)))
         if process.exitcode != -signal.SIGKILL:
             assert process.exitcode == 0
             break
@@ -77,10 +58,4 @@ def test_killed_many_times_ends_as_if_undisturbed(
     assert kills == n_kills, "the run was over before it was killed often enough: make it longer"
     assert figures(begin(home, n_tested, recipes, summary), summary) == expected
 
-    one, other = (latest_snapshot(each / "snapshots") for each in (tmp_path / "undisturbed", home))
-    assert one is not None
-    assert other is not None
-    left, right = one.arrays(), other.arrays()
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+    assert_same(state(tmp_path / "undisturbed"), state(home))

@@ -14,7 +14,7 @@ from rtrec.errors import CorruptionError
 from rtrec.files import new_hash
 from rtrec.models import snapshot as snapshots
 from rtrec.models.blend import Blend
-from rtrec.models.migrations import MIGRATIONS, Content
+from rtrec.models.migrations import EMPTY_BOOKS, MIGRATIONS, Content
 from rtrec.models.snapshot import FORMAT_VERSION, latest_snapshot, read_snapshot, write_snapshot
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
@@ -38,7 +38,8 @@ def to_version_1(path: Path) -> None:
     for name in [name for name in content["arrays"] if name.endswith("ranker/strikes")]:
         del content["arrays"][name]
         (path / f"{name}.npy").unlink()
-    content["manifest"].pop("quarantine")
+    for name in EMPTY_BOOKS:
+        content["manifest"].pop(name, None)
     rewrite(path, format_version=1, written_by=None, arrays=content["arrays"], manifest=content["manifest"])
 
 
@@ -73,7 +74,14 @@ def test_a_state_from_before_the_guard_goes_on_as_if_it_had_been_there(
 ) -> None:
     snapshot = read_snapshot(old, mmap=mmap)
     assert (snapshot.format_version, snapshot.written_by) == (1, "rtrec 0.1")
-    assert snapshot.manifest == {"seq": 7, "quarantine": {"n_events": 0, "frozen_at": None, "cuts": []}}
+    assert snapshot.manifest == {
+        "seq": 7,
+        "quarantine": {"n_events": 0, "frozen_at": None, "cuts": []},
+        "first_time": None,
+        "intake": {"paused": "", "notices": [], "taken": -1},
+        "served": {},
+        "table_changes": [],
+    }
     assert "shard0/ranker/strikes" in snapshot.array_names
     arrays = snapshot.arrays("shard0/")
     assert all(
