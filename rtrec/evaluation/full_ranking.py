@@ -13,22 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rtrec.declared import FEATURE_NAMES
 from rtrec.models.base import Recommender
+from rtrec.models.books import best_items
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.histories import Histories
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.single import BuiltIn
-from rtrec.models.tables import LONG
 from rtrec.settings import Settings
 from rtrec.types import Floats, Ints, NumberedEvents, Nums
 
-#: Anybody without events: only the tables of an answer are wanted.
-_STRANGER = -1
 #: Scores of fitted models that are held at a time: 32 MB.
 _SCORES_AT_ONCE = 4_000_000
-#: What each table says of a candidate, by the name of the feature.
-_RINGS = {"cooccurrence": "near_ring", "transitions": "next_ring", "trails": "trail_ring"}
 
 
 class Lessons(NamedTuple):
@@ -129,26 +124,8 @@ def rank(model: object, users: Nums, lessons: Lessons, k: int, *, half_life: flo
     """
     if isinstance(model, NearlineModel):
         return _rank_fitted(model, users, lessons, k, half_life)
-    if isinstance(model, BuiltIn):
-        return _rank_built_in(model, users, lessons, k)
-    assert isinstance(model, Recommender)
-    lists = np.full((len(users), k), -1, np.int32)
-    for row, user in enumerate(users.tolist()):
-        best = model.recommend(user, lessons.now, k=k)
-        lists[row, : len(best)] = best
-    return lists
-
-
-def best_items(scores: Floats, allowed: npt.NDArray[np.bool_], k: int) -> Nums:
-    """Return the at most ``k`` best of the allowed items, by score and then by number.
-
-    >>> best_items(np.array([0.5, 2.0, np.nan, 2.0]), np.array([True, True, True, True]), 2)
-    array([1, 3], dtype=int32)
-    """
-    items = np.flatnonzero(allowed[: len(scores)] & ~np.isnan(scores[: len(allowed)]))
-    if len(items) > 4 * k:  # all that reach the k-th best score, ties too
-        items = items[scores[items] >= np.partition(scores[items], -k)[-k]]
-    return items[np.lexsort((items, -scores[items]))][:k].astype(np.int32)
+    assert isinstance(model, BuiltIn | Recommender)
+    return model.recommend_many(users, lessons.now, k=k)
 
 
 def _rank_fitted(model: NearlineModel, users: Nums, lessons: Lessons, k: int, half_life: float) -> Nums:
@@ -172,37 +149,6 @@ def _rank_fitted(model: NearlineModel, users: Nums, lessons: Lessons, k: int, ha
             best = best_items(scores[row], allowed, k)
             lists[start + row, : len(best)] = best
     return lists
-
-
-def _rank_built_in(model: BuiltIn, users: Nums, lessons: Lessons, k: int) -> Nums:
-    """Ask the blend for its list; put that of a single table together from what an answer is made from.
-
-    As in the kernel, that is the candidates the table speaks for, and then the most popular items.
-    """
-    blend, now = model.blend, lessons.now
-    lists = np.full((len(users), k), -1, np.int32)
-    _, tables, *_ = blend.answer(_STRANGER, now, k=1)
-    known = np.flatnonzero(tables.total > 0.0)
-    popular = known[np.lexsort((known, -tables.heat[LONG][known]))].astype(np.int32)
-    for row, user in enumerate(users.tolist()):
-        if model.name == "default":
-            best = blend.answer(user, now, k=k)[0].best
-        else:
-            spoken_for = _spoken_for(model, user, now)[:k] if model.name in _RINGS else np.zeros(0, np.int32)
-            barred = lessons.barred.items(user)
-            few = popular[: k + len(barred)]
-            rest = few[~np.isin(few, barred) & ~np.isin(few, spoken_for)]
-            best = np.concatenate([spoken_for, rest])[:k]
-        lists[row, : len(best)] = best
-    return lists
-
-
-def _spoken_for(model: BuiltIn, user: int, now: float) -> Nums:
-    """Return the candidates that a single table says anything of, best first."""
-    answer, _, _, work, _ = model.blend.answer(user, now, k=1)
-    item = work.item[: answer.n_candidates]
-    said = work.features[FEATURE_NAMES.index(_RINGS[model.name]), : answer.n_candidates]
-    return item[np.lexsort((item, -said))][: np.count_nonzero(said > 0.0)]
 
 
 def _nothing(user_num: int, timestamp: float, *, k: int = 10) -> list[int]:

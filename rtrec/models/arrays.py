@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from rtrec.errors import CorruptionError
+
 _Table = TypeVar("_Table", bound=tuple[Any, ...])
 _PAIRS = ("pair", "pair_count", "pair_time", "pair_hint", "n_pairs")
 #: Arrays of fixed size, kept whole.
@@ -71,6 +73,38 @@ def copy_into(larger: _Table, table: _Table) -> _Table:
 
 
 def fill_from(table: Any, arrays: Mapping[str, np.ndarray], prefix: str, n: int, n_walkers: int = 0) -> None:
-    """Write arrays that :func:`leaves` named (behind ``prefix``) into the part of ``table`` in use."""
+    """Write arrays that :func:`leaves` named (behind ``prefix``) into the part of ``table`` in use.
+
+    Raises
+    ------
+    CorruptionError
+        If one is missing or has another shape.
+    """
     for name, array in leaves(table):
-        used(name, array, n, n_walkers)[...] = arrays[f"{prefix}{name}"]
+        part = used(name, array, n, n_walkers)
+        part[...] = stored(arrays, f"{prefix}{name}", part.shape, "state", kind=part.dtype.kind)
+
+
+def stored(
+    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...], model: str, *, kind: str = ""
+) -> np.ndarray:
+    """Return an array of the state that ``model`` stored; None in ``shape`` stands for any length.
+
+    Raises
+    ------
+    CorruptionError
+        If it is missing, or has another shape or ``kind`` of numbers (that of its dtype; empty for any).
+    """
+    if name not in arrays:
+        raise CorruptionError(f"{model}: no array {name!r} among {', '.join(sorted(arrays)) or 'none'}")
+    array = arrays[name]
+    fits = array.ndim == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
+    )
+    if not fits or (kind and array.dtype.kind != kind):
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise CorruptionError(
+            f"{model}: expected array {name!r} of shape ({wanted}){f' and kind {kind!r}' if kind else ''}; "
+            f"got {array.shape} of {array.dtype}: made with other options, or damaged"
+        )
+    return array

@@ -17,22 +17,24 @@ A model of your own needs two methods, ``score`` and ``learn_one``, in plain num
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from rtrec.models.books import Books
 from rtrec.models.kernel import DISLIKE, UNTESTED
 from rtrec.settings import Settings
-from rtrec.types import KINDS, Floats, Forgetting, NumberedEvents
+from rtrec.types import KINDS, Floats, Forgetting, NumberedEvents, Nums
 
 if TYPE_CHECKING:
     from rtrec.models.published import Published
 
-Mask = npt.NDArray[np.bool_]
 Ranks = npt.NDArray[np.int16]
+#: Scores of a plain model that are held at a time: 32 MB.
+_SCORES_AT_ONCE = 4_000_000
 
 
 class Testable(Protocol):
@@ -54,6 +56,35 @@ class Testable(Protocol):
 
     def coverage(self) -> float:
         """Return the share of known items that have been recommended since :meth:`start_testing`."""
+        ...
+
+
+class Model(Testable, Protocol):
+    """What every model of the registry can do besides: be asked, be put away and go on."""
+
+    def recommend(self, user_num: int, timestamp: float, *, k: int = 10) -> list[int]:
+        """Return at most ``k`` item numbers, best first; a user who is not known is still answered."""
+        ...
+
+    def recommend_many(self, user_num: Nums, timestamp: float, *, k: int = 10) -> Nums:
+        """Return the lists of many users at one time, ``(user, k)``, -1 past their ends.
+
+        They are those of :meth:`recommend`, but for items whose scores are equal up to rounding.
+        """
+        ...
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the whole state as arrays for :mod:`rtrec.models.snapshot`, as copies."""
+        ...
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take what :meth:`to_arrays` of a model with the same options returned, and go on from there.
+
+        Raises
+        ------
+        CorruptionError
+            If arrays are missing, or were made with other options.
+        """
         ...
 
 
@@ -102,10 +133,10 @@ def checked_kind_weights(kind_weights: tuple[float, ...] | None) -> tuple[float,
 class Recommender(ABC):
     """A model in plain Python: score all items, learn one event.
 
-    The base class keeps what each user has had and which items are known, so that every model answers under
-    the same rules: the k best of all items known so far, ties by item number, less what the user had
-    (with ``repeat``, less what they dislike). All that is made when it is first looked at, so a model of your
-    own need not call ``super().__init__()``.
+    The base class keeps :class:`~rtrec.models.books.Books` of what each user has had and which items are
+    known, so that every model answers under the same rules: the k best of all items known so far, ties by
+    item number, less what the user had (with ``repeat``, less what they dislike). The books are made when
+    they are first looked at, so a model of your own need not call ``super().__init__()``.
     """
 
     repeat: bool = False
@@ -114,20 +145,9 @@ class Recommender(ABC):
         self.repeat = repeat
 
     @cached_property
-    def _had(self) -> defaultdict[int, set[int]]:
-        return defaultdict(set)
-
-    @cached_property
-    def _disliked(self) -> defaultdict[int, set[int]]:
-        return defaultdict(set)
-
-    @cached_property
-    def _is_known(self) -> Mask:  # (item,) with room for more items than there are
-        return np.zeros(0, np.bool_)
-
-    @cached_property
-    def _shown(self) -> set[int]:
-        return set()
+    def _books(self) -> Books:
+        """What each user had, and which items are known."""
+        return Books()
 
     @abstractmethod
     def score(self, user_num: int, timestamp: float) -> Floats:
@@ -153,20 +173,32 @@ class Recommender(ABC):
         ValueError
             If ``score`` returns something else than one number an item.
         """
-        scores = np.asarray(self.score(user_num, timestamp), np.float64)
-        if scores.ndim != 1:
-            raise ValueError(
-                f"{type(self).__name__}.score: expected one number an item, shape (item,); "
-                f"got shape {scores.shape}"
-            )
-        allowed = np.full(len(scores), False)
-        allowed[: len(self._is_known)] = self._is_known[: len(scores)]
-        barred = self._disliked if self.repeat else self._had
-        allowed[[item for item in barred[user_num] if item < len(scores)]] = False
-        items = np.flatnonzero(allowed & ~np.isnan(scores))
-        if len(items) > 4 * k:  # all that reach the k-th best score, ties too
-            items = items[scores[items] >= np.partition(scores[items], -k)[-k]]
-        return [int(item) for item in items[np.lexsort((items, -scores[items]))][:k]]
+        scores = self._checked_score(user_num, timestamp)
+        best: list[int] = self._books.best(user_num, scores, k, repeat=self.repeat).tolist()
+        return best
+
+    def score_many(self, user_num: Nums, timestamp: float) -> Floats:
+        """Return what :meth:`score` returns for each of many users, up to rounding, ``(user, item)``.
+
+        NaN stands for no opinion. A model that knows a cheaper way than one by one overrides this.
+        """
+        rows = [self._checked_score(user, timestamp) for user in user_num.tolist()]
+        scores = np.full((len(rows), max(map(len, rows), default=0)), np.nan)
+        for row, of_user in zip(scores, rows, strict=True):
+            row[: len(of_user)] = of_user
+        return scores
+
+    def recommend_many(self, user_num: Nums, timestamp: float, *, k: int = 10) -> Nums:
+        """See :class:`Model`."""
+        lists = np.full((len(user_num), k), -1, np.int32)
+        step = max(_SCORES_AT_ONCE // max(self._books.n_items, 1), 1)
+        for start in range(0, len(user_num), step):
+            asking = user_num[start : start + step]
+            scores = self.score_many(asking, timestamp)
+            for row, (user, of_user) in enumerate(zip(asking.tolist(), scores, strict=True), start):
+                best = self._books.best(user, of_user, k, repeat=self.repeat)
+                lists[row, : len(best)] = best
+        return lists
 
     def test_then_learn(self, events: NumberedEvents, *, k: int, batch: int = 1) -> Ranks:
         """See :class:`Testable`."""
@@ -176,31 +208,26 @@ class Recommender(ABC):
             for place, (user, item, now, kind, _) in enumerate(zip(*part, strict=True), start):
                 if kind != DISLIKE:
                     answer = self.recommend(int(user), float(now), k=k)
-                    self._shown.update(answer)
+                    self._books.show(answer)
                     ranks[place] = answer.index(item) + 1 if item in answer else 0
             for user, item, now, kind, value in zip(*part, strict=True):
                 self.learn_one(int(user), int(item), float(now), int(kind), float(value))
-                self._had[int(user)].add(int(item))
-                if self.weight_of(int(kind)) <= 0.0:
-                    self._disliked[int(user)].add(int(item))
-                else:
-                    self._know(int(item))
-                    self._disliked[int(user)].discard(int(item))
+                self._books.note(int(user), int(item), hides=self.weight_of(int(kind)) <= 0.0)
         return ranks
 
     def start_testing(self) -> None:
         """See :class:`Testable`."""
-        self._shown.clear()
+        self._books.start_showing()
 
     def coverage(self) -> float:
         """See :class:`Testable`."""
-        n_known = np.count_nonzero(self._is_known)
-        return len(self._shown) / int(n_known) if n_known else 0.0
+        return self._books.coverage()
 
-    def _know(self, item_num: int) -> None:
-        """Note that an item is there to be recommended."""
-        if item_num >= len(self._is_known):
-            # Twice the room each time: one copy of all items in every doubling of them.
-            longer = max(item_num + 1, 2 * len(self._is_known)) - len(self._is_known)
-            self._is_known = np.pad(self._is_known, (0, longer))
-        self._is_known[item_num] = True
+    def _checked_score(self, user_num: int, timestamp: float) -> Floats:
+        scores = np.asarray(self.score(user_num, timestamp), np.float64)
+        if scores.ndim != 1:
+            raise ValueError(
+                f"{type(self).__name__}.score: expected one number an item, shape (item,); "
+                f"got shape {scores.shape}"
+            )
+        return scores

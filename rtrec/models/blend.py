@@ -10,7 +10,7 @@ import numpy as np
 from rtrec.declared import FEATURE_NAMES, SLOTS, vector_source
 from rtrec.errors import CorruptionError
 from rtrec.models import kernel, published
-from rtrec.models.arrays import BY_WALKER, copied, copy_into, fill_from, leaves, used
+from rtrec.models.arrays import BY_WALKER, copied, copy_into, fill_from, leaves, stored, used
 from rtrec.models.base import Ranks
 from rtrec.models.candidates import Workspace, empty_workspace
 from rtrec.models.forgetting import (
@@ -275,11 +275,12 @@ class Blend:
             self._items = self._items._replace(**{name: getattr(larger, name) for name in BY_WALKER})
 
     def answer(
-        self, user_num: int, now: float, *, k: int
+        self, user_num: int, now: float, *, k: int, racer: str = "default"
     ) -> tuple[Best, ItemTables, UserTables, Workspace, Params]:
         """Answer a user (-1: a stranger) without learning; also return what the answer was made from.
 
-        The workspace holds the candidates with their features until the next step or answer.
+        The workspace holds the candidates with their features until the next step or answer of ``racer``,
+        one of :data:`rtrec.models.kernel.RACERS`; those that race beside it have no say.
 
         Raises
         ------
@@ -294,7 +295,8 @@ class Blend:
         fill_scale(self.ranker, scale)
         weights = self.weights_for(user, now)
         lists = np.full((len(kernel.RACERS), k), -1, np.int32)
-        racing = np.arange(len(kernel.RACERS)) == kernel.DEFAULT
+        place = kernel.RACERS.index(racer)
+        racing = np.arange(len(kernel.RACERS)) == place
         items, users, work = self._items, self._users, self._work
         n = kernel.answer(
             work,
@@ -313,7 +315,7 @@ class Blend:
             racing,
             lists,
         )
-        best = lists[kernel.DEFAULT]
+        best = lists[place]
         return Best(best[best >= 0], int(n)), items, users, work, self._params
 
     @property
@@ -391,18 +393,23 @@ class Blend:
         Raises
         ------
         CorruptionError
-            If the arrays were written with other features or racing models than there are now.
+            If the arrays were written with other features or racing models than there are now, are missing,
+            or do not fit together.
         """
-        written, n_racers = tuple(arrays["features"].tolist()), len(arrays["shown"])
+        written = tuple(stored(arrays, "features", (None,), "state").tolist())
+        n_racers, n_items = stored(arrays, "shown", (None, None), "state").shape
         if written != FEATURE_NAMES or n_racers != len(kernel.RACERS):
             raise CorruptionError(
                 f"state with features {', '.join(written)} and {n_racers} racing models; expected "
                 f"{', '.join(FEATURE_NAMES)} and {len(kernel.RACERS)}: made by another version of rtrec"
             )
         blend = cls(settings, shard=shard, n_shards=n_shards, racers=racers)
-        blend._users = empty_user_tables(_FIRST_USERS, len(arrays["users/pair"]))
-        blend.make_room(len(arrays["users/n_events"]), len(arrays["items/total"]))
-        n_walkers = len(arrays["items/last_visit"])
+        axes = {"users/pair": 1, "users/n_events": 1, "items/last_visit": 2}
+        n_pairs, n_users, n_walkers = (
+            len(stored(arrays, name, (None,) * n_axes, "state")) for name, n_axes in axes.items()
+        )
+        blend._users = empty_user_tables(_FIRST_USERS, n_pairs)
+        blend.make_room(n_users, n_items)
         blend._make_room_for_walkers(n_walkers)
         fill_from(blend._items, arrays, "items/", blend.n_items, n_walkers)
         slots = {name.split("/")[2] for name in arrays if name.startswith(_NEARLINE)}

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtrec.declared import FEATURES, N_FEATURES
-from rtrec.models.arrays import leaves
+from rtrec.models.arrays import leaves, stored
 from rtrec.models.crosses import N_INPUTS, N_PAIRS, Crosses, learn_crosses, new_crosses
 from rtrec.models.jit import kernel
 from rtrec.models.sums import add_weighted, fill_exponential, product, squares_about, total_of
@@ -91,10 +91,16 @@ def empty_lessons(n_events: int) -> Lesson:
 
 
 def ranker_of(arrays: Mapping[str, np.ndarray]) -> Ranker:
-    """Return the ranker in a state (:meth:`rtrec.models.blend.Blend.to_arrays`), with arrays of its own."""
+    """Return the ranker in a state (:meth:`rtrec.models.blend.Blend.to_arrays`), with arrays of its own.
+
+    Raises
+    ------
+    CorruptionError
+        If an array is missing or has another shape.
+    """
     ranker = new_ranker()
     for name, array in leaves(ranker):
-        array[...] = arrays[f"ranker/{name}"]
+        array[...] = stored(arrays, f"ranker/{name}", array.shape, "state", kind=array.dtype.kind)
     return ranker
 
 

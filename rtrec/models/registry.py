@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from rtrec.errors import InputError, nearest
-from rtrec.models.base import Testable
+from rtrec.models.base import Model
 from rtrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,35 +20,35 @@ Tables = Mapping[str, "Published"]
 class Entry(NamedTuple):
     """A model that can be made from settings."""
 
-    make: Callable[[str, Settings, Tables], Testable]
+    make: Callable[[str, Settings, Tables], Model]
     sentence: str
 
 
-def _built_in(name: str, settings: Settings, published: Tables) -> Testable:
+def _built_in(name: str, settings: Settings, published: Tables) -> Model:
     from rtrec.models.single import BuiltIn  # numba takes a second to import
 
     return BuiltIn(name, settings, published=published if name == "default" else None)
 
 
-def _all_time(name: str, settings: Settings, published: Tables) -> Testable:
+def _all_time(name: str, settings: Settings, published: Tables) -> Model:
     """Make popularity that forgets nothing: a half-life beyond all bounds, so this copy is not checked."""
     return _built_in("popularity", settings.model_copy(update={"half_life_long_h": 1e12}), published)
 
 
-def _fitted(name: str, settings: Settings, published: Tables) -> Testable:
+def _fitted(name: str, settings: Settings, published: Tables) -> Model:
     """Make a model that is fitted again every 5,000 events."""
     from rtrec.models.nearline.recipe import make_nearline
     from rtrec.models.nearline.refitted import Refitted
 
-    tested: Testable = Refitted(make_nearline(name), kind_weights=settings.kind_weights())
+    tested: Model = Refitted(make_nearline(name), kind_weights=settings.kind_weights())
     return tested
 
 
-def _streaming(home: str) -> Callable[[str, Settings, Tables], Testable]:
-    def make(name: str, settings: Settings, published: Tables) -> Testable:
+def _streaming(home: str) -> Callable[[str, Settings, Tables], Model]:
+    def make(name: str, settings: Settings, published: Tables) -> Model:
         module, model = home.split(":")
         of_module = getattr(import_module(f"rtrec.models.streaming.{module}"), model)
-        streaming: Testable = of_module(kind_weights=settings.kind_weights())
+        streaming: Model = of_module(kind_weights=settings.kind_weights())
         return streaming
 
     return make
@@ -82,7 +82,7 @@ POPULARITIES = ("popularity", "popularity-all-time")
 BUILT_IN = ("default", "popularity", "cooccurrence", "transitions", "trails")
 
 
-def make_model(name: str, settings: Settings, published: Tables | None = None) -> Testable:
+def make_model(name: str, settings: Settings, published: Tables | None = None) -> Model:
     """Return a new model; only ``default`` looks at tables that are ``published``.
 
     Raises

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rtrec.models.base import Ranks
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
+from rtrec.models.nearline.alongside import Alongside
 from rtrec.models.nearline.base import NearlineModel
-from rtrec.models.nearline.interactions import Interactions
-from rtrec.models.nearline.nearest import Nearest
-from rtrec.models.nearline.publishing import publishable
 from rtrec.models.published import Published
 from rtrec.settings import Settings
-from rtrec.types import Forgetting, NumberedEvents
+from rtrec.types import Forgetting, NumberedEvents, Nums
 
 #: Models that are one table alone, and the settings that switch it: ``use_<table>``.
 TABLES = ("cooccurrence", "transitions", "trails")
+#: What the names of the state of models beside the stream begin with.
+_BESIDE = "beside/"
 
 
 class BuiltIn:
@@ -55,13 +57,7 @@ class BuiltIn:
         self._place = RACERS.index(name)
         for slot, table in (published or {}).items():
             self.publish(slot, table)
-        #: How the rows in each slot were found that come from a vector table, at the last publication.
-        self.nearest: dict[str, Nearest] = {}
-        self._nearline = dict(nearline or {})
-        self._refit_every = refit_every
-        self._until_refit = refit_every
-        self._history: list[NumberedEvents] = []
-        self._n_fitted: int | None = 0  # None: what was fitted is of no use
+        self.nearline = Alongside(nearline or {}, refit_every)
 
     def compile(self) -> None:
         """Compile the kernels, so that no event waits for it."""
@@ -75,19 +71,40 @@ class BuiltIn:
             )
         ranks, start = [], 0
         while start < events.n_events:
-            stop = events.n_events
-            if self._nearline:
-                if self._until_refit <= 0:
-                    self._refit()
-                stop = min(stop, start + -(-self._until_refit // batch) * batch)  # whole batches
-            part = events.part(start, stop)
+            room = self.nearline.room(batch)
+            if room == 0:
+                self._refit()
+                continue
+            part = events.part(start, events.n_events if room is None else start + room)
             ranks.append(self.blend.step(part, batch=batch).ranks[:, self._place])
-            if self._nearline:
-                admitted = part.item_num >= 0
-                self._history.append(NumberedEvents(*(column[admitted] for column in part)))  # type: ignore[arg-type]
-                self._until_refit -= part.n_events
-            start = stop
+            self.nearline.hear(part)
+            start += part.n_events
         return np.concatenate(ranks) if ranks else np.zeros(0, np.int16)
+
+    def recommend(self, user_num: int, timestamp: float, *, k: int = 10) -> list[int]:
+        """See :class:`rtrec.models.base.Model`."""
+        best: list[int] = self.blend.answer(user_num, timestamp, k=k, racer=self.name)[0].best.tolist()
+        return best
+
+    def recommend_many(self, user_num: Nums, timestamp: float, *, k: int = 10) -> Nums:
+        """See :class:`rtrec.models.base.Model`."""
+        lists = np.full((len(user_num), k), -1, np.int32)
+        for row, user in enumerate(user_num.tolist()):
+            best = self.recommend(user, timestamp, k=k)
+            lists[row, : len(best)] = best
+        return lists
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """See :class:`rtrec.models.base.Model`."""
+        arrays = {name: array.copy() for name, array in self.blend.to_arrays().items()}
+        return arrays | {f"{_BESIDE}{name}": array for name, array in self.nearline.to_arrays().items()}
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """See :class:`rtrec.models.base.Model`."""
+        blend = Blend.from_arrays(arrays, self.blend.settings, racers=(self.name,))
+        beside = {name for name in arrays if name.startswith(_BESIDE)}
+        self.nearline.restore({name.removeprefix(_BESIDE): arrays[name] for name in beside})
+        self.blend = blend
 
     def publish(self, slot: str, value: Published) -> None:
         """See :class:`rtrec.models.base.Informed`."""
@@ -96,31 +113,12 @@ class BuiltIn:
     def forget(self, forgetting: Forgetting) -> None:
         """See :class:`rtrec.models.base.Forgetful`; the models behind slots are fitted anew, without them."""
         self.blend.forget(forgetting)
-        if self._history:
-            whole = self._whole_history()
-            gone = np.isin(whole.user_num, forgetting.users) | np.isin(whole.item_num, forgetting.items)
-            self._history = [NumberedEvents(*(column[~gone] for column in whole))]  # type: ignore[arg-type]
-            self._n_fitted = None
-
-    def _whole_history(self) -> NumberedEvents:
-        self._history = [
-            NumberedEvents(*(np.concatenate(column) for column in zip(*self._history, strict=True)))
-        ]
-        return self._history[0]
+        self.nearline.forget(forgetting)
 
     def _refit(self) -> None:
-        self._until_refit = self._refit_every
-        history = Interactions.of(self._whole_history(), self.blend.settings.kind_weights())
-        for slot, model in self._nearline.items():
-            if self._n_fitted is None:
-                model.fit(history)
-            else:
-                model.update(history, self._n_fitted)
-            value, nearest = publishable(model.table(), self.blend.settings.row_length)
-            if nearest is not None:
-                self.nearest[slot] = nearest
+        settings = self.blend.settings
+        for slot, value in self.nearline.fit(settings.kind_weights(), settings.row_length):
             self.blend.publish(slot, value)
-        self._n_fitted = history.n_events
 
     def start_testing(self) -> None:
         """See :class:`rtrec.models.base.Testable`."""

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rtrec.evaluation.full_ranking import ByUser, Lessons, best_items, learn, rank
+from rtrec.evaluation.full_ranking import ByUser, Lessons, learn, rank
 from rtrec.events.numbering import number_events
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.events.vocabulary import Vocabulary
@@ -190,21 +188,6 @@ def test_a_built_in_model_ranks_as_it_does_in_the_stream(name, repeat, weights):
 
     assert np.count_nonzero(by_kernel) > 10
     assert by_list.tolist() == by_kernel.tolist()
-
-
-@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, np.nan]), max_size=60), st.integers(1, 5), st.integers(0, 99))
-def test_the_best_are_those_of_a_full_sort(scores, k, seed):
-    allowed = np.random.default_rng(seed).random(len(scores)) < 0.7
-    ordered = sorted((-score, item) for item, score in enumerate(scores) if allowed[item] and score == score)
-
-    assert best_items(np.array(scores), allowed, k).tolist() == [item for _, item in ordered[:k]]
-
-
-def test_scores_may_be_shorter_or_longer_than_the_items_known():
-    allowed = np.array([True, True, True])
-
-    assert best_items(np.array([1.0, 2.0]), allowed, 3).tolist() == [1, 0]
-    assert best_items(np.array([1.0, 2.0, 0.0, 9.0]), allowed, 3).tolist() == [1, 0, 2]
 
 
 def test_events_by_user_are_newest_first():

@@ -130,9 +130,9 @@ def test_a_table_stored_with_weights_of_float16_says_the_same() -> None:
 def test_rows_made_from_vectors_say_how_they_were_found() -> None:
     model = BuiltIn("default", Settings(), nearline={"history": IALS(n_factors=2, sweeps=1)}, refit_every=5)
     model.test_then_learn(EVENTS, k=10)
-    assert model.nearest == {}  # nothing was published before the next event came
+    assert model.nearline.nearest == {}  # nothing was published before the next event came
     model.test_then_learn(EVENTS, k=10)
-    assert model.nearest["history"].about() == {"search": "exact", "recall": 1.0, "recall_sample": 0}
+    assert model.nearline.nearest["history"].about() == {"search": "exact", "recall": 1.0, "recall_sample": 0}
     assert model.blend.nearline["history"].n_items == 8
 
 

@@ -186,7 +186,7 @@ def _last_values(history: Interactions) -> sp.csr_array:
     # In order of pair, then with a value or without, then of time: the last of a pair is the one to take.
     order = np.lexsort((np.arange(len(pair)), known, pair))
     last = order[np.append(np.diff(pair[order]) != 0, True)]
-    value = np.where(known[last], history.value[last], history.value[known].mean())
+    value = np.where(known[last], history.value[last], history.value[known].mean(dtype=np.float64))
     places = (history.user_num[last], history.item_num[last])
     return sp.coo_array((value, places), shape=(history.n_users, history.n_items)).tocsr()
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from rtrec.errors import CorruptionError
+from rtrec.models.arrays import stored as array_of
 from rtrec.models.nearline.base import Arrays
 from rtrec.models.nearline.compressed import PRECISIONS, CompressedTable, Packed
 from rtrec.models.nearline.tables import NeighbourTable
@@ -86,17 +87,11 @@ def _stored_packed(arrays: Mapping[str, npt.NDArray[Any]], side: str, model: str
 
 
 def stored(arrays: Mapping[str, npt.NDArray[Any]], name: str, n_axes: int, model: str) -> npt.NDArray[Any]:
-    """Return an array that a model stored.
+    """Return an array that a model stored, of any lengths along so many axes.
 
     Raises
     ------
     CorruptionError
         If it is missing or has another number of axes.
     """
-    if name not in arrays:
-        raise CorruptionError(
-            f"{model}: expected an array {name!r}; got {', '.join(sorted(arrays)) or 'none'}"
-        )
-    if arrays[name].ndim != n_axes:
-        raise CorruptionError(f"{model}: expected {n_axes} axes in {name!r}; got shape {arrays[name].shape}")
-    return arrays[name]
+    return array_of(arrays, name, (None,) * n_axes, model)

@@ -180,8 +180,13 @@ def keep_strongest(
 def strongest(
     item: int, others: npt.NDArray[np.integer], weights: npt.NDArray[np.floating], m: int
 ) -> tuple[npt.NDArray[np.integer], Singles]:
-    """Return the ``m`` others of the strongest positive weights, by weight, then by number, and those."""
-    weights = weights.astype(np.float32)  # first, so that what the table holds as equal is a tie
+    """Return the ``m`` others of the strongest positive weights, by weight, then by number, and those.
+
+    Weights beyond what the table can hold (values of 1e38 came with events) count as the largest it can.
+    """
+    # First of all, so that what the table holds as equal is a tie.
+    largest = np.finfo(np.float32).max
+    weights = np.clip(weights, -largest, largest).astype(np.float32)
     kept = np.flatnonzero((weights > 0.0) & (others != item))
     if len(kept) > m:  # all that reach the m-th strongest, ties too
         kept = kept[weights[kept] >= np.partition(weights[kept], -m)[-m]]

@@ -33,7 +33,7 @@ from rtrec.models.streaming.state import (
     move_mean,
     start_vector,
 )
-from rtrec.types import Floats, Singles
+from rtrec.types import Floats, Nums, Singles
 
 #: Chances are whole numbers of this much, so that their sums are exact in whatever order they are made.
 ONE = 1 << 16
@@ -145,6 +145,10 @@ class BPR(StreamingModel[BPRState]):
     def score(self, user_num: int, timestamp: float) -> Floats:
         """Return the score of each item, ``(item,)``; NaN: never learned."""
         return super().score(user_num, timestamp) + self._state.item_bias[: self.n_items]
+
+    def score_many(self, user_num: Nums, timestamp: float) -> Floats:
+        """See :class:`~rtrec.models.base.Recommender`."""
+        return super().score_many(user_num, timestamp) + self._state.item_bias[: self.n_items]
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """See :class:`~rtrec.models.streaming.state.StreamingModel`."""

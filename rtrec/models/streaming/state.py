@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from rtrec.errors import CorruptionError
+from rtrec.models.arrays import stored
 from rtrec.models.base import Recommender, checked_kind_weights
+from rtrec.models.books import Books
 from rtrec.models.jit import kernel
-from rtrec.types import Floats, Singles
+from rtrec.types import Floats, Nums, Singles
 
 Longs = npt.NDArray[np.int64]
 Chance = npt.NDArray[np.uint64]
@@ -107,6 +107,15 @@ class StreamingModel(Recommender, Generic[State]):
         scores[state.item_events[: self.n_items] == 0] = np.nan
         return scores
 
+    def score_many(self, user_num: Nums, timestamp: float) -> Floats:
+        """See :class:`~rtrec.models.base.Recommender`; all at once are one product of matrices."""
+        state: Any = self._state
+        vectors = np.array([self.user_vector(user) for user in user_num.tolist()], np.float32)
+        vectors = vectors.reshape(-1, self.n_factors)
+        scores = (vectors @ state.item[: self.n_items].T).astype(np.float64)
+        scores[:, state.item_events[: self.n_items] == 0] = np.nan
+        return scores
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the whole state as arrays for :mod:`rtrec.models.snapshot`, as copies."""
         state: Any = self._state
@@ -114,12 +123,7 @@ class StreamingModel(Recommender, Generic[State]):
         return {
             name: array[: used[axis]].copy() if (axis := _axis(name)) else array.copy()
             for name, array in zip(state._fields, state, strict=True)
-        } | {
-            "base/had": _pairs(self._had),
-            "base/disliked": _pairs(self._disliked),
-            "base/known": np.flatnonzero(self._is_known),
-            "base/shown": np.array(sorted(self._shown), np.int64),
-        }
+        } | self._books.to_arrays()
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take what :meth:`to_arrays` of a model with the same options returned, and go on from there.
@@ -130,25 +134,28 @@ class StreamingModel(Recommender, Generic[State]):
             If arrays are missing or have the wrong shape.
         """
         state: Any = self._empty()
-        n = {"": 0} | {axis: len(_array(arrays, f"{axis}_events", (None,), "i")) for axis in ("user", "item")}
+        named = "streaming state"
+        n = {"": 0} | {
+            axis: len(stored(arrays, f"{axis}_events", (None,), named, kind="i")) for axis in ("user", "item")
+        }
         fields = {
-            name: _array(
-                arrays, name, (n[_axis(name)] if _axis(name) else len(one), *one.shape[1:]), one.dtype.kind
+            name: stored(
+                arrays,
+                name,
+                (n[_axis(name)] if _axis(name) else len(one), *one.shape[1:]),
+                named,
+                kind=one.dtype.kind,
             )
             for name, one in zip(state._fields, state, strict=True)
         }
-        had, disliked = (_array(arrays, f"base/{name}", (None, 2), "i") for name in ("had", "disliked"))
-        known, shown = (_array(arrays, f"base/{name}", (None,), "i") for name in ("known", "shown"))
+        books = Books.of(arrays, named)
         self._check(fields)
         self.n_users, self.n_items = 0, 0
         self._state = state
         self.make_room(n["user"] - 1, n["item"] - 1)
         for name, array in fields.items():
             getattr(self._state, name)[: len(array)] = array
-        self._had, self._disliked = _sets(had), _sets(disliked)
-        self._is_known = np.zeros(int(known.max(initial=-1)) + 1, np.bool_)
-        self._is_known[known] = True
-        self._shown = set(shown.tolist())
+        self._books = books
 
 
 def _axis(field: str) -> str:
@@ -168,37 +175,6 @@ def _lengthened(array: npt.NDArray[Any], n_rows: int) -> npt.NDArray[Any]:
     longer = np.zeros((n_rows, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
-
-
-def _pairs(sets: Mapping[int, set[int]]) -> Longs:
-    """Return the pairs (key, member) of a mapping of sets, sorted, ``(pair, 2)``."""
-    return np.array(sorted((key, one) for key, each in sets.items() for one in each), np.int64).reshape(-1, 2)
-
-
-def _sets(pairs: npt.NDArray[Any]) -> defaultdict[int, set[int]]:
-    sets: defaultdict[int, set[int]] = defaultdict(set)
-    for key, one in pairs.tolist():
-        sets[key].add(one)
-    return sets
-
-
-def _array(
-    arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int | None, ...], kind: str
-) -> npt.NDArray[Any]:
-    """Return an array of a stored state; None in ``shape`` stands for any length."""
-    if name not in arrays:
-        raise CorruptionError(f"streaming state: no array {name!r} among {', '.join(sorted(arrays))}")
-    array = arrays[name]
-    fits = len(array.shape) == len(shape) and all(
-        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype.kind != kind:
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise CorruptionError(
-            f"streaming state: expected array {name!r} of shape ({wanted}) and kind {kind!r}; got "
-            f"{array.shape} of {array.dtype}: made with other options, or damaged"
-        )
-    return array
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.refitted import Refitted
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable
 from rtrec.types import NumberedEvents
+from tests.models.contract import ModelContract
 
 ITEMS = np.array([3, 1, 7], np.int32)
 WEIGHTS = np.array([1.0, 0.5, 0.25])
@@ -38,7 +39,7 @@ def history(n_events: int = 1200, *, n_users: int = 40, n_items: int = 30, seed:
     )
 
 
-class NearlineContract(ABC):
+class NearlineContract(ModelContract):
     """Inherit as ``class TestMyModel(NearlineContract)`` and write :meth:`make`."""
 
     #: A user of one group should have at least this share of their own group's items in a list of ten.
@@ -47,6 +48,9 @@ class NearlineContract(ABC):
     @abstractmethod
     def make(self) -> NearlineModel:
         """Return a new, small model; always the same one."""
+
+    def make_model(self) -> Refitted:
+        return Refitted(self.make(), refit_every=700)
 
     @pytest.fixture
     def fitted(self) -> NearlineModel:
@@ -62,7 +66,7 @@ class NearlineContract(ABC):
             best = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:10]
             assert np.mean((best >= half) & (best < half + 15)) >= self.own_taste
 
-    def test_unknown_user_is_a_stranger(self, fitted):
+    def test_score_of_an_unknown_user_is_that_of_a_stranger(self, fitted):
         np.testing.assert_array_equal(fitted.score(ITEMS, WEIGHTS, 10_000), fitted.score(ITEMS, WEIGHTS, -1))
 
     def test_unknown_item_is_ignored(self, fitted):
@@ -81,7 +85,7 @@ class NearlineContract(ABC):
         assert not np.isinf(scores).any()
         assert np.isfinite(scores).any()
 
-    def test_nothing_learned_scores_nothing(self):
+    def test_nothing_fitted_scores_nothing(self):
         model = self.make()
         assert len(model.score(ITEMS, WEIGHTS)) == 0
         assert model.table().n_items == 0
@@ -91,12 +95,12 @@ class NearlineContract(ABC):
         model.fit(history(0, n_users=0, n_items=0))
         assert len(model.score(ITEMS, WEIGHTS)) == 0
 
-    def test_one_event_is_learned(self):
+    def test_a_history_of_one_event_is_learned(self):
         model = self.make()
         model.fit(history().part(0, 1))
         assert not np.isinf(model.score(ITEMS, WEIGHTS)).any()
 
-    def test_grows_with_new_users_and_items(self):
+    def test_an_update_makes_room_for_new_users_and_items(self):
         model, whole = self.make(), history()
         model.fit(history(600, n_users=20, n_items=20))
         model.update(whole, 600)
@@ -108,7 +112,7 @@ class NearlineContract(ABC):
         again.fit(history())
         np.testing.assert_array_equal(fitted.score(ITEMS, WEIGHTS, 3), again.score(ITEMS, WEIGHTS, 3))
 
-    def test_same_question_gets_the_same_answer(self, fitted):
+    def test_same_question_gets_the_same_scores(self, fitted):
         first = fitted.score(ITEMS, WEIGHTS, 3).copy()
         fitted.score(np.array([9], np.int32), np.ones(1), 5)
         np.testing.assert_array_equal(fitted.score(ITEMS, WEIGHTS, 3), first)
@@ -128,7 +132,7 @@ class NearlineContract(ABC):
         np.testing.assert_allclose(many, one_by_one, rtol=1e-5, atol=1e-6)
         assert fitted.score_many(Histories.of([])).shape == (0, 30)
 
-    def test_inputs_are_untouched(self):
+    def test_histories_are_untouched(self):
         given, model = history(), self.make()
         before = [np.copy(column) for column in given[:5]]
         model.fit(given)
@@ -141,7 +145,7 @@ class NearlineContract(ABC):
         np.testing.assert_array_equal(items, ITEMS)
         np.testing.assert_array_equal(weights, WEIGHTS)
 
-    def test_state_survives_a_round_trip_and_goes_on_the_same(self):
+    def test_what_was_fitted_survives_a_round_trip_and_is_updated_the_same(self):
         whole, model = history(), self.make()
         model.fit(whole.part(0, 900))
         arrays = {name: array.copy() for name, array in model.to_arrays().items()}
@@ -153,7 +157,7 @@ class NearlineContract(ABC):
         other.update(whole, 900)
         np.testing.assert_array_equal(other.score(ITEMS, WEIGHTS, 3), model.score(ITEMS, WEIGHTS, 3))
 
-    def test_missing_state_is_refused(self, fitted):
+    def test_fit_with_an_array_missing_is_refused(self, fitted):
         arrays = fitted.to_arrays()
         name = sorted(arrays)[0]
         with pytest.raises(CorruptionError, match=name.rsplit("/", maxsplit=1)[-1]):
