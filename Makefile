@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PYTHON ?=
 ARGS ?=
+# A file of tests at a time runs in one of so many processes.
+WORKERS ?= 2
 
 .PHONY: help demo test chaos lint clean
 .DELETE_ON_ERROR:
@@ -22,7 +24,7 @@ demo: $(VENV)/.core
 	$(BIN)/rtrec demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "" --nbmake rtrec tests $(wildcard notebooks) $(ARGS)
+	$(BIN)/python -m pytest -m "" --nbmake --numprocesses $(WORKERS) --dist loadfile rtrec tests $(wildcard notebooks) $(ARGS)
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(ARGS)

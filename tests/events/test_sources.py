@@ -270,7 +270,7 @@ def test_utf_16_without_a_mark_is_refused_with_its_name(tmp_path: Path, encoding
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(CSV.encode()), r"this is gzip; let its name end in \.gz"),
+        (gzip.compress(CSV.encode(), mtime=0), r"this is gzip; let its name end in \.gz"),
         (b"PK\x03\x04...", "this is a zip archive, or an Excel file; unpack it"),
         (b"PAR1...", r"this is Parquet; let its name end in \.parquet"),
     ],
