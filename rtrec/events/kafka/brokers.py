@@ -146,7 +146,8 @@ class Brokers:
     def unusable(self, what: str, reason: object = None) -> DeploymentError:
         """Return the error that says what could not be done, without a secret.
 
-        Without a ``reason`` it is that nobody answered in time. What may be possible another time is a :class:`~rtrec.errors.BrokersUnavailable`.
+        Without a ``reason`` it is that nobody answered in time. What may be possible another time is a
+        :class:`~rtrec.errors.BrokersUnavailable`.
         """
         last = f"; last heard: {self._last_error}" if self._last_error else ""
         words = f"no answer within {self.timeout_s:g} s" if reason is None else _words(reason)
