@@ -34,6 +34,10 @@ class StorageUnavailable(DeploymentError):
     """What was to be stored was not, in no part, and may be another time: the disk is full, or in trouble."""
 
 
+class BrokersUnavailable(StorageUnavailable):
+    """The brokers of a topic do not answer, or cannot store now, and may another time."""
+
+
 class NotFinite(RtrecError, ValueError):
     """Numbers that are NaN or infinite where they must not be; the message names array and place."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -58,3 +62,36 @@ class Cluster:
     def stop(self) -> None:
         """End the broker; who is connected finds nobody there."""
         self._held = None
+
+
+class Broker:
+    """A broker in a process of its own, which can be stopped and let go on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self.servers = process.stdout.readline().strip()
+
+    def stand_still(self) -> None:
+        """Answer nobody until :meth:`go_on`: connections stay, and nothing comes over them."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def own_broker(topic: str) -> Iterator[tuple[Broker, KafkaAddress]]:
+    """Yield a broker in a process of its own, and a topic on it."""
+    serve = (
+        "import sys; from tests.kafka_cluster import Cluster; cluster = Cluster();"
+        "cluster.new_topic(sys.argv[1]); print(cluster.servers, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", serve, topic], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        broker = Broker(process)
+        try:
+            yield broker, KafkaAddress(broker.servers, topic)
+        finally:
+            process.kill()

@@ -1,6 +1,7 @@
-"""When the disk does not take what it is given: wait, say so, try again; what passes ends no run.
+"""When a disk or a broker does not take what it is given: wait, say so, try again; what passes ends no run.
 
-A full disk and an error of reading or writing may pass; what is *damaged* does not, and is never tried again.
+A full disk, an error of reading or writing and a broker that is away may pass; what is *damaged* does not,
+and is never tried again.
 While the log takes nothing, nothing more is accepted: the feed waits, and its position stays where it was, so
 nothing is lost and nothing comes twice. A snapshot that cannot be written is given up, for the log holds all
 that is in it; the next one comes at its time.
@@ -19,7 +20,7 @@ import structlog
 
 from rtrec.clock import utc_now
 from rtrec.engine.status import Notice
-from rtrec.errors import StorageUnavailable
+from rtrec.errors import BrokersUnavailable, StorageUnavailable
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -33,7 +34,7 @@ _NOTICES = 20
 
 
 class Storage:
-    """The disk of a deployment, as a run meets it.
+    """The disk of a deployment, and the brokers of its log, as a run meets them.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class Storage:
         self._clock = clock
 
     async def keep_trying(self, what: str, call: Callable[[], _Result]) -> _Result:
-        """Return what ``call`` returns, in a thread, as soon as the disk lets it.
+        """Return what ``call`` returns, in a thread, as soon as disk and brokers let it.
 
         ``call`` stores all or nothing. Called again it must first look whether the time before did store: a
         disk in trouble may say that it did not.
@@ -86,15 +87,16 @@ class Storage:
                 result = await asyncio.to_thread(call)
             except StorageUnavailable as error:
                 if notice is None:
-                    _log.error("the disk does not take it; waiting for it", what=what, error=str(error))
-                    notice = self.tell(f"{what} has to wait: {error}. {self.room()}")
+                    _log.error("it is not stored; waiting", what=what, error=str(error))
+                    room = "" if isinstance(error, BrokersUnavailable) else f". {self.room()}"
+                    notice = self.tell(f"{what} has to wait: {error}{room}")
                 if waited_s >= MOST_PATIENCE_S or await self._sleep(pause_s):
                     raise
                 waited_s += pause_s
                 pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
             else:
                 if notice is not None:
-                    _log.warning("the disk takes it again", what=what, waited_s=waited_s)
+                    _log.warning("it is stored again", what=what, waited_s=waited_s)
                     over = f"{what} had to wait for about {waited_s:,.0f} s, and goes on; nothing is lost"
                     self._replace(notice, over)
                 return result

@@ -23,7 +23,7 @@ from tests.engine.live_runs import N_WARM, assert_same, finished, start, state, 
 from tests.engine.lives import N_WARM as N_WARM_KILLED
 from tests.engine.lives import begin, kill, logged
 from tests.engine.test_kill import figures
-from tests.kafka_cluster import Cluster
+from tests.kafka_cluster import Cluster, own_broker
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,28 @@ def test_a_sink_that_is_away_stops_nothing(tmp_path: Path, undisturbed: tuple[Pa
     assert found["models"] == expected["models"]
     assert_same(state(tmp_path), state(embedded))
     assert found["delivery"]["delivered"] == 0
+
+
+def test_brokers_that_stand_still_are_waited_for_and_nothing_is_lost(
+    tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """Fails if an append that was not answered is dropped, or is in the log twice."""
+    embedded, expected = undisturbed
+    monkeypatch.setitem(Brokers.__init__.__kwdefaults__, "timeout_s", 1.0)
+    with own_broker("events") as (broker, address), start(tmp_path, log=str(address), speed=None) as run:
+        until(lambda: run.status().logged > N_WARM)
+        broker.stand_still()
+        until(lambda: any("Accepting events has to wait" in each.sentence for each in run.status().alarms))
+        [alarm] = [each.sentence for each in run.status().alarms if each.kind == "storage"]
+        assert "no answer within 1 s" in alarm or "timed out" in alarm.lower()
+        assert "MB free" not in alarm  # it is not the disk
+        broker.go_on()
+        found = finished(run).summary()
+        assert "goes on; nothing is lost" in run.status().alarms[-1].sentence
+
+    for name in ("events", "offset", "hr@10", "ndcg@10", "models"):
+        assert found[name] == expected[name]
+    assert_same(state(tmp_path), state(embedded))
 
 
 @pytest.mark.slow

@@ -14,10 +14,11 @@ from rtrec.engine.deployment import Deployment
 from rtrec.engine.refits import RefitPlan
 from rtrec.engine.versions import clear_undone, describe, find, prune, roll_back
 from rtrec.errors import CorruptionError, DeploymentInUse, InputError
+from rtrec.events.vocabulary import Vocabulary
 from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.snapshot import list_snapshots, write_snapshot
 from rtrec.models.table_store import TableStore
-from tests.engine.live_runs import assert_same, finished, start, state, until
+from tests.engine.live_runs import assert_same, finished, start, state, until, vocabulary_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PLAN = RefitPlan({"history": Recipe("ease")}, every=2000, wait=True)
@@ -101,6 +102,33 @@ def test_behind_a_rollback_settings_may_be_changed_and_models_fitted_as_ever(hom
     with start(home, limit=1500) as run:  # a replay of all behind it
         finished(run)
     assert_same(expected, state(home))
+
+
+def test_two_shards_go_back_together_and_learn_the_same_events_again(tmp_path: Path) -> None:
+    """The steps behind the snapshot are cut anew, which may move a ranker's weights, but no count."""
+
+    def counts() -> dict[str, float]:
+        arrays = state(tmp_path)
+        total = arrays["items/total"]
+        names = Vocabulary.from_arrays(vocabulary_of(arrays)).ids(range(len(total)))
+        return dict(zip(names, total.tolist(), strict=True))
+
+    with start(tmp_path, limit=700, shards=2, snapshot_every=400, keep_snapshots=9) as run:
+        finished(run)
+        before = list_snapshots(tmp_path / "snapshots")[-1].name
+    with start(tmp_path, limit=1500, shards=2, snapshot_every=400, keep_snapshots=9) as run:
+        finished(run)
+        expected = run.status()
+        run.apply({"ring_length": 3})
+    learned = counts()
+
+    undone = roll_back(Deployment(tmp_path), before)
+    assert [each.body["control"] for each in undone.controls] == ["settings"]
+    with start(tmp_path, shards=2, limit=1500) as run:
+        status = finished(run).status()
+        assert run.changes() == []
+    assert (status.events, status.tested, status.users) == (expected.events, expected.tested, expected.users)
+    assert counts() == learned
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, where: str) -> None:

@@ -19,6 +19,7 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.letters import DeadLetter
 from rtrec.events.log import Refusal
 from rtrec.events.mapping import ColumnMapping
+from rtrec.events.recorded_log import RecordedLog
 from rtrec.events.redriving import Redriven, redrive
 from rtrec.events.schema import empty_events
 from rtrec.events.watermark import Watermark
@@ -29,9 +30,16 @@ GERMAN = replace(MAPPING, time_format="%d.%m.%Y %H:%M")
 GOOD = {"user": "anna", "item": "7", "time": "2024-05-01T10:00:00Z", "kind": "view", "id": "e1"}
 
 
-@pytest.fixture
-def log(tmp_path: Path):
-    log = EmbeddedLog(tmp_path / "log" / "events.sqlite", partitions=2, clock=lambda: NOW)
+@pytest.fixture(params=["embedded", "kafka"])
+def log(request: pytest.FixtureRequest, tmp_path: Path):
+    path, options = tmp_path / "log" / "events.sqlite", {"partitions": 2, "clock": lambda: NOW}
+    if request.param == "embedded":
+        log = EmbeddedLog(path, **options)
+    else:
+        from rtrec.events.kafka.log import KafkaLog
+
+        cluster = request.getfixturevalue("kafka_cluster")
+        log = KafkaLog(path, cluster.brokers(cluster.new_topic()), **options)
     yield log
     log.close()
 
@@ -40,7 +48,7 @@ def cleaner(mapping: ColumnMapping = MAPPING, **options) -> Cleaner:
     return Cleaner(mapping, source="shop.csv", clock=lambda: NOW, **options)
 
 
-def feed(log: EmbeddedLog, *changes: dict, mapping: ColumnMapping = MAPPING, **options) -> None:
+def feed(log: RecordedLog, *changes: dict, mapping: ColumnMapping = MAPPING, **options) -> None:
     """Clean rows as a run does, and append what comes of them."""
     clean = cleaner(mapping, **options)
     batch = clean.clean(pd.DataFrame([GOOD | each for each in changes], dtype=object), 1)
@@ -53,7 +61,7 @@ def feed(log: EmbeddedLog, *changes: dict, mapping: ColumnMapping = MAPPING, **o
     )
 
 
-def ids_in(log: EmbeddedLog) -> list[str]:
+def ids_in(log: RecordedLog) -> list[str]:
     return sorted(each for partition in range(2) for each in log.read(partition, 0)["event_id"].to_pylist())
 
 
@@ -181,9 +189,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.events.test_redriving import GERMAN, cleaner
-from rtrec.events.embedded_log import EmbeddedLog
+from rtrec.events.opening import open_log
 from rtrec.events.redriving import redrive
-log = EmbeddedLog(Path(sys.argv[1]), mode="join")
+log = open_log(Path(sys.argv[1]), sys.argv[2] or None, mode="join")
 print("ready", flush=True)
 redrive(log, cleaner(GERMAN), batch=3)
 """
@@ -195,7 +203,9 @@ def test_killed_in_the_midst_it_neither_loses_nor_doubles(log):
     n = 900
     feed(log, *[{"time": "01.05.2024 09:00", "user": f"u{row}"} for row in range(n)])
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(log.path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", KILLED, str(log.path), log.at or ""],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
     process.stdout.readline()

@@ -7,12 +7,32 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rtrec.errors import DeploymentError, InputError
+from rtrec.errors import BrokersUnavailable, DeploymentError, InputError
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.kafka.properties import Properties, read_properties
 
 #: How long brokers may take before they count as away.
 TIMEOUT_S = 30.0
+
+#: Errors by which an election, a restart or a broken line shows.
+_PASSING = (
+    "_ALL_BROKERS_DOWN",
+    "_MSG_TIMED_OUT",
+    "_PURGE_INFLIGHT",
+    "_PURGE_QUEUE",
+    "_RESOLVE",
+    "_TIMED_OUT",
+    "_TIMED_OUT_QUEUE",
+    "_TRANSPORT",
+    "BROKER_NOT_AVAILABLE",
+    "KAFKA_STORAGE_ERROR",
+    "LEADER_NOT_AVAILABLE",
+    "NETWORK_EXCEPTION",
+    "NOT_ENOUGH_REPLICAS",
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    "NOT_LEADER_FOR_PARTITION",
+    "REQUEST_TIMED_OUT",
+)
 
 # librdkafka would write to stderr, several lines a second while a broker is away.
 _logger = logging.getLogger("rtrec.events.kafka")
@@ -123,11 +143,17 @@ class Brokers:
         )
         return int(low), int(high)
 
-    def unusable(self, what: str, reason: object) -> DeploymentError:
-        """Return the error that says what could not be done, without a secret."""
+    def unusable(self, what: str, reason: object = None) -> DeploymentError:
+        """Return the error that says what could not be done, without a secret.
+
+        Without a ``reason`` it is that nobody answered in time. What may be possible another time is a
+        :class:`~rtrec.errors.BrokersUnavailable`.
+        """
         last = f"; last heard: {self._last_error}" if self._last_error else ""
-        text = self._properties.hidden(f"{_words(reason)}{last}")
-        return DeploymentError(
+        words = f"no answer within {self.timeout_s:g} s" if reason is None else _words(reason)
+        text = self._properties.hidden(f"{words}{last}")
+        kind = BrokersUnavailable if _may_pass(reason) else DeploymentError
+        return kind(
             f"{self.address}: {what}: {text}; check that the brokers run and can be reached, and what "
             "--kafka-config or RTREC_KAFKA_CONFIG says of users and certificates"
         )
@@ -141,7 +167,7 @@ class Brokers:
         """Return what brokers answer; what keeps them from it comes out as ours."""
         from confluent_kafka import KafkaException
 
-        reason: object = "no answer"
+        reason: object = None
         try:
             if (answer := ask()) is not None:
                 return answer
@@ -165,6 +191,15 @@ class Brokers:
         # That all brokers are down follows from what was heard before, if anything was.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
             self._last_error = _words(error)
+
+
+def _may_pass(reason: object) -> bool:
+    """Say whether what brokers answered, or that they did not, may be otherwise another time."""
+    from confluent_kafka import KafkaError
+
+    if not isinstance(reason, KafkaError):
+        return reason is None
+    return reason.retriable() or reason.code() in {getattr(KafkaError, name) for name in _PASSING}
 
 
 def _words(reason: object) -> str:

@@ -65,10 +65,7 @@ class KafkaSink:
                 producer.purge()
                 self._producer = None
         if refusals or left:
-            raise self.brokers.unusable(
-                "lists were not all written",
-                refusals[0] if refusals else f"no answer within {self.brokers.timeout_s:g} s",
-            )
+            raise self.brokers.unusable("lists were not all written", refusals[0] if refusals else None)
 
     def close(self) -> None:
         """Let go of the brokers."""
