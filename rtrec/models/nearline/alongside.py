@@ -17,7 +17,6 @@ from rtrec.models.published import Published
 from rtrec.types import Forgetting, NumberedEvents
 
 _NAMED = "models beside a stream"
-_NEVER = -1
 #: Of the columns of numbered events.
 _DTYPES = (np.int32, np.int32, np.float64, np.uint8, np.float32)
 
@@ -43,7 +42,7 @@ class Alongside:
         self.nearest: dict[str, Nearest] = {}
         self._every = self._until = every
         self._history: list[NumberedEvents] = []
-        self._n_fitted = 0  # _NEVER: what was fitted is of no use
+        self._n_fitted = 0  # events that the last fit is of; 0: whatever was fitted is of no use
 
     def room(self, batch: int) -> int | None:
         """Return how many events may come before the next fit, in whole batches; None if there is none."""
@@ -61,10 +60,10 @@ class Alongside:
         self._until = self._every
         history = Interactions.of(self._whole_history(), kind_weights)
         for slot, model in self.models.items():
-            if self._n_fitted == _NEVER:
-                model.fit(history)
-            else:
+            if self._n_fitted:
                 model.update(history, self._n_fitted)
+            else:
+                model.fit(history)
             value, nearest = publishable(model.table(), row_length)
             if nearest is not None:
                 self.nearest[slot] = nearest
@@ -77,7 +76,7 @@ class Alongside:
             whole = self._whole_history()
             gone = np.isin(whole.user_num, forgetting.users) | np.isin(whole.item_num, forgetting.items)
             self._history = [NumberedEvents(*(column[~gone] for column in whole))]  # type: ignore[arg-type]
-            self._n_fitted = _NEVER
+            self._n_fitted = 0
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the history, the models that were fitted, and when they are due."""
@@ -85,7 +84,7 @@ class Alongside:
             return {}
         arrays = {f"event/{name}": column for name, column in self._whole_history()._asdict().items()}
         arrays["due"] = np.array([self._until, self._n_fitted], np.int64)
-        if self._n_fitted > 0:
+        if self._n_fitted:
             for slot, model in self.models.items():
                 arrays |= {f"model/{slot}/{name}": array for name, array in model.to_arrays().items()}
         return arrays
@@ -105,14 +104,12 @@ class Alongside:
         history = NumberedEvents(
             *(stored(arrays, f"event/{name}", (n_events,), _NAMED) for name in NumberedEvents._fields)
         )
-        if n_fitted > 0:
+        if n_fitted:
             for slot, model in self.models.items():
                 prefix = f"model/{slot}/"
                 own = {name for name in arrays if name.startswith(prefix)}
                 model.restore({name.removeprefix(prefix): arrays[name] for name in own})
-        self._history, self._until = [history], until
-        # What a model knows that was not fitted in this state is of no use to it.
-        self._n_fitted = n_fitted if n_fitted > 0 else _NEVER
+        self._history, self._until, self._n_fitted = [history], until, n_fitted
 
     def _whole_history(self) -> NumberedEvents:
         none = NumberedEvents(*(np.zeros(0, dtype) for dtype in _DTYPES))  # type: ignore[arg-type]
