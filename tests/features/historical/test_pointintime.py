@@ -16,7 +16,7 @@ from rtrec.features.historical.pointintime import (
     online_features,
 )
 from rtrec.features.historical.tastes import TASTES
-from rtrec.models import filling, lowering, tables
+from rtrec.models import filling, lowering, momentum, tables
 from rtrec.models.blend import Blend
 from rtrec.models.params import to_params
 from rtrec.settings import Settings
@@ -26,6 +26,8 @@ COLUMNS = (
     "heat_now",
     "heat_short",
     "heat_long",
+    "velocity",
+    "acceleration",
     "count",
     "age",
     "idle",
@@ -61,6 +63,8 @@ def memory_of(settings: Settings) -> Memory:
         coldest,
         lowering.LEAST,
         tables.SMOOTHING,
+        float(momentum.PRIOR),
+        float(momentum.YOUNGEST_S),
     )
 
 
@@ -82,7 +86,12 @@ def stream(n_events: int = 400, *, seed: int = 0) -> NumberedEvents:
 @pytest.mark.parametrize("repeat", [True, False])
 def test_batch_and_online_agree_on_every_candidate_of_every_answer(n_partitions: int, repeat: bool) -> None:
     settings = Settings(
-        use_daypart=True, repeat=repeat, weight_view=0.5, half_life_short_h=7.0, ring_length=6
+        use_daypart=True,
+        use_momentum=True,
+        repeat=repeat,
+        weight_view=0.5,
+        half_life_short_h=7.0,
+        ring_length=6,
     )
     events, blend = stream(), Blend(settings)
     blend.publish("categories", CATEGORIES)
