@@ -85,6 +85,7 @@ SUM, ROOTS, ROOT = "sum", "sum of roots", "root of the sum"
 LOG_OF_DECAYED, ROOT_OF_HOURS = "log2 of the decayed count", "fourth root of 1 + hours"
 GAP_OF_LOGS, ROOT_OF_GAP = "gap of the logs", "root of the gap"
 MEAN_SHARE, AS_PUBLISHED = "mean share of the decayed counts", "as published"
+ROOT_OF_GROWTH, GAP_OF_GROWTHS = "root of the growth", "gap of the growths"
 _SUMS: dict[str, str] = {
     "near_ring": "goes with the items this user had last",
     "near_last": "goes with the very last item",
@@ -180,6 +181,14 @@ FEATURES: tuple[Feature, ...] = (
     Feature("taste_short", "category", MEAN_SHARE, "is in a category this user took these days"),
     Feature("taste_long", "category", MEAN_SHARE, "is in a category this user has taken for a while"),
     Feature("taste_last", "category", "yes or no", "shares a category with the very last item"),
+    Feature("velocity", "momentum", ROOT_OF_GROWTH, "is had more these days than it was"),
+    Feature(
+        "acceleration",
+        "momentum",
+        GAP_OF_GROWTHS,
+        "rises faster this very hour than it did",
+        made_of="velocity",
+    ),
 )
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
@@ -223,6 +232,8 @@ PAST_VALUE = tuple(PAST).index("value_mean")  # the column that a user's own lev
 PAST_VALUE_GAP = _NUMBERS["past_value_gap"]
 COHORT_LIFT = _NUMBERS["cohort_lift"]
 FIRST_TASTE = _NUMBERS["taste_now"]
+VELOCITY = _NUMBERS["velocity"]
+ACCELERATION = _NUMBERS["acceleration"]
 
 
 class Context(NamedTuple):

@@ -73,6 +73,7 @@ class Settings(BaseModel):
     )
     learning_rate: float = _live(0.05, "Step size of the ranker (AdaGrad).", ge=0.0, le=1.0)
     use_trending: bool = _live(True, "Let the popularity counts have an opinion.")
+    use_momentum: bool = _live(False, "Let the velocity and the acceleration of popularity have an opinion.")
     use_cooccurrence: bool = _live(True, "Let the co-occurrence table have an opinion.")
     use_transitions: bool = _live(True, "Let the transition table have an opinion.")
     use_trails: bool = _live(True, "Let the trails (who came the same way) have an opinion.")

@@ -126,6 +126,7 @@ def setting_name(name: str) -> str:
         "half_life_short_h": "Half-life, short",
         "half_life_long_h": "Half-life, long",
         "use_trending": "Popularity counts",
+        "use_momentum": "Velocity of popularity",
         "use_cooccurrence": "Co-occurrence table",
         "use_transitions": "Transition table",
         "use_trails": "Trails",

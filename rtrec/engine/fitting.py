@@ -19,6 +19,7 @@ import dask
 from rtrec.declared import HISTORICAL
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_events
+from rtrec.engine.storage import may_pass
 from rtrec.errors import InputError
 from rtrec.models.beginning import known_items
 from rtrec.models.finite import check_finite
@@ -101,11 +102,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class FitFailed:
-    """A fit that came to nothing, and why."""
+    """A fit that came to nothing, and why; one that ``may_pass`` found no room on the disk, or trouble."""
 
     slot: str
     model: str
     why: str
+    may_pass: bool = False
 
 
 def try_to_fit(request: FitRequest) -> Fit | FitFailed:
@@ -113,7 +115,8 @@ def try_to_fit(request: FitRequest) -> Fit | FitFailed:
     try:
         return fit(request)
     except Exception as error:
-        return FitFailed(request.slot, request.recipe.model, f"{type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+        return FitFailed(request.slot, request.recipe.model, why, may_pass(error))
 
 
 def fit(request: FitRequest) -> Fit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +112,21 @@ def publications(log: EventLog) -> list[Publication]:
         if kind == PUBLISH:
             found.append(Publication(slot, "live", control.time, control.body))
     return found
+
+
+def publishing(log: EventLog, body: Mapping[str, Any]) -> Callable[[], None]:
+    """Return a call that appends a control; made again it looks first whether the time before did."""
+    before: int | None = None
+
+    def publish() -> None:
+        nonlocal before
+        if before is None:
+            before = len(log.controls())
+        elif any(each.body == body for each in log.controls(before)):
+            return
+        log.append_control(body)
+
+    return publish
 
 
 def withdrawal(slot: str) -> dict[str, Any]:

@@ -5,6 +5,9 @@ version is on disk a control record in the log publishes it, and the next cut ta
 fit is done depends on the machine, but from where on it counts is in the log, and every replay has it there.
 A plan that *waits* holds the stream instead until the fit is published: then the whole run depends on
 nothing but its events, as a test with ``rtrec evaluate`` does.
+
+What the disk does not take, a version or its record, is tried again (:mod:`rtrec.engine.storage`): a fit that
+found no room begins anew, from what the last one kept.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,8 @@ from rtrec.declared import PLACES
 from rtrec.engine.fitting import Fit, FitFailed, FitRequest, check_recipe, try_to_fit
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.status import Notice
-from rtrec.errors import InputError, WorkerLost, nearest
+from rtrec.engine.storage import Storage
+from rtrec.errors import InputError, StorageUnavailable, WorkerLost, nearest
 from rtrec.failpoints import failpoint
 from rtrec.models.nearline.recipe import Recipe
 
@@ -103,7 +108,9 @@ class Refits:
     run
         Runs a function of one argument as a bulk task.
     publish
-        Appends a control record to the log.
+        Returns what appends a control record to the log, once however often it is called.
+    storage
+        Waits for a disk that takes nothing.
 
     Attributes
     ----------
@@ -120,8 +127,9 @@ class Refits:
         plan: RefitPlan,
         home: Path,
         run: Callable[[Callable[[FitRequest], Fit | FitFailed], FitRequest], Awaitable[Fit | FitFailed]],
-        publish: Callable[[Mapping[str, Any]], Any],
+        publish: Callable[[Mapping[str, Any]], Callable[[], None]],
         *,
+        storage: Storage | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.due_at: int | None = None
@@ -131,6 +139,7 @@ class Refits:
         self._home = home
         self._run = run
         self._publish = publish
+        self._storage = storage or Storage(home)
         self._clock = clock
         self._given_up = False
         self._at_work: dict[str, asyncio.Task[None]] = {}
@@ -203,11 +212,13 @@ class Refits:
 
     async def _refit(self, request: FitRequest) -> None:
         try:
+            what = f"{request.recipe.model} for {request.slot!r}"
             async with self._one_at_a_time:
-                outcome = await self._fit(request)
+                fit = partial(self._fit, request)
+                outcome = await self._storage.keep_asking(f"Fitting {what}", fit)
             if isinstance(outcome, Fit):
-                with failpoint("table.publish"):
-                    await asyncio.to_thread(self._publish, outcome.control())
+                append = partial(_append, self._publish(outcome.control()))
+                await self._storage.keep_trying(f"Publishing {what}", append)
                 _log.info(
                     "a table is published",
                     slot=request.slot,
@@ -221,13 +232,21 @@ class Refits:
 
     async def _fit(self, request: FitRequest) -> Fit | FitFailed:
         try:
-            return await self._run(try_to_fit, request)
+            outcome = await self._run(try_to_fit, request)
         except WorkerLost as error:
             _log.warning("a worker was lost in the midst of a fit; fitting again", error=str(error))
-            return await self._run(try_to_fit, request)
+            outcome = await self._run(try_to_fit, request)
+        if isinstance(outcome, FitFailed) and outcome.may_pass:
+            raise StorageUnavailable(outcome.why)
+        return outcome
 
     def _tell(self, request: FitRequest, why: str) -> None:
         _log.error("a refit failed; nothing is published", slot=request.slot, why=why)
         sentence = f"fitting {request.recipe.model} for {request.slot!r} failed: {why}"
         notice = Notice(request.n_events, self._clock(), "refit", sentence)
         self.notices = [*self.notices, notice][-_NOTICES:]
+
+
+def _append(publish: Callable[[], None]) -> None:
+    with failpoint("table.publish"):
+        publish()

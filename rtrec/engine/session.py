@@ -25,6 +25,7 @@ from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges, model_scores
 from rtrec.engine.intake import Gate, redriven_ids, resume
 from rtrec.engine.outbox import ListSink, Outbox
+from rtrec.engine.publications import publishing
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
 from rtrec.engine.status import AppliedChange, Notice, Phase, Served, Status, served_since
@@ -111,7 +112,9 @@ class Session:
         )
         # A worker has a folder of its own to start in, so a path from here on would lead elsewhere.
         home = run.deployment.home.resolve()
-        self._refits = Refits(refits, home, self._workers.run, self._log.append_control)
+        self._refits = Refits(
+            refits, home, self._workers.run, partial(publishing, self._log), storage=self._storage
+        )
         self._accept_bad = accept_bad
         self._gate = Gate(
             self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad

@@ -3,16 +3,19 @@
 A full disk, an error of reading or writing and a broker that is away may pass; what is *damaged* does not,
 and is never tried again.
 While the log takes nothing, nothing more is accepted: the feed waits, and its position stays where it was, so
-nothing is lost and nothing comes twice. A snapshot that cannot be written is given up, for the log holds all
-that is in it; the next one comes at its time.
+nothing is lost and nothing comes twice. A fitted table that finds no room is fitted again once there may be
+some, and its record in the log waits as events do. A snapshot that cannot be written is given up, for the log
+holds all that is in it; the next one comes at its time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +34,13 @@ MOST_PATIENCE_S = 3600.0
 #: What the log itself wants: its write-ahead file grows to 4 MB before it is moved, and so does the main one.
 _ROOM_FOR_LOG = 16_000_000
 _NOTICES = 20
+#: What the system says of a disk, or of somebody's share of it, that may take it another time.
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Say whether what failed may be tried again: the disk is full, or in trouble."""
+    return isinstance(error, StorageUnavailable) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
 
 
 class Storage:
@@ -66,7 +76,11 @@ class Storage:
         self._clock = clock
 
     async def keep_trying(self, what: str, call: Callable[[], _Result]) -> _Result:
-        """Return what ``call`` returns, in a thread, as soon as disk and brokers let it.
+        """Return what ``call`` returns, in a thread, as soon as it is stored; see :meth:`keep_asking`."""
+        return await self.keep_asking(what, partial(asyncio.to_thread, call))
+
+    async def keep_asking(self, what: str, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what ``call`` gives, such as the work of a worker, as soon as disk and brokers let it.
 
         ``call`` stores all or nothing. Called again it must first look whether the time before did store: a
         disk in trouble may say that it did not.
@@ -84,14 +98,16 @@ class Storage:
         pause_s, waited_s, notice = FIRST_PAUSE_S, 0.0, None
         while True:
             try:
-                result = await asyncio.to_thread(call)
-            except StorageUnavailable as error:
+                result = await call()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
                 if notice is None:
                     _log.error("it is not stored; waiting", what=what, error=str(error))
                     room = "" if isinstance(error, BrokersUnavailable) else f". {self.room()}"
                     notice = self.tell(f"{what} has to wait: {error}{room}")
                 if waited_s >= MOST_PATIENCE_S or await self._sleep(pause_s):
-                    raise
+                    raise StorageUnavailable(str(error)) from error
                 waited_s += pause_s
                 pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
             else:

@@ -65,6 +65,7 @@ class Workspace(NamedTuple):
     chance: np.ndarray  # (candidate,) float32, softmax of the scores
     vector: Singles  # (axis,) of the user, in the table at hand
     shares: Singles  # (category, share) what the user takes of each; zero between requests
+    momentum: Singles  # (row, candidate) room for what rtrec.models.momentum works with
     together: Together
 
 
@@ -81,6 +82,7 @@ def active_features(params: Params, without: Sequence[str], nearline: Nearline) 
         "transitions": params.use_transitions,
         "trails": params.use_trails,
         "popularity": params.use_trending,
+        "momentum": params.use_momentum,
         "user": params.repeat,
         "value": params.use_value,
         "daypart": params.use_daypart,
@@ -134,6 +136,7 @@ def empty_workspace(
         chance=np.zeros(n_candidates, np.float32),
         vector=np.zeros(max(table.found.shape[1] for table in nearline.vectors), np.float32),
         shares=np.zeros((nearline.categories.n_categories, N_SHARES), np.float32),
+        momentum=np.zeros((2 * N_HALF_LIVES + 2, n_candidates), np.float32),
         together=empty_together(),
     )
 

@@ -17,6 +17,7 @@ no chance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -38,7 +39,8 @@ FURTHEST = np.float32(5.0)
 #: The linear scores of those looked at are told apart in this many steps of an eighth.
 N_STEPS = 128
 _STEPS_A_NAT = np.float32(8.0)
-_FIRST_SQUARES = 1e-4
+#: Where sums of squared gradients begin.
+FIRST_SQUARES = 1e-4
 _SEED, _SPREAD = 20161, 0.05
 
 
@@ -64,18 +66,18 @@ class Together(NamedTuple):
 
 def new_crosses() -> Crosses:
     """Return factors that say nothing yet; always the same, so that shards begin alike."""
-    second = _first_factors()
+    context = (f"context {each.name}" for each in CONTEXT)
+    second = first_factors([*FEATURE_NAMES, *context, "constant"])
     factor = np.stack([np.zeros_like(second), second])
-    return Crosses(factor, np.full(factor.shape, _FIRST_SQUARES, np.float32))
+    return Crosses(factor, np.full(factor.shape, FIRST_SQUARES, np.float32))
 
 
-def _first_factors() -> Singles:
+def first_factors(names: Sequence[str]) -> Singles:
     """Return small factors by chance, ``(pair, input)``.
 
     Each input draws its own by its name, so one that is new leaves those of all others as they were: while it
     says nothing, a recommender is the same as without it.
     """
-    names = (*FEATURE_NAMES, *(f"context {each.name}" for each in CONTEXT), "constant")
     columns = [
         np.random.default_rng([_SEED, crc32(name.encode())]).normal(0.0, _SPREAD, N_PAIRS) for name in names
     ]

@@ -23,6 +23,7 @@ from rtrec.models.filling import fill_context, fill_features
 from rtrec.models.guard import teach_ranker
 from rtrec.models.jit import kernel
 from rtrec.models.lowering import lower_item
+from rtrec.models.momentum import fill_momentum
 from rtrec.models.past import fill_past
 from rtrec.models.products import fill_products
 from rtrec.models.ranker import (
@@ -177,6 +178,7 @@ def answer(work, tables, nearline, users, weights, crosses, params, scale, user,
         fill_products(work, nearline, users, params, user, walker, n)
         fill_tastes(work, nearline, users, params, user, now, n)
         fill_past(work, nearline, walker, n)
+        fill_momentum(work, tables, params, now, n)
         score(weights, scale, work.features, work.active, work.score, n)
         if params.use_crosses:
             fill_context(work.together.context, tables, users, params, user, now)

@@ -10,6 +10,7 @@ version  what came with it
 1        arrays and manifest
 2        the guard: strikes against each shard's ranker, and a book of quarantined events; when the
          first event was, whether the source is paused, and when which tables came, went and served
+3        velocity and acceleration among the features
 =======  =========================================================================================
 """
 
@@ -62,5 +63,36 @@ def add_guard_and_books(content: Content) -> Content:
     return Content(arrays, content.manifest | (dict(EMPTY_BOOKS) if is_state else {}))
 
 
+#: The last features of a candidate since version 3.
+MOMENTUM = ("velocity", "acceleration")
+
+
+def add_momentum(content: Content) -> Content:
+    """Bring a state of version 2 to version 3: its rankers have learned nothing yet of the new features."""
+    from rtrec.models import crosses, ranker  # with numba, which takes a second to import
+
+    arrays = dict(content.arrays)
+    for name, written in content.arrays.items():
+        shard, is_list, rest = name.rpartition("features")
+        if not is_list or rest or f"{shard}ranker/weight" not in arrays:
+            continue
+        arrays[name] = np.append(written, MOMENTUM)
+        factors = crosses.first_factors(MOMENTUM)
+        for of, start in (
+            ("weight", 0.0),
+            ("squared_gradient", ranker.FIRST_SQUARES),
+            ("moment_weight", 0.0),
+            ("moment_squared_gradient", ranker.FIRST_SQUARES),
+            ("variance", 0.0),
+            ("crosses/factor", np.stack([np.zeros_like(factors), factors])),
+            ("crosses/squared_gradient", crosses.FIRST_SQUARES),
+        ):
+            array = arrays[f"{shard}ranker/{of}"]  # features come first on its last axis
+            new = np.broadcast_to(start, (*array.shape[:-1], len(MOMENTUM))).astype(array.dtype)
+            features, others = np.split(array, [len(written)], axis=-1)
+            arrays[f"{shard}ranker/{of}"] = np.concatenate([features, new, others], axis=-1)
+    return Content(arrays, content.manifest)
+
+
 #: By the version that a step begins with.
-MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard_and_books}
+MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard_and_books, 2: add_momentum}

@@ -19,6 +19,7 @@ class Params(NamedTuple):
     trending_candidates: int
     learning_rate: float
     use_trending: bool
+    use_momentum: bool
     use_cooccurrence: bool
     use_transitions: bool
     use_trails: bool
@@ -50,6 +51,7 @@ def to_params(settings: Settings) -> Params:
         trending_candidates=settings.trending_candidates,
         learning_rate=settings.learning_rate,
         use_trending=settings.use_trending,
+        use_momentum=settings.use_momentum,
         use_cooccurrence=settings.use_cooccurrence,
         use_transitions=settings.use_transitions,
         use_trails=settings.use_trails,

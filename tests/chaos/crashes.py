@@ -39,8 +39,6 @@ from tests.chaos import shim
 from tests.chaos.lives import Life, figures, fingerprint, live
 from tests.chaos.shim import Action
 
-#: Where these fail, a fit may: a notice, and a run that goes on without that table, and so differs.
-OF_FITS = ("table.write", "table.publish", "log.control", "snapshot.write")
 ACTIONS = tuple(each for each in Action if each is not Action.NOTHING)
 _PATIENCE_S = 120.0
 #: Errors of the disk last for so many calls.
@@ -120,8 +118,6 @@ def at_failpoints(folder: Path, expected: tuple[dict[str, Any], str]) -> list[Po
     found = []
     for name in FAILPOINTS:
         for action in FAILPOINT_ACTIONS:
-            if name in OF_FITS and action.startswith("raise"):
-                continue
             for at in (1, 2):
                 home = folder / f"{name}-{action}-{at}"
                 disturbed = partial(live_with_failpoint, home, name, action, at)

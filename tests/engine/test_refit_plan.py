@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from rtrec.engine.fitting import Fit, FitFailed, FitRequest
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.refits import RefitPlan, Refits
-from rtrec.errors import WorkerLost
+from rtrec.engine.storage import MOST_PATIENCE_S, Storage
+from rtrec.errors import StorageUnavailable, WorkerLost
 from rtrec.events.log import Control
 from rtrec.models.nearline.recipe import Recipe
 from rtrec.models.table_store import StoredVersion
@@ -26,13 +28,27 @@ PLAN = RefitPlan({"history": Recipe("ease"), "own": Recipe("ials")}, every=100)
 class Bench:
     """Refits whose fits end as a script says; the records they append go into the ledger at once."""
 
-    def __init__(self, plan: RefitPlan = PLAN, *, outcome: Callable[[FitRequest], Any] | None = None) -> None:
+    def __init__(
+        self,
+        plan: RefitPlan = PLAN,
+        *,
+        outcome: Callable[[FitRequest], Any] | None = None,
+        storage: Storage | None = None,
+    ) -> None:
         self.ledger = Ledger(1, Settings(), n_warm=0)
         self.asked: list[tuple[str, int]] = []
         self.go_on = asyncio.Event()
         self.go_on.set()
         self._outcome = outcome or self.done
-        self.refits = Refits(plan, Path("home"), self._run, self._publish, clock=lambda: NOW)
+        self.append = self.take
+        self.refits = Refits(
+            plan,
+            Path("home"),
+            self._run,
+            lambda body: lambda: self.append(body),
+            storage=storage,
+            clock=lambda: NOW,
+        )
 
     @staticmethod
     def done(request: FitRequest) -> Fit:
@@ -48,7 +64,7 @@ class Bench:
             raise outcome
         return outcome
 
-    def _publish(self, body: dict[str, Any]) -> None:
+    def take(self, body: Mapping[str, Any]) -> None:
         self.ledger.change([Control(len(self.ledger.tables), NOW, body)])
 
     async def reach(self, n_events: int) -> None:
@@ -100,7 +116,7 @@ def test_what_a_killed_run_left_undone_is_due_at_once(fitted, n_events: int, due
     bench = Bench(plan)
     if fitted is not None:
         request = FitRequest(Path("home"), "own", Recipe("ials"), 1, fitted, Settings().model_dump())
-        bench._publish(Bench.done(request).control())
+        bench.take(Bench.done(request).control())
     bench.ledger.n_events = n_events
     bench.refits.resume(bench.ledger)
     assert bench.refits.due_at == due_at
@@ -114,7 +130,7 @@ def test_a_table_made_otherwise_does_not_count() -> None:
     ):
         bench = Bench(RefitPlan({"own": Recipe("ials")}, every=100))
         request = FitRequest(Path("home"), "own", recipe, 1, 100, settings.model_dump())
-        bench._publish(Bench.done(request).control())
+        bench.take(Bench.done(request).control())
         bench.ledger.n_events = 150
         bench.refits.resume(bench.ledger)
         assert bench.refits.due_at == 150
@@ -155,6 +171,91 @@ def test_a_lost_worker_is_asked_again_once() -> None:
         [notice] = bench.refits.notices
         assert (notice.offset, notice.time, notice.kind) == (200, NOW, "refit")
         assert notice.sentence == "fitting ials for 'own' failed: WorkerLost: gone"
+
+    asyncio.run(story())
+
+
+class Sleeps:
+    """Time that passes at once, and is written down."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return False
+
+
+def test_what_the_disk_does_not_take_is_fitted_and_published_again(tmp_path: Path) -> None:
+    full = [FitFailed("own", "ials", "OSError: [Errno 28] No space left on device", may_pass=True)] * 3
+    trouble: list[Exception] = [StorageUnavailable("the log is full"), OSError(errno.EIO, "in trouble")]
+
+    async def story() -> None:
+        sleeps, told = Sleeps(), []
+        disk = Storage(tmp_path, sleep=sleeps, clock=lambda: NOW)
+
+        def outcome(request: FitRequest) -> Any:
+            told.append([each.sentence for each in disk.notices])
+            return full.pop() if full else Bench.done(request)
+
+        def append(body: Mapping[str, Any]) -> None:
+            told.append([each.sentence for each in disk.notices])
+            if trouble:
+                raise trouble.pop()
+            bench.take(body)
+
+        bench = Bench(RefitPlan({"own": Recipe("ials")}, every=100, wait=True), outcome=outcome, storage=disk)
+        bench.append = append
+        bench.refits.resume(bench.ledger)
+        await bench.reach(100)
+        assert bench.asked == [("own", 100)] * 4
+        assert sleeps.seconds == pytest.approx([0.1, 0.2, 0.4, 0.1, 0.2])
+        assert bench.ledger.tables["own"].n_events == 100
+        assert bench.refits.notices == []
+        assert told[1][0].startswith(
+            "Fitting ials for 'own' has to wait: OSError: [Errno 28] No space left on"
+        )
+        assert told[-1][1].startswith("Publishing ials for 'own' has to wait: ")
+        fitting, publishing = (each.sentence for each in disk.notices)
+        assert fitting.startswith("Fitting ials for 'own' had to wait for about 1 s, and goes on")
+        assert publishing.startswith("Publishing ials for 'own' had to wait for about 0 s, and goes on")
+
+    asyncio.run(story())
+
+
+def test_a_disk_that_stays_full_ends_the_refit_and_not_the_run(tmp_path: Path) -> None:
+    async def story() -> None:
+        sleeps = Sleeps()
+        bench = Bench(
+            RefitPlan({"own": Recipe("ials")}, every=100, wait=True),
+            outcome=lambda _: FitFailed("own", "ials", "it is full", may_pass=True),
+            storage=Storage(tmp_path, sleep=sleeps, clock=lambda: NOW),
+        )
+        bench.refits.resume(bench.ledger)
+        await bench.reach(100)
+        assert sum(sleeps.seconds) >= MOST_PATIENCE_S
+        [notice] = bench.refits.notices
+        assert notice.sentence == "fitting ials for 'own' failed: StorageUnavailable: it is full"
+        assert bench.ledger.n_events == 100
+        assert not bench.refits.holds_the_stream
+
+    asyncio.run(story())
+
+
+def test_a_fit_that_fails_for_another_reason_is_not_tried_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        sleeps = Sleeps()
+        bench = Bench(
+            RefitPlan({"own": Recipe("ials")}, every=100, wait=True),
+            outcome=lambda _: FitFailed("own", "ials", "it makes no sense"),
+            storage=Storage(tmp_path, sleep=sleeps, clock=lambda: NOW),
+        )
+        bench.refits.resume(bench.ledger)
+        await bench.reach(100)
+        assert (bench.asked, sleeps.seconds) == ([("own", 100)], [])
+        assert [each.sentence for each in bench.refits.notices] == [
+            "fitting ials for 'own' failed: it makes no sense"
+        ]
 
     asyncio.run(story())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import shutil
 import threading
 from contextlib import closing
@@ -19,6 +21,8 @@ from rtrec.engine.status import Phase
 from rtrec.errors import CorruptionError, InputError
 from rtrec.events.numbering import number_events
 from rtrec.events.vocabulary import Vocabulary
+from rtrec.failpoints import arm, disarm
+from rtrec.models import snapshot as snapshots
 from rtrec.models.kernel import UNTESTED
 from rtrec.models.nearline.ease import EASE
 from rtrec.models.nearline.ials import IALS
@@ -235,6 +239,67 @@ def test_a_fit_that_fails_is_told_and_the_run_goes_on(tmp_path: Path, monkeypatc
     assert alarms[0].offset == 1300
     assert "fitting ease for 'history' failed: NotFinite: ease: what it learned: 4 of 4" in alarms[0].sentence
     assert TableStore(tmp_path).versions("history") == []
+
+
+@pytest.mark.parametrize("action", ["raise", "raise-after"])
+def test_what_a_disk_in_trouble_does_not_take_comes_again_and_counts_once(
+    tmp_path: Path, undisturbed: LiveRun, action: str
+) -> None:
+    """Of three publications the first version, the second record and the third line of the log fail once."""
+    for number, name in enumerate(("table.write", "table.publish", "log.control"), start=1):
+        arm(name, action, at=number)
+    try:
+        with live(tmp_path) as run:
+            alarms = list(finished(run).status().alarms)
+    finally:
+        disarm()
+    assert [each.kind for each in alarms] == ["storage"] * 3
+    assert [each.sentence.split(" for ")[0] for each in alarms] == [
+        "Fitting ease",
+        "Publishing ease",
+        "Publishing ease",
+    ]
+    assert all("had to wait for about 0 s, and goes on" in each.sentence for each in alarms)
+    with closing(Deployment(tmp_path).open_log(mode="read")) as log:
+        assert [each.body["n_events"] for each in log.controls()] == [1300, 2600, 3900]
+    assert_same(state(undisturbed.deployment.home), state(tmp_path))
+
+
+@pytest.mark.parametrize("folder", ["models", "tables"])
+def test_a_fit_that_finds_no_room_waits_for_it(
+    tmp_path: Path, undisturbed: LiveRun, monkeypatch, folder: str
+) -> None:
+    left, write = [3], snapshots._write_array
+
+    def full(path: Path, array: np.ndarray) -> dict[str, Any]:
+        if left[0] and path.is_relative_to(tmp_path / folder):
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, array)
+
+    monkeypatch.setattr(snapshots, "_write_array", full)
+    with live(tmp_path) as run:
+        [alarm] = finished(run).status().alarms
+    assert alarm.kind == "storage"
+    assert alarm.sentence.startswith("Fitting ease for 'history' had to wait for about 1 s, and goes on")
+    assert not list((tmp_path / folder / "history").glob(".*"))
+    assert_same(state(undisturbed.deployment.home), state(tmp_path))
+
+
+def test_a_stop_while_there_is_no_room_for_a_fit_is_a_stop(
+    tmp_path: Path, undisturbed: LiveRun, monkeypatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(TableStore, "write", full)
+    with live(tmp_path) as run:
+        until(lambda: any("Fitting ease" in each.sentence for each in run.status().alarms))
+    assert (run.error, run.status().phase, run.status().events) == (None, Phase.STOPPED, 1300)
+    monkeypatch.undo()
+    with live(tmp_path) as run:
+        finished(run)
+    assert_same(state(undisturbed.deployment.home), state(tmp_path))
 
 
 def test_a_slow_fit_holds_nothing_up_and_is_published_where_it_is_done(tmp_path: Path, monkeypatch) -> None:

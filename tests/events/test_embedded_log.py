@@ -494,30 +494,37 @@ def test_no_byte_flipped_in_the_file_changes_what_is_read(path):
     assert set(outcomes) == {"same", "noticed"}
 
 
-def test_no_byte_flipped_in_the_write_ahead_log_loses_more_than_the_last_transaction(path, tmp_path):
-    """SQLite alone would silently drop all that follows the flipped byte."""
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "without power"])
+def test_no_byte_flipped_in_the_write_ahead_log_loses_more_than_the_last_transaction(path, tmp_path, killed):
+    """SQLite alone would drop all that follows the flipped byte; after a kill not even that much is lost."""
     log = EmbeddedLog(path, partitions=1)
     states = fill(log, 6)
     copy = tmp_path / "copy"
     copy.mkdir()
-    main, wal = copy / "events.sqlite", copy / "events.sqlite-wal"
-    originals = path.read_bytes(), path.with_name("events.sqlite-wal").read_bytes()
+    main, wal, shm = (copy / f"events.sqlite{end}" for end in ("", "-wal", "-shm"))
+    originals = [path.with_name(each.name).read_bytes() for each in (main, wal, shm)]
     log.close()
     rng = np.random.default_rng(12)
     n_noticed = 0
 
-    for place in [*range(32), *rng.integers(0, len(originals[1]), 200)]:
+    for place in [
+        *range(32),
+        *rng.integers(0, len(originals[1]), 200),
+        *range(len(originals[1]) - 40, len(originals[1])),
+    ]:
         shutil.rmtree(copy)
         copy.mkdir()
         main.write_bytes(originals[0])
         wal.write_bytes(originals[1][:place] + bytes([originals[1][place] ^ 1]) + originals[1][place + 1 :])
+        if killed:
+            shm.write_bytes(originals[2])
         try:
-            assert everything(main) in states[-2:], f"byte {place} changed what was read"
+            assert everything(main) in states[-1 if killed else -2 :], f"byte {place} changed what was read"
         except CorruptionError as error:
             assert "events.sqlite-wal" in str(error)  # noqa: PT017
             n_noticed += 1
 
-    assert n_noticed > 150
+    assert n_noticed > (190 if killed else 150)
 
 
 def test_a_torn_write_ahead_log_ends_at_a_transaction(path, tmp_path):
@@ -536,6 +543,35 @@ def test_a_torn_write_ahead_log_ends_at_a_transaction(path, tmp_path):
 
     assert found[0] == len(states) - 1
     assert all(later <= earlier for earlier, later in itertools.pairwise(found))
+
+
+def test_what_is_told_to_be_there_and_is_not_was_cut_off(path, tmp_path):
+    """A process that is killed leaves behind how much it confirmed; if the power fails that may be older."""
+    log = EmbeddedLog(path, partitions=1)
+    before = fill(log, 2)[-1]
+    older = path.with_name("events.sqlite-shm").read_bytes()
+    log.append_control({"control": "settings", "changes": {"ring_length": 9}})
+    after = [*before[:3], log.controls(), *before[4:]]
+    main, wal, newest = (path.with_name(f"events.sqlite{end}").read_bytes() for end in ("", "-wal", "-shm"))
+    log.close()
+
+    def opened(name: str, wal: bytes, shm: bytes) -> list[object]:
+        copy = tmp_path / name / "events.sqlite"
+        copy.parent.mkdir()
+        for end, content in (("", main), ("-wal", wal), ("-shm", shm)):
+            copy.with_name(f"events.sqlite{end}").write_bytes(content)
+        return everything(copy)
+
+    assert opened("whole", wal, newest) == after
+    assert opened("older", wal, older) == after
+    assert opened("torn", wal[:-100], older) == before  # as a failure of the power leaves it
+    for number, index in enumerate((b"", newest[:60], newest[:20] + b"?" + newest[21:], bytes(200))):
+        assert opened(f"says nothing {number}", wal[:-100], index) == before
+    for size in (len(wal) - 1, len(wal) - 5000, 32):
+        with pytest.raises(
+            CorruptionError, match=r"log .*events\.sqlite-wal: frame \d+ .*is damaged, and con.*-shm"
+        ):
+            opened(f"cut off {size}", wal[:size], newest)
 
 
 # ---------------------------------------------------------------------------------------------- old formats

@@ -60,6 +60,8 @@ def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
         Settings(use_trails=False, ring_length=20, use_daypart=True),
         Settings(use_crosses=False),
         Settings(use_value=False, use_catalogue=False),
+        Settings(use_momentum=True, half_life_short_h=5.0, half_life_long_h=40.0),
+        Settings(use_momentum=True, without=("velocity", "heat_now", "heat_long"), weight_buy=3.0),
         Settings(without=("near_ring", "next_last", "trail_support", "age", "value", "heat_now", "had")),
         Settings(without=("near_ring_root", "next_support", "idle", "count", "age_gap_last"), repeat=True),
         Settings(without=tuple(each.name for each in FEATURES if each.source != "popularity")),
@@ -75,6 +77,8 @@ def vector_rows(n_items: int, *, d: int, seed: int) -> VectorRows:
         "without trails",
         "linear",
         "without values, ages",
+        "momentum",
+        "acceleration alone",
         "without what others are made of",
         "without some made of others",
         "popularity alone, all tables gathered",
@@ -216,6 +220,7 @@ def test_a_feature_that_is_off_is_filled_only_if_something_is_made_of_it() -> No
     assert filled("near_ring", "near_ring_root") == {"near_ring"}  # the racing model orders by it
     assert filled("age", "age_gap_last") == {"age"}
     assert filled("age", "age_gap_last", "age_gap_ring", "heat_now", "near_support") == set()
+    assert filled("velocity") == set()  # the acceleration is made of it, but does not speak by itself
 
 
 @pytest.mark.parametrize(

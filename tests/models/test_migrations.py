@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from rtrec.declared import FEATURE_NAMES
 from rtrec.errors import CorruptionError
 from rtrec.files import new_hash
 from rtrec.models import snapshot as snapshots
@@ -18,6 +19,18 @@ from rtrec.models.migrations import EMPTY_BOOKS, MIGRATIONS, Content
 from rtrec.models.snapshot import FORMAT_VERSION, latest_snapshot, read_snapshot, write_snapshot
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
+
+#: Arrays with a place for each feature on their last axis.
+BY_FEATURE = {
+    "features",
+    "ranker/weight",
+    "ranker/squared_gradient",
+    "ranker/moment_weight",
+    "ranker/moment_squared_gradient",
+    "ranker/variance",
+    "ranker/crosses/factor",
+    "ranker/crosses/squared_gradient",
+}
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -32,8 +45,20 @@ def rewrite(path: Path, **changes: Any) -> None:
     file.write_text(json.dumps(content | {"checksum": digest.hexdigest()}, indent=1))
 
 
+def to_version_2(path: Path) -> None:
+    """Make of a state what was written before velocity and acceleration were features."""
+    content = json.loads((path / "manifest.json").read_text())
+    n_features = len(FEATURE_NAMES) - 2
+    for name, entry in content["arrays"].items():
+        if name.partition("/")[2] in BY_FEATURE:
+            file = path / f"{name}.npy"
+            entry |= snapshots._write_array(file, np.delete(np.load(file), [n_features, n_features + 1], -1))
+    rewrite(path, format_version=2, arrays=content["arrays"])
+
+
 def to_version_1(path: Path) -> None:
     """Make of a state what rtrec 0.1 wrote before there was a guard."""
+    to_version_2(path)
     content = json.loads((path / "manifest.json").read_text())
     for name in [name for name in content["arrays"] if name.endswith("ranker/strikes")]:
         del content["arrays"][name]
@@ -84,14 +109,36 @@ def test_a_state_from_before_the_guard_goes_on_as_if_it_had_been_there(
     }
     assert "shard0/ranker/strikes" in snapshot.array_names
     arrays = snapshot.arrays("shard0/")
-    assert all(
-        array.flags.writeable is not mmap for name, array in arrays.items() if name != "ranker/strikes"
-    )
+    ours = BY_FEATURE | {"ranker/strikes"}
+    assert all(array.flags.writeable is not mmap for name, array in arrays.items() if name not in ours)
+    goes_on_as(blend, arrays)
+
+
+def goes_on_as(blend: Blend, arrays: dict[str, np.ndarray]) -> None:
+    """Hold a state that was brought up to date against the one it was made of, now and some events later.
+
+    The new features are seen by both from here on.
+    """
     again = Blend.from_arrays(arrays, Settings())
     for one in (again, blend):
-        one.step(few_events()._replace(timestamp=np.arange(40.0) + 50.0))
+        one.change(Settings(use_momentum=True, repeat=True))
+        one.step(few_events()._replace(timestamp=50.0 + 5000.0 * np.arange(40.0)))
     for name, array in blend.to_arrays().items():
         np.testing.assert_array_equal(array, again.to_arrays()[name], err_msg=name)
+    assert blend.ranker.weight[-2:].all()
+
+
+def test_a_ranker_from_before_velocity_and_acceleration_begins_to_learn_them(
+    tmp_path: Path, blend: Blend
+) -> None:
+    arrays = {f"shard{n}/{name}": array for n in (0, 1) for name, array in blend.to_arrays().items()}
+    path = write_snapshot(tmp_path, "7", arrays, {"seq": 7})
+    to_version_2(path)
+    assert read_snapshot(path).format_version == 2
+    for shard in ("shard0/", "shard1/"):
+        found = read_snapshot(path).arrays(shard)
+        assert found["features"].tolist()[-3:] == ["taste_last", "velocity", "acceleration"]
+        goes_on_as(Blend.from_arrays(blend.to_arrays(), Settings()), found)
 
 
 def test_what_lies_on_disk_stays_as_it_was_written(old: Path) -> None:

@@ -15,6 +15,7 @@ each partition is a few sorts and searches:
     value      = mean of sign(v_e) * log(1 + |v_e|), the user's mean where no value is known
     value_gap  = distance of that from the mean over the user's events, 0 where either is not known
     daypart    = sqrt((sum of w_e at such times + s * p) / (p * (sum of w_e + s)))
+    velocity, acceleration: how the counts behind the heats grow (:mod:`rtrec.models.momentum`)
 
 An event of negative weight takes |w_e| from the sums of ``count`` and ``heat`` as they stand then, down to
 ``least`` of an event.
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 
 HOUR_S = 3600.0
 _HEATS = ("heat_now", "heat_short", "heat_long")
-_ITEM = (*_HEATS, "count", "age", "idle", "item_level", "taken", "taken_then")
+_MOMENTUM = ("velocity", "acceleration")
+_ITEM = (*_HEATS, *_MOMENTUM, "count", "age", "idle", "item_level", "taken", "taken_then")
 _PAIR = ("had", "had_idle", "ring", "user_level")
 _QUARTER_S, _DAY_S, _N_DAYPARTS = 6 * HOUR_S, 24 * HOUR_S, 8
 
@@ -66,6 +69,8 @@ class Memory(NamedTuple):
     coldest: float = -4.0  # log2 of a decayed count stops here
     least: float = 2.0**-4  # what negative feedback leaves of a count
     smoothing: float = 5.0  # events a daypart is drawn by towards that of all items
+    prior: float = 1.0  # events that both sides of a growth get
+    youngest_s: float = 1.0  # no item is younger
 
 
 def asked_by(events: NumberedEvents) -> Asked:
@@ -198,11 +203,19 @@ def item_features(events: pd.DataFrame, asks: pd.DataFrame, memory: Memory) -> p
     known, now = last >= 0, asks["timestamp"].to_numpy()
     known[known] = total[last[known]] > 0.0  # not one that has only been disliked
     columns: dict[str, npt.NDArray[np.float32]] = {}
+    counts = []
+    moment = now.copy()  # of its latest event, to one that comes late
+    moment[known] = np.maximum(now[known], latest[last[known]])
     for name, half_life in zip(_HEATS, memory.half_life_s, strict=True):
         heat = _running_heat(weight, time / half_life, item, memory.least)
-        cooled = np.full(len(asks), memory.coldest)
+        cooled, count = np.full(len(asks), memory.coldest), np.zeros(len(asks))
         cooled[known] = np.maximum(heat[last[known]] - now[known] / half_life, memory.coldest)
+        count[known] = 2.0 ** (heat[last[known]] - moment[known] / half_life)
         columns[name] = cooled.astype(np.float32)
+        counts.append(count)
+    since = np.zeros(len(asks))
+    since[known] = moment[known] - first[last[known]]
+    columns |= zip(_MOMENTUM, _momentum(counts, since, memory), strict=True)
     counted = np.zeros(len(asks))
     counted[known] = np.log1p(total[last[known]])
     columns["count"] = counted.astype(np.float32)
@@ -318,6 +331,18 @@ def _running_heat(weight: Floats, age: Floats, key: Keys, least: float) -> Float
                     heat = np.log2(max(left + weight[row], min(left, least))) + age[row]
                 heats[row] = heat
     return heats
+
+
+def _momentum(counts: Sequence[Floats], age: Floats, memory: Memory) -> list[npt.NDArray[np.float32]]:
+    """Return velocity and acceleration, from counts at the three half-lives and seconds since the first."""
+    known_for = np.maximum(age, memory.youngest_s)
+    windows = [-np.expm1(-np.log(2.0) * known_for / each) * each for each in memory.half_life_s]
+    growths = []
+    for shorter, longer in pairwise(range(len(counts))):
+        expected = counts[longer] * windows[shorter] / windows[longer]
+        growths.append(np.sqrt((counts[shorter] + memory.prior) / (expected + memory.prior)))
+    of_now, velocity = growths
+    return [velocity.astype(np.float32), (of_now - velocity).astype(np.float32)]
 
 
 def _groups_that_fall(weight: Floats, key: Keys) -> list[Ints]:

@@ -104,6 +104,8 @@ class Opinions(Memory):
             for name, half_life in zip(("heat_now", "heat_short", "heat_long"), self.half_lives, strict=True):
                 values[name] = max(math.log2(max(self.decayed(item, now, half_life), 1e-300)), -4.0)
             values["count"] = math.log(1.0 + total)
+        if self.settings.use_momentum:
+            values["velocity"], values["acceleration"] = self.momentum(item, times, now)
         if self.settings.use_catalogue:
             values["age"] = self.root_age(item, now)
             values["idle"] = (1.0 + max(now - max(times), 0.0) / 3600.0) ** 0.25
@@ -147,6 +149,17 @@ class Opinions(Memory):
             own = self.had[user, item]
             values["had"] = math.sqrt(len(own))
             values["had_idle"] = (1.0 + max(now - max(own), 0.0) / 3600.0) ** 0.25
+
+    def momentum(self, item: int, times: list[float], now: float) -> tuple[float, float]:
+        now = max(now, *times)  # one that comes late finds it as it is
+        age = max(now - min(times), 1.0)
+        counts = [self.decayed(item, now, half_life) for half_life in self.half_lives]
+        windows = [(1.0 - 2.0 ** (-age / half_life)) * half_life for half_life in self.half_lives]
+        of_now, velocity = (
+            math.sqrt((counts[one] + 1.0) / (counts[one + 1] * windows[one] / windows[one + 1] + 1.0))
+            for one in (0, 1)
+        )
+        return velocity, of_now - velocity
 
     def product(self, slot: str, vectors: VectorTable, user: int, item: int) -> float:
         gone_users, gone_items = self.gone[slot]
