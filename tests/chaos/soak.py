@@ -1,12 +1,16 @@
 """A deployment in use for half an hour: memory, descriptors and threads must not grow.
 
     python -m tests.chaos.soak --minutes 30
+    python -m tests.chaos.soak --minutes 3 --rate 60 --warm 0.6 --most 8
 
 About 11 micro-batches a second are tested and learned by workers in processes of their own. Meanwhile pages
 of the dashboard are opened, read and closed, lists asked for, settings changed, changes replayed, a model
 refitted, snapshots written and pruned. Users, items and pairs stay as many as they are, so that nothing has a
-reason to grow but what is on disk. The first part is warm-up and does not count. The last line is JSON; the
-exit status is 1 if a bound is broken.
+reason to grow but what is on disk. The first part is warm-up and does not count: memory that is given back in
+pieces needs some 5,000 micro-batches until it is used again as much as it is taken. The second line is what
+CI runs: faster, so that the warm-up is over in time, and against a bound that its minute can tell from noise
+(pages that were never forgotten were 24 MB a minute). The last line of output is JSON; the exit status is 1
+if a bound is broken.
 """
 
 from __future__ import annotations
@@ -36,23 +40,27 @@ from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.nearline.recipe import Recipe
 from tests.chaos.workers import shard_process, wait_for
 
-#: Of the run: 20,000 micro-batches in half an hour, with a little to spare.
+#: Makes 20,000 micro-batches in half an hour, with a little to spare.
 BATCHES_PER_S, EVENTS_A_BATCH = 11.5, 10
-#: The bound; and how many descriptors and threads may come and go at any moment.
+#: The bound; and how many descriptors and threads more there may be at the end.
 MOST_MB_PER_MIN, MOST_MORE = 1.0, 5
 _SAMPLE_S = 1.0
 _VISIT_S = 5.0
 
 
 class SteadyFeed(SyntheticFeed):
-    """The synthetic stream in chunks that come at a steady pace."""
+    """The synthetic stream in chunks that come at a steady pace, so many a second."""
+
+    def __init__(self, stream: SyntheticStream, rate: float) -> None:
+        super().__init__(stream, chunk_rows=EVENTS_A_BATCH)
+        self._pause_s = 1.0 / rate
 
     def start(self, position: int, **options: Any) -> Iterator[Fed]:
         """See :class:`rtrec.events.feeds.Feed`."""
         sleep, due = options["sleep"], time.monotonic()
         for fed in super().start(position, **options):
             yield fed
-            due = max(due + 1.0 / BATCHES_PER_S, time.monotonic())
+            due = max(due + self._pause_s, time.monotonic())
             if sleep(due - time.monotonic()):
                 return
 
@@ -94,28 +102,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--warm", type=float, default=0.3, help="share of the time that does not count")
+    parser.add_argument("--rate", type=float, default=BATCHES_PER_S, help="micro-batches a second")
+    parser.add_argument("--most", type=float, default=MOST_MB_PER_MIN, help="MB a minute that are no growth")
     parser.add_argument("--samples", type=Path, help="a file for all that was seen, as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rtrec-soak-") as folder:
-        found, seen = soak(Path(folder), 60.0 * options.minutes, options.warm)
+        watched, found = soak(Path(folder), 60.0 * options.minutes, options.rate)
+    parts = {name: each.found(options.warm * 60.0 * options.minutes) for name, each in watched.items()}
+    flat = all(
+        each["mb_per_min"] < options.most
+        and each["more_descriptors"] <= MOST_MORE
+        and each["more_threads"] <= MOST_MORE
+        for each in parts.values()
+    )
     if options.samples is not None:
-        options.samples.write_text(json.dumps(seen))
-    print(json.dumps(found))
-    sys.exit(not found["flat"])
+        options.samples.write_text(json.dumps({name: each.seen for name, each in watched.items()}))
+    print(json.dumps(found | parts | {"flat": flat}))
+    sys.exit(not flat)
 
 
-def soak(folder: Path, seconds: float, warm: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Use a deployment for so long; return what it came to, and all that was seen by process."""
+def soak(folder: Path, seconds: float, rate: float) -> tuple[dict[str, Watched], dict[str, Any]]:
+    """Use a deployment for so long; return its processes as they were seen, and how much it was used."""
     world = SyntheticConfig(n_users=500, n_items=300, new_user_rate=0.0, new_item_rate=0.0, repeat_share=0.95)
     with (
         LiveRun.start(
             folder / "home",
-            SteadyFeed(SyntheticStream(world), chunk_rows=EVENTS_A_BATCH),
+            SteadyFeed(SyntheticStream(world), rate),
             warmup=0,
             snapshot_every=2000,
             refits=RefitPlan({"history": Recipe("item-knn")}, every=3000),
         ) as run,
-        visited(run) as visits,
+        visited(run) as n_visits,
     ):
         wait_for(lambda: run.status().events > 0)
         watched = {
@@ -125,23 +142,13 @@ def soak(folder: Path, seconds: float, warm: float) -> tuple[dict[str, Any], dic
         before, began = run.status().events, time.monotonic()
         use(run, watched, began, seconds)
         status = run.status()
-        n_visits = visits()
-    parts = {name: each.found(warm * seconds) for name, each in watched.items()}
-    flat = all(
-        each["mb_per_min"] < MOST_MB_PER_MIN
-        and each["more_descriptors"] <= MOST_MORE
-        and each["more_threads"] <= MOST_MORE
-        for each in parts.values()
-    )
-    found = {
-        "minutes": round(seconds / 60.0, 1),
-        "micro_batches": (status.events - before) // EVENTS_A_BATCH,
-        "pages": n_visits,
-        "recoveries": status.recoveries,
-        **parts,
-        "flat": flat,
-    }
-    return found, {name: each.seen for name, each in watched.items()}
+        found = {
+            "minutes": round(seconds / 60.0, 1),
+            "micro_batches": (status.events - before) // EVENTS_A_BATCH,
+            "pages": n_visits(),
+            "recoveries": status.recoveries,
+        }
+    return watched, found
 
 
 def use(run: LiveRun, watched: dict[str, Watched], began: float, seconds: float) -> None:
