@@ -104,7 +104,7 @@ def test_bare_requests_leave_neither_sessions_nor_watchers(scripted_run, until):
 
 
 def test_pages_that_were_closed_are_forgotten(scripted_run, until):
-    """Fails if anything that outlives a page holds it, as the state of Panel does by itself: 1.5 MB a page."""
+    """Fails if what outlives a page holds it, as the state of Panel does by itself: 1.5 MB a page."""
     server = DashboardServer(
         RunStore(scripted_run), make_page, "127.0.0.1", free_port("127.0.0.1"), unused_session_ms=1
     )
