@@ -1,6 +1,6 @@
 # make demo   create the environment, install, and run the live demo on http://127.0.0.1:5006
 # make test   the same, with every test: slow, cluster, browser and notebook ones too
-# make chaos  kill, crash and damage it in a thousand ways, and print what came of it (half an hour)
+# make chaos  kill, crash and damage it in a thousand ways, and print what came of it (an hour)
 # make lint   ruff (lint and format) and mypy, as CI runs them
 # make clean  remove the environment and all caches (data/ stays)
 #

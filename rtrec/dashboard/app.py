@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 import param
 from bokeh.events import ConnectionLost
 from bokeh.models import CustomJS
+from panel.util import edit_readonly
 from tornado.ioloop import IOLoop
 
 from rtrec.dashboard import style
@@ -155,9 +156,7 @@ def make_page(store: RunStore) -> pmui.Page:
     header.menu.param.watch(lambda event: place.param.update(page=list(PAGES)[event.new]), "active")
     place.param.watch(lambda event: header.menu.param.update(active=list(PAGES).index(event.new)), "page")
     pn.state.onload(begin)
-    if document is not None:
-        document.js_on_event(ConnectionLost, CustomJS(code=_WHEN_LOST))
-    return pmui.Page(
+    page = pmui.Page(
         title="",
         meta_title="rtrec",
         header=header.objects,
@@ -166,6 +165,20 @@ def make_page(store: RunStore) -> pmui.Page:
         sx=style.PAGE_SX,
         theme_toggle=True,
     )
+    if document is not None:
+        document.js_on_event(ConnectionLost, CustomJS(code=_WHEN_LOST))
+        pn.state.on_session_destroyed(lambda *_: let_go_of(page))
+    return page
+
+
+def let_go_of(page: pmui.Page) -> None:
+    """Let a page that nobody looks at any more be forgotten.
+
+    It shows whether Panel is busy, and so the state of Panel, which lives as long as the process, would hold
+    each page there ever was: 1.5 MB apiece. What it refers to instead is its own.
+    """
+    with edit_readonly(page):
+        page.busy = page.param.theme_toggle
 
 
 def serve(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import runpy
 import socket
 import sys
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
+from bokeh.document import Document
+from pageclient import PageClient
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
@@ -96,6 +99,32 @@ def test_bare_requests_leave_neither_sessions_nor_watchers(scripted_run, until):
             get(server)
         until(lambda: server.n_sessions == 0)
         assert not watchers(store)
+    finally:
+        server.stop()
+
+
+def test_pages_that_were_closed_are_forgotten(scripted_run, until):
+    """Fails if what outlives a page holds it, as the state of Panel does by itself: 1.5 MB a page."""
+    server = DashboardServer(
+        RunStore(scripted_run), make_page, "127.0.0.1", free_port("127.0.0.1"), unused_session_ms=1
+    )
+    server.start()
+
+    def documents() -> int:
+        gc.collect()
+        return sum(type(each) is Document for each in gc.get_objects())
+
+    def visit() -> None:
+        with PageClient(server.host, server.port) as page:
+            page.read(within_s=1.0)
+        until(lambda: server.n_sessions == 0)
+
+    try:
+        visit()
+        before = documents()
+        for _ in range(3):
+            visit()
+        until(lambda: documents() <= before)
     finally:
         server.stop()
 
