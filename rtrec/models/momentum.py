@@ -16,7 +16,11 @@ The first is above 1 where an item rises, the second above 0 where it rises fast
 on either side (:data:`PRIOR`) lets no events say nothing and few of them little: the differences that the
 ranker makes of logarithms by itself trust one event as much as many.
 
-After a change of a half-life its count is as it was, so these are off until it has forgotten that.
+After a change of a half-life its count is as it was, so these are wrong until it has forgotten that.
+
+In 60,000 events of the synthetic stream, where items burst, they give 0.5% more hits, on shop orders 0.3%; on
+tags none, and on films 0.6% fewer. So they are off by default. Logarithms in place of roots, no regard to
+age, a smaller or a larger prior, or the growth of all candidates taken off, gave no more.
 """
 
 from __future__ import annotations
@@ -94,7 +98,7 @@ def fill_power(power, item, heat, age, late, rate, n):
 
 @kernel
 def fill_window(window, power, unit, n):
-    """Turn e^``power`` in ``window`` into the time whose events each candidate's count holds."""
+    """Turn e^``power`` in ``window`` into W of each candidate, times ln 2: only quotients of these count."""
     for candidate in range(n):
         x = -power[candidate]
         series = x * (_ONE - x * _HALF * (_ONE - x * _THIRD * (_ONE - x * _FOURTH)))

@@ -87,7 +87,7 @@ def add_weighted(weight, rows, active, n, total):
 
 @kernel
 def fill_exponential(values, highest, n, exponential):
-    """Fill e^(value - highest) of the first ``n`` values, none of which is above ``highest``.
+    """Fill e^(value - highest) of the first ``n`` values, none of which is above ``highest`` by 88.
 
     A library's takes one at a time. This one is off by 4e-6 of the result at most, as
     the exponent is rounded, and never below 2^-126.

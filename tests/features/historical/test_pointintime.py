@@ -175,6 +175,33 @@ def test_by_hand() -> None:
     assert found["ring"].tolist() == [True, True, True, True, False]
 
 
+def test_velocity_and_acceleration_by_hand() -> None:
+    memory = Memory((1.0,) * 8, (HOUR_S, 2 * HOUR_S, 4 * HOUR_S), ring_length=2)
+    events = NumberedEvents(
+        user_num=np.array([0, 1], np.int32),
+        item_num=np.array([5, 5], np.int32),
+        timestamp=np.array([0.0, 4.0]) * HOUR_S,
+        kind=np.zeros(2, np.uint8),
+        value=np.full(2, np.nan, np.float32),
+    )
+    asked = Asked(
+        place=np.array([0, 1, 2, 2]),
+        user_num=np.zeros(4, np.int32),
+        item_num=np.full(4, 5, np.int32),
+        timestamp=np.array([4.0, 4.0, 4.0, -9.0]) * HOUR_S,
+    )
+    found = online_features(events, asked, memory)
+    # After four hours the counts hold 15/16, 3/4 and 1/2 of windows that are as 1 to 2 to 4, so 3/4 of the
+    # third is to be expected of the second, and 5/8 of the second of the first. Before any event there is
+    # none; then there are 1/16, 1/4 and 1/2, and then one more of each, also to one who comes late.
+    velocity = np.sqrt([1, (1 / 4 + 1) / (3 / 8 + 1), (5 / 4 + 1) / (9 / 8 + 1), (5 / 4 + 1) / (9 / 8 + 1)])
+    of_now = np.sqrt(
+        [1, (1 / 16 + 1) / (5 / 32 + 1), (17 / 16 + 1) / (25 / 32 + 1), (17 / 16 + 1) / (25 / 32 + 1)]
+    )
+    np.testing.assert_allclose(found["velocity"], velocity, rtol=1e-6)
+    np.testing.assert_allclose(found["acceleration"], of_now - velocity, atol=1e-6)
+
+
 def test_tastes_by_hand() -> None:
     memory = Memory((1.0,) * 7 + (-1.0,), (HOUR_S, 2 * HOUR_S, 4 * HOUR_S), ring_length=2)
     # Items 0 and 1 are in category 0, 1 and 2 in category 1, 3 in none. User 0 takes 0 and 2, dislikes 1.
@@ -212,3 +239,4 @@ def test_nothing_known_yet() -> None:
     found = online_features(empty, asked, memory_of(Settings()))
     columns = ["heat_now", "heat_long", "count", "age", "idle", "had", "value", "value_gap", "daypart"]
     assert found[columns].iloc[0].tolist() == [-4.0, -4.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    assert found[["velocity", "acceleration"]].iloc[0].tolist() == [1.0, 0.0]
