@@ -18,9 +18,9 @@ ranker makes of logarithms by itself trust one event as much as many.
 
 After a change of a half-life its count is as it was, so these are wrong until it has forgotten that.
 
-On the synthetic stream, where items burst, they give 0.5% more hits, on shop orders 0.3%; on tags none, and on
-films 0.6% fewer. So they are off by default. Logarithms in place of roots, no regard to age, a smaller or a
-larger prior, or the growth of all candidates taken off, gave no more.
+In 60,000 events of the synthetic stream, where items burst, they give 0.5% more hits, on shop orders 0.3%; on
+tags none, and on films 0.6% fewer. So they are off by default. Logarithms in place of roots, no regard to
+age, a smaller or a larger prior, or the growth of all candidates taken off, gave no more.
 """
 
 from __future__ import annotations
