@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -44,7 +44,8 @@ class Notice:
 
     ``accuracy`` and ``improvement`` come from the drift watch, ``refit`` is a fit that failed, ``quarantine``
     and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take, ``pause`` a
-    source that is not read on, ``cluster`` one that is not safe.
+    source that is not read on, ``sample`` a stretch that was not tested in full, ``cluster`` one that is not
+    safe.
 
     ``size`` is how far the hit rate fell (below 0) or rose; 0 for all others.
     """
@@ -68,6 +69,22 @@ class AppliedChange:
     changes: dict[str, Any]
     previous: dict[str, Any]
     live_from: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Events of which only a share was tested: ``start`` to ``end - 1``, or all from ``start`` on so far."""
+
+    share: float
+    reason: str
+    start: int
+    began: datetime
+    end: int | None = None
+    ended: datetime | None = None
+
+    def until(self, end: int, ended: datetime) -> Stretch:
+        """Return it with its end."""
+        return replace(self, end=end, ended=ended)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ version  what came with it
 1        arrays and manifest
 2        the guard: strikes against each shard's ranker, and a book of quarantined events; when the
          first event was, whether the source is paused, and when which tables came, went and served
+3        which share of the events is tested
 =======  =========================================================================================
 """
 
@@ -62,5 +63,13 @@ def add_guard_and_books(content: Content) -> Content:
     return Content(arrays, content.manifest | (dict(EMPTY_BOOKS) if is_state else {}))
 
 
+def add_sampling(content: Content) -> Content:
+    """Bring a state of version 2 to version 3: until then every event was tested."""
+    if "intake" not in content.manifest:  # no books of a run
+        return content
+    all_tested = {"share": 1.0, "stretches": [], "taken": -1}
+    return Content(content.arrays, content.manifest | {"sampling": all_tested})
+
+
 #: By the version that a step begins with.
-MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard_and_books}
+MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard_and_books, 2: add_sampling}
