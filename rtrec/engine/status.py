@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rtrec.events.lag import SourceLag
 from rtrec.events.letters import LATE
 from rtrec.settings import Settings
 
@@ -175,6 +176,8 @@ class Status:
     events: int = 0
     tested: int = 0
     logged: int = 0
+    waiting_bytes: int = 0  # of events that are accepted and not learned
+    source_lag: SourceLag = field(default_factory=SourceLag)
     rate_per_s: float = 0.0
     freshness_p50_ms: float = float("nan")
     freshness_p95_ms: float = float("nan")
@@ -193,6 +196,8 @@ class Status:
     alarms: tuple[Notice, ...] = ()
     quarantined: int = 0  # events that the guard kept from the ranker
     frozen: bool = False  # whether the ranker learns nothing any more
+    tested_share: float = 1.0  # of the events, from now on
+    stretches: tuple[Stretch, ...] = ()  # where it was less, the last ones
     tables: tuple[PublishedTable, ...] = ()
     served: dict[str, Served] = field(default_factory=dict)  # in this run, by slot
     table_changes: tuple[TableChange, ...] = ()  # the newest ones, oldest first
