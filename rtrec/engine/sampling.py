@@ -82,7 +82,7 @@ class Sampling:
     @property
     def notices(self) -> tuple[Notice, ...]:
         """Return the stretches as something a person should know of."""
-        return tuple(Notice(each.start, each.began, SAMPLE, sentence_of(each)) for each in self.stretches)
+        return tuple(Notice(each.start, each.began, SAMPLE, each.words()) for each in self.stretches)
 
     def asked(self, n_before: int, n_events: int) -> Asked | None:
         """Say which of the events behind the first ``n_before`` are tested; None if all are."""
@@ -127,28 +127,6 @@ class Sampling:
             Stretch(**each | {name: _moment(each[name]) for name in _TIMES}) for each in written["stretches"]
         ]
         return cls(written["share"], tuple(stretches), written["taken"])
-
-
-def sentence_of(stretch: Stretch) -> str:
-    """Say from when to when a share was tested, and why.
-
-    >>> from datetime import UTC
-    >>> began = datetime(2026, 5, 1, 12, 3, 4, tzinfo=UTC)
-    >>> stretch = Stretch(0.1, "the source is 12 s ahead", 8000, began)
-    >>> sentence_of(stretch)
-    '10% of the events from 8,000 on are tested, all learned (since 12:03:04 UTC): the source is 12 s ahead'
-    >>> sentence_of(stretch.until(95_000, datetime(2026, 5, 1, 12, 4, 10, tzinfo=UTC)))
-    '10% of the events 8,000 to 94,999 were tested (12:03:04 to 12:04:10 UTC): the source is 12 s ahead'
-    """
-    share, began = f"{100.0 * stretch.share:.3g}%", f"{stretch.began:%H:%M:%S}"
-    if stretch.end is None or stretch.ended is None:
-        said = f"{share} of the events from {stretch.start:,} on are tested, all learned (since {began} UTC)"
-    else:
-        said = (
-            f"{share} of the events {stretch.start:,} to {stretch.end - 1:,} were tested "
-            f"({began} to {stretch.ended:%H:%M:%S} UTC)"
-        )
-    return f"{said}: {stretch.reason}" if stretch.reason else said
 
 
 _TIMES = ("began", "ended")

@@ -87,6 +87,27 @@ class Stretch:
         """Return it with its end."""
         return replace(self, end=end, ended=ended)
 
+    def words(self) -> str:
+        """Say from when to when a share was tested, and why.
+
+        >>> from datetime import UTC
+        >>> began, ended = (datetime(2026, 5, 1, 12, 3, second, tzinfo=UTC) for second in (4, 50))
+        >>> stretch = Stretch(0.1, "the source was 9 s ahead", 800, began)
+        >>> stretch.words()
+        '10% of the events from 800 on are tested, all learned (since 12:03:04 UTC): the source was 9 s ahead'
+        >>> stretch.until(95_000, ended).words()
+        '10% of the events 800 to 94,999 were tested (12:03:04 to 12:03:50 UTC): the source was 9 s ahead'
+        """
+        share, began = f"{100.0 * self.share:.3g}%", f"{self.began:%H:%M:%S}"
+        if self.end is None or self.ended is None:
+            said = f"{share} of the events from {self.start:,} on are tested, all learned (since {began} UTC)"
+        else:
+            said = (
+                f"{share} of the events {self.start:,} to {self.end - 1:,} were tested "
+                f"({began} to {self.ended:%H:%M:%S} UTC)"
+            )
+        return f"{said}: {self.reason}" if self.reason else said
+
 
 @dataclass(frozen=True)
 class PublishedTable:

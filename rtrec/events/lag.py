@@ -20,3 +20,16 @@ class SourceLag(NamedTuple):
 
     behind_s: float | None = None
     n_unread: int | None = None
+
+    def words(self) -> str:
+        """Say it, nothing where the source waits or keeps its pace.
+
+        >>> SourceLag(behind_s=12.3).words(), SourceLag(n_unread=1200).words()
+        ('source 12 s ahead', '1,200 messages unread')
+        """
+        said = []
+        if self.behind_s is not None and self.behind_s >= 1.0:
+            said.append(f"source {self.behind_s:,.0f} s ahead")
+        if self.n_unread is not None:
+            said.append(f"{self.n_unread:,} messages unread")
+        return ", ".join(said)

@@ -181,7 +181,7 @@ def _curves_heading(curves: Curves, windows: int) -> Html:
 
 
 def _alarm_rows(reading: Reading) -> list[tuple[float, str, str]]:
-    colours = {"improvement": style.GREEN, "refit": style.AMBER}
+    colours = {"improvement": style.GREEN, "refit": style.AMBER, "sample": style.AMBER}
     return [(each.offset, colours.get(each.kind, style.RED), each.sentence) for each in reading.status.alarms]
 
 
