@@ -13,7 +13,7 @@ from rtrec.dashboard.connections import StalledBrowsers, is_behind
 from rtrec.dashboard.server import DashboardServer, free_port
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.store import RunStore
-from tests.dashboard.clients import PageClient
+from pageclient import PageClient
 from tests.dashboard.scripted_run import ScriptedRun
 
 
