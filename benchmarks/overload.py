@@ -1,7 +1,6 @@
-"""What a source that is too fast, a browser that sleeps and a sink that hangs do to a run.
+"""What a source that is too fast does to a run, and how much faster one is that tests a share.
 
     python benchmarks/overload.py --part burst [--times 10] [--burst 20]
-    python benchmarks/overload.py --part clients [--rounds 5]
     python benchmarks/overload.py --part sampling --from DIR [--dataset NAME ...]
 
 *burst*: how fast all events are tested and learned is measured first; then a source comes so many times as
@@ -11,41 +10,39 @@ ahead, which share is tested, and the memory of the processes. In the end every 
 the log, and what was learned is counted in the tables. Settings bound users and pairs, so that what
 memory does then is no state that grows.
 
-*clients*: the same events as fast as they go, a fresh home each, in turns: with a dashboard that nobody looks
-at, with one whose only browser has opened the page and then fallen asleep, and with a sink that never comes
-back. The median of the rounds counts, beside the first.
-
 *sampling*: a data set, all of it tested and a tenth of it, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pyarrow as pa
-from pageclient import PageClient
+from turns import (
+    MB,
+    POLL_S,
+    WARM,
+    as_rows,
+    compile_kernels,
+    config,
+    measured_from_start,
+    memory_mb,
+    show,
+)
 
-from rtrec.dashboard.app import serve
-from rtrec.dashboard.server import DashboardServer
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.live import LiveRun
-from rtrec.engine.outbox import ListSink
 from rtrec.engine.overload import OverloadPlan
 from rtrec.events.datasets import get_dataset, load_source
-from rtrec.events.feeds import Feed, FileFeed, SyntheticFeed
+from rtrec.events.feeds import FileFeed, SyntheticFeed
 from rtrec.events.fetching import fetch
 from rtrec.events.lag import SourceLag
 from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
@@ -53,11 +50,9 @@ from rtrec.models.snapshot import latest_snapshot
 from rtrec.settings import Settings
 from rtrec.types import Columns
 
-LOOK_S, POLL_S = 0.25, 0.02
-WARM = 5000
+LOOK_S = 0.25
 #: The trickle goes on for so long, or until the source is caught up with.
 TRICKLE_S = 200.0
-_MB = 1e6
 
 
 class Burst(SyntheticStream):
@@ -88,50 +83,6 @@ class Burst(SyntheticStream):
         """Yield the events that there are."""
         for start in range(start_row, self._made.num_rows, chunk_rows):
             yield self._made.slice(start, chunk_rows)
-
-
-def config() -> SyntheticConfig:
-    """Return the world of all runs but those of a data set."""
-    return SyntheticConfig(n_users=20_000, n_items=5_000, events_per_day=1e6)
-
-
-def compile_kernels(home: Path) -> None:
-    """Have every kernel compiled and on the disk before anything is timed."""
-    with LiveRun.start(home, SyntheticFeed(SyntheticStream(config())), warmup=WARM, limit=1) as run:
-        run.result()
-
-
-def measured(run: LiveRun) -> tuple[float, float]:
-    """See a run to its end; return events a second behind the warm part, and microseconds of processor."""
-    while run.status().events < WARM and not run.wait(POLL_S):
-        pass
-    began, first, used = time.perf_counter(), run.status().events, processor_s()
-    run.result()
-    seconds, used = time.perf_counter() - began, processor_s() - used
-    n_learned = run.status().events - first
-    return n_learned / seconds, 1e6 * used / n_learned
-
-
-def measured_from_start(home: Path, feed: Feed, n_events: int, **options: Any) -> tuple[float, float]:
-    """Start a run as fast as it goes, and see it to its end."""
-    with LiveRun.start(home, feed, warmup=WARM, limit=n_events, **options) as run:
-        return measured(run)
-
-
-def processor_s() -> float:
-    """Return the processor time of this process and all that it started."""
-    return sum(sum(each.cpu_times()[:2]) for each in processes())
-
-
-def memory_mb() -> float:
-    """Return the resident memory of all of them."""
-    return sum(each.memory_info().rss for each in processes()) / _MB
-
-
-def processes() -> list[psutil.Process]:
-    """Return this process and all that it started."""
-    this = psutil.Process()
-    return [this, *this.children(recursive=True)]
 
 
 # ------------------------------------------------------------------------------------------------------ burst
@@ -167,7 +118,7 @@ def burst(homes: Path, *, times: float, burst_s: float, share: float) -> dict[st
                     "waiting_bytes": status.waiting_bytes,
                     "ahead_s": status.source_lag.behind_s or 0.0,
                     "share": status.tested_share,
-                    "driver_mb": psutil.Process().memory_info().rss / _MB,
+                    "driver_mb": psutil.Process().memory_info().rss / MB,
                     "memory_mb": memory_mb(),
                     "p95_ms": status.freshness_p95_ms,
                 }
@@ -196,7 +147,7 @@ def burst(homes: Path, *, times: float, burst_s: float, share: float) -> dict[st
         "events": summary["events"],
         "most ahead s": round(float(column["ahead_s"].max()), 1),
         "most waiting events": int(column["lag"].max()),
-        "most waiting MB": round(float(column["waiting_bytes"].max()) / _MB, 2),
+        "most waiting MB": round(float(column["waiting_bytes"].max()) / MB, 2),
         "sampling set in after s": round(float(column["at_s"][within[0]]), 1),
         "stretches": 1 + len(more),
         "stretch": (stretch["start"], stretch["end"]),
@@ -236,79 +187,6 @@ def losses(home: Path, stream: Burst, n_learned: int) -> dict[str, int]:
     }
 
 
-# ---------------------------------------------------------------------------------------------------- clients
-
-
-class HangingSink:
-    """Takes its first lists and never comes back."""
-
-    name = "sink that hangs"
-
-    def deliver(self, lists: Sequence[Mapping[str, Any]]) -> None:
-        """Hang."""
-        threading.Event().wait()
-
-    def close(self) -> None:
-        """Hang."""
-        threading.Event().wait()
-
-
-def nobody(server: DashboardServer, held: ExitStack) -> None:
-    """Leave the dashboard alone."""
-
-
-def reading(server: DashboardServer, held: ExitStack) -> None:
-    """Open the page and read on."""
-    client, over = PageClient(server.host, server.port), threading.Event()
-    held.callback(client.close)
-    held.callback(over.set)
-
-    def read() -> None:
-        while not over.is_set():
-            client.read(within_s=0.2)
-
-    threading.Thread(target=read, daemon=True).start()
-
-
-def asleep(server: DashboardServer, held: ExitStack) -> None:
-    """Open the page and fall asleep."""
-    client = PageClient(server.host, server.port)
-    held.callback(client.close)
-    assert client.read(within_s=20.0, until=b"PATCH-DOC") > 100_000, "no page came"
-
-
-def looked_at(
-    home: Path,
-    n_events: int,
-    look: Callable[[DashboardServer, ExitStack], None],
-    sink: ListSink | None = None,
-) -> tuple[float, float]:
-    """Run with a dashboard that somebody looks at, or nobody."""
-    with ExitStack() as held:
-        feed = SyntheticFeed(SyntheticStream(config()))
-        run = held.enter_context(LiveRun.start(home, feed, warmup=WARM, limit=n_events, sink=sink))
-        server = serve(run, port=0)
-        held.callback(server.stop)
-        look(server, held)
-        return measured(run)
-
-
-def clients(homes: Path, *, rounds: int, n_events: int) -> list[dict[str, Any]]:
-    """Let all take turns."""
-    ways: dict[str, Callable[[Path], tuple[float, float]]] = {
-        "nobody looks": lambda home: looked_at(home, n_events, nobody),
-        "a browser reads": lambda home: looked_at(home, n_events, reading),
-        "a browser sleeps": lambda home: looked_at(home, n_events, asleep),
-        "a sink hangs": lambda home: looked_at(home, n_events, nobody, HangingSink()),
-    }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for number in range(rounds):
-        for name, way in ways.items():
-            found[name].append(way(homes / f"{number} {name}"))
-            print(f"round {number + 1}: {name}: {found[name][-1][0]:,.0f} events/s", file=sys.stderr)
-    return as_rows(found)
-
-
 # --------------------------------------------------------------------------------------------------- sampling
 
 
@@ -339,29 +217,10 @@ def sampling(
     return as_rows(found)
 
 
-def as_rows(found: Mapping[str, list[tuple[float, float]]]) -> list[dict[str, Any]]:
-    """Return medians, and the median of each round's ratio to the first way."""
-    first = next(iter(found.values()))
-    return [
-        {
-            "way": name,
-            "events/s": round(statistics.median(speed for speed, _ in turns)),
-            "ratio": round(
-                statistics.median(speed / base for (speed, _), (base, _) in zip(turns, first, strict=True)), 3
-            ),
-            "processor us/event": round(statistics.median(used for _, used in turns)),
-            "ratio of that": round(
-                statistics.median(used / base for (_, used), (_, base) in zip(turns, first, strict=True)), 3
-            ),
-        }
-        for name, turns in found.items()
-    ]
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=["burst", "clients", "sampling"], required=True)
+    parser.add_argument("--part", choices=["burst", "sampling"], required=True)
     parser.add_argument("--times", type=float, default=10.0, help="how many times as fast the burst comes")
     parser.add_argument("--burst", type=float, default=20.0, help="seconds of it")
     parser.add_argument("--share", type=float, default=0.1, help="tested while the source is ahead")
@@ -377,8 +236,6 @@ def main() -> None:
         compile_kernels(homes / "compile")
         if options.part == "burst":
             rows.append(burst(homes, times=options.times, burst_s=options.burst, share=options.share))
-        elif options.part == "clients":
-            rows += clients(homes, rounds=options.rounds, n_events=options.limit)
         else:
             for name in options.dataset:
                 data = fetch(
@@ -390,11 +247,7 @@ def main() -> None:
                 rows += sampling(
                     homes, data, name, rounds=options.rounds, limit=options.limit, share=options.share
                 )
-    if options.json:
-        print(json.dumps({"cores": os.cpu_count(), "rows": rows}))
-        return
-    for row in rows:
-        print("\n".join(f"{name}: {value}" for name, value in row.items()), end="\n\n")
+    show(rows, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -116,19 +117,19 @@ class Accepting:
         self._in_doubt = False
         return ends
 
-    def hear_of_redriven(self, taken: int) -> None:
+    async def hear_of_redriven(self, taken: int) -> None:
         """Tell the feed which ids came into the log as redriven dead letters, and count those that wait.
 
-        ``taken`` is the last control that a run has taken of those that may say so. Called in a thread.
+        ``taken`` is the last control that a run has taken of those that may say so.
         """
         if taken <= self._redriven_at:
             return
         first, self._redriven_at = self._redriven_at + 1, taken
-        ids = redriven_ids(self._log, first, taken + 1)
+        ids = await asyncio.to_thread(redriven_ids, self._log, first, taken + 1)
         if self._feed is not None:
             self._feed.remember(ids)
-        self.n_logged = sum(self._log.ends())
-        self.n_dead = sum(self._log.dead_letter_counts().values())
+        self.count()
+        self.n_dead = sum((await asyncio.to_thread(self._log.dead_letter_counts)).values())
 
 
 def recent_ids(log: EventLog) -> Iterator[str]:

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,12 +13,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rtrec.clock import utc_now
-from rtrec.engine.accepting import Accepting, recent_ids
+from rtrec.engine.accepting import Accepting
 from rtrec.engine.answering import Answering
 from rtrec.engine.answers import as_message
 from rtrec.engine.backlog import Backlog
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
+from rtrec.engine.feeding import Feeding
 from rtrec.engine.finding import matching_ids, users_seen_last
 from rtrec.engine.flow import build_flow
 from rtrec.engine.gauges import Gauges
@@ -75,7 +75,6 @@ class Session:
     ) -> None:
         self._run = run
         self._feed = feed
-        self._speed = speed
         self._limit = limit
         self._home = run.deployment.home
         self._log = run.deployment.open_log()
@@ -110,9 +109,12 @@ class Session:
             self._log, feed, self._storage, self._backlog, self._gauges, self._stop.is_set
         )
         self._overload = None if feed is None else self._make_overload(overload, feed)
-        self._gate = Gate(
-            self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad
-        )
+        self._feeding = None
+        if feed is not None:
+            gate = Gate(
+                self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad
+            )
+            self._feeding = Feeding(feed, self._log, gate, speed=speed, emit=self._emit, stop=self._stop_feed)
         self._moved = asyncio.Event()
         self._lock = asyncio.Lock()  # the driver is used by one task at a time
         self.answering = Answering(run.deployment, self._driver, self._workers, self._lock, titles)
@@ -216,9 +218,9 @@ class Session:
             self._accept, self._learn, lambda _: self._moved.set(), self._fail, n_waiting=_WAITING
         )
         self._source = source
-        if self._overload is not None:
+        if self._overload is not None and self._feeding is not None:
             await self._overload.start()
-            error = await asyncio.to_thread(self._feed_all, asyncio.get_running_loop())
+            error = await self._feeding.run(self._n_more())
             await self._overload.stop()
             await self._drained()  # what was accepted is learned even if the feed failed
             self._failure = self._failure or error
@@ -243,40 +245,11 @@ class Session:
         self._message = self._message if finished else "stopped; the next run goes on from here"
         await self._publish()
 
-    def _feed_all(self, loop: asyncio.AbstractEventLoop) -> Exception | None:
-        """Hand the feed to the flow, and return what ended it before its time.
-
-        Runs in a thread, and waits whenever the flow is full.
-        """
-        feed, log = self._feed, self._log
-        assert feed is not None
-        n_more = None
-        if self._limit is not None:
-            n_more = max(self._driver.ledger.n_warm + self._limit - self._accepting.n_logged, 0)
-            if n_more == 0:
-                return None
-        try:
-            if not self._gate.open():
-                return None
-            for fed in feed.start(
-                log.position(feed.name),
-                speed=self._speed,
-                n_more=n_more,
-                counts=log.cleaning_counts(feed.name),
-                recent_ids=recent_ids(log),
-                watermark=log.watermark(feed.name),
-                sleep=self._stop_feed.wait,
-            ):
-                if self._stop_feed.is_set() or self._failure is not None:
-                    return None
-                asyncio.run_coroutine_threadsafe(self._emit(fed), loop).result()
-                if not self._gate.behind(fed.flood):
-                    return None
-        except CancelledError:  # the loop has ended
+    def _n_more(self) -> int | None:
+        """Return how many events are asked for, None for all there are."""
+        if self._limit is None:
             return None
-        except Exception as error:
-            return error
-        return None
+        return max(self._driver.ledger.n_warm + self._limit - self._accepting.n_logged, 0)
 
     async def _emit(self, fed: Fed | None) -> None:
         """Send events through the flow, or only have it take what waits in the log."""
@@ -309,7 +282,7 @@ class Session:
             due_at = self._refits.due_at
             async with self._lock:
                 await self._driver.advance(learned, until=due_at)
-            await asyncio.to_thread(self._accepting.hear_of_redriven, self._driver.ledger.intake.taken)
+            await self._accepting.hear_of_redriven(self._driver.ledger.intake.taken)
             if due_at is None or self._driver.ledger.n_events < due_at:
                 return
             if due_at == self._refits.due_at:  # else somebody else's call came by there as well

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pageclient import PageClient
 
 from rtrec.dashboard.app import make_page
 from rtrec.dashboard.connections import StalledBrowsers, is_behind
 from rtrec.dashboard.server import DashboardServer, free_port
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.store import RunStore
-from pageclient import PageClient
 from tests.dashboard.scripted_run import ScriptedRun
 
 

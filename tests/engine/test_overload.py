@@ -286,6 +286,7 @@ def test_what_is_switched_off_or_waits_when_it_has_to_is_tested_in_full(
     speed = 1e9 if plan.share == 1.0 else None
     with start(tmp_path, limit=1000, speed=speed, overload=plan) as run:
         summary = finished(run).summary()
+        assert run._session._log.controls() == []
     evaluation = evaluate(
         feed().stream.events(N_WARM + 1000),
         models="default",
@@ -307,4 +308,4 @@ def test_the_next_run_begins_with_all_events(tmp_path: Path, monkeypatch: pytest
     with start(tmp_path, limit=N_TESTED) as again:
         assert finished(again).status().tested_share == 1.0
         [stretch] = again.status().stretches
-        assert stretch.end is not None
+        assert stretch.end == again.status().events - again.status().run_events

@@ -144,15 +144,17 @@ class TopicReader:
 
         None where a broker does not answer within a moment.
         """
+        n_unread = 0
         with self._in_use:
             if self._is_closed:
                 return None
-            bounds = [
-                (done.get(str(each), 0), self._brokers.bounds_now(self._consumer, each, _LOOK_TIMEOUT_S))
-                for each in sorted(self._known)
-            ]
-        unread = [max(found[1] - max(at, found[0]), 0) for at, found in bounds if found is not None]
-        return sum(unread) if len(unread) == len(bounds) else None
+            for partition in sorted(self._known):
+                bounds = self._brokers.bounds_now(self._consumer, partition, _LOOK_TIMEOUT_S)
+                if bounds is None:
+                    return None
+                low, high = bounds
+                n_unread += max(high - max(done.get(str(partition), 0), low), 0)
+        return n_unread
 
     def resume(self) -> None:
         """Read on where a partition had run ahead of the others and nothing of it waits any more."""
