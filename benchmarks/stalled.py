@@ -1,13 +1,12 @@
 """What a browser that sleeps and a sink that hangs cost a run.
 
-    python benchmarks/stalled.py [--rounds 20] [--window 3] [--turns 6] [--limit 100000]
+    python benchmarks/stalled.py [--rounds 10] [--window 4] [--turns 6] [--limit 100000]
 
 *Browsers*: one run, as fast as it goes, and its dashboard; by turns, some seconds each, nobody looks, a
 browser reads its page, and one has opened the page and fallen asleep. Of the latter the system takes only
 little here, so that it is behind from the start; a real one is like one that reads for its first minute.
-Beside
-the speed stands what the threads of the dashboard take of a core, which does not move with what else the
-machine does.
+Beside the speed stands what the threads of the dashboard take of a core, which does not move with what else
+the machine does.
 
 *Sink*: runs in turns, of the same events, a fresh home each, without a sink and with one that never comes
 back with its first lists. The median of all rounds' ratios counts.
@@ -31,14 +30,16 @@ import psutil
 from pageclient import PageClient
 from turns import WARM, as_rows, compile_kernels, config, measured_from_start, show
 
-from rtrec.dashboard.app import serve
-from rtrec.dashboard.server import DashboardServer
+from rtrec.dashboard.app import make_page
+from rtrec.dashboard.server import DashboardServer, free_port
+from rtrec.dashboard.store import RunStore
 from rtrec.engine.live import LiveRun
 from rtrec.events.feeds import Fed, SyntheticFeed
 from rtrec.events.synthetic import SyntheticStream
 
-#: How long a page is left alone once it is open: to build one takes most of a second.
-_SETTLE_S = 2.0
+#: How long is waited before each turn: to build a page takes most of a second, and within five seconds after
+#: one has gone Panel looks through all memory for what it left.
+_SETTLE_S = 6.0
 
 
 def nobody(server: DashboardServer, held: ExitStack) -> None:
@@ -81,7 +82,9 @@ def browsers(home: Path, *, rounds: int, window_s: float) -> list[dict[str, Any]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     with ExitStack() as whole:
         run = whole.enter_context(LiveRun.start(home, SyntheticFeed(SyntheticStream(config())), warmup=WARM))
-        server = serve(run, port=0)
+        port = free_port("127.0.0.1")
+        server = DashboardServer(RunStore(run), make_page, "127.0.0.1", port, unused_session_ms=1)
+        server.start()
         whole.callback(server.stop)
         while run.status().events < WARM and not run.wait(0.1):
             pass
@@ -178,8 +181,8 @@ def sinks(homes: Path, *, rounds: int, n_events: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each browser; the median counts")
-    parser.add_argument("--window", type=float, default=3.0, help="seconds of each")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of each browser; the median counts")
+    parser.add_argument("--window", type=float, default=4.0, help="seconds of each")
     parser.add_argument("--turns", type=int, default=6, help="turns with and without a sink")
     parser.add_argument("--limit", type=int, default=100_000, help="events of each")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

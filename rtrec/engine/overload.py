@@ -161,6 +161,7 @@ class Overload:
         self._clock = clock
         self._judge = Judge(plan)
         self._appended = -1
+        self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -170,11 +171,9 @@ class Overload:
 
     async def stop(self) -> None:
         """Look no more: nothing is read any more either."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        self._over.set()  # not cancelled: a control on its way into the log has to be known of
+        if self._task is not None:
+            await self._task
         self.lag = SourceLag()
 
     async def lift(self) -> None:
@@ -184,10 +183,11 @@ class Overload:
 
     async def _watch(self) -> None:
         try:
-            while True:
+            while not self._over.is_set():
                 self.lag = await asyncio.to_thread(self._feed.lag)
                 await self.look()
-                await asyncio.sleep(LOOK_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), LOOK_S)
         except Exception as error:  # of a feed, or of a log that takes nothing more: no reason to end a run
             self.lag = SourceLag()
             _log.warning("how far the source is ahead is not looked at any more", error=repr(error))
