@@ -36,6 +36,7 @@ from rtrec.dashboard.store import RunStore
 from rtrec.engine.live import LiveRun
 from rtrec.events.feeds import Fed, SyntheticFeed
 from rtrec.events.synthetic import SyntheticStream
+from rtrec.settings import Settings
 
 #: How long is waited before each turn: to build a page takes most of a second, and within five seconds after
 #: one has gone Panel looks through all memory for what it left.
@@ -81,7 +82,12 @@ def browsers(home: Path, *, rounds: int, window_s: float) -> list[dict[str, Any]
     ways = {"nobody looks": nobody, "a browser reads": reading, "a browser sleeps": asleep}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     with ExitStack() as whole:
-        run = whole.enter_context(LiveRun.start(home, SyntheticFeed(SyntheticStream(config())), warmup=WARM))
+        feed = SyntheticFeed(SyntheticStream(config()))
+        # State that stops growing and few snapshots of it: else the run gets slower from turn to turn.
+        bounded = Settings(most_pairs=1 << 17, most_users=20_000)
+        run = whole.enter_context(
+            LiveRun.start(home, feed, warmup=WARM, settings=bounded, snapshot_every=10_000_000)
+        )
         port = free_port("127.0.0.1")
         server = DashboardServer(RunStore(run), make_page, "127.0.0.1", port, unused_session_ms=1)
         server.start()
@@ -89,9 +95,10 @@ def browsers(home: Path, *, rounds: int, window_s: float) -> list[dict[str, Any]
         while run.status().events < WARM and not run.wait(0.1):
             pass
         for number in range(rounds):
-            for name, look in ways.items():
+            for place in range(len(ways)):  # each is first as often as the others
+                name = list(ways)[(number + place) % len(ways)]
                 with ExitStack() as held:
-                    look(server, held)
+                    ways[name](server, held)
                     time.sleep(_SETTLE_S)
                     found[name].append(window(run, window_s))
                 speed, share = found[name][-1]

@@ -247,7 +247,8 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
     ]
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
     if status.stretches:
-        facts.append(f"{len(status.stretches)} times only a share (the last: {status.stretches[-1].words()})")
+        n = len(status.stretches)
+        facts.append(f"{n} stretch{'es' * (n > 1)} in part, the last: {status.stretches[-1].words()}")
     facts += [f"from {summary['first_event']} to {summary['last_event']}"] if summary["last_event"] else []
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
     if (delivery := status.delivery) is not None:
