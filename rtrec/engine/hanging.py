@@ -23,11 +23,6 @@ class Aside:
     def __init__(self) -> None:
         self._at_work: asyncio.Future[Any] | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Say whether a call has not come back."""
-        return self._at_work is not None and not self._at_work.done()
-
     async def call(self, function: Callable[..., Any], *arguments: Any, within_s: float | None = None) -> Any:
         """Return what ``function`` returns, or raise what it raises.
 

@@ -33,8 +33,8 @@ _READ_EVENTS = 10_000
 _LOOK_S, _NOTE_S, _RETRY_S = 0.05, 5.0, 2.0
 #: A sink that has not come back by then is said to hang; it is waited for all the same.
 _HANGS_S = 10.0
-#: How long letting go of a sink may take.
-_CLOSE_S = 5.0
+#: How long letting go of a sink may take, and how long what it has in hand is waited for at least.
+_CLOSE_S, _GRACE_S = 5.0, 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +99,7 @@ class Outbox:
         self._counts = {"delivered": 0, "dropped": 0}
         self._problem = ""
         self._aside = Aside()
+        self._in_hand: list[str] = []  # users whose lists the sink was given, and has not taken yet
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -126,8 +127,9 @@ class Outbox:
         await asyncio.wait({task})
         try:
             deadline = time.monotonic() + drain_s
-            if self._aside.is_busy:
-                await self._aside.come_back(drain_s)
+            if self._in_hand:
+                await self._aside.come_back(max(drain_s, _GRACE_S))
+                self._book()
             while (left := deadline - time.monotonic()) > 0 and await self.step(within_s=left):
                 pass
             await asyncio.to_thread(self._note)
@@ -179,25 +181,38 @@ class Outbox:
         if not self._waiting or not self._is_idle():
             return False
         users = list(islice(self._waiting, _BATCH))
-        await self._deliver(await self._lists(users), within_s)
-        for user in users:
-            del self._waiting[user]
-        self._counts["delivered"] += len(users)
-        self._problem = ""
+        await self._deliver(users, await self._lists(users), within_s)
         return True
 
-    async def _deliver(self, lists: Sequence[Mapping[str, Any]], within_s: float | None) -> None:
-        """Have the sink take lists; say so while it does not come back."""
+    async def _deliver(
+        self, users: list[str], lists: Sequence[Mapping[str, Any]], within_s: float | None
+    ) -> None:
+        """Have the sink take lists, and book it; say so while it does not come back."""
+        self._in_hand = users
         try:
-            await self._aside.call(
-                self._sink.deliver, lists, within_s=_HANGS_S if within_s is None else within_s
-            )
+            await self._have_taken(lists, within_s)
+        except Exception:
+            self._in_hand = []
+            raise
+        self._book()
+
+    async def _have_taken(self, lists: Sequence[Mapping[str, Any]], within_s: float | None) -> None:
+        patience_s = _HANGS_S if within_s is None else within_s
+        try:
+            await self._aside.call(self._sink.deliver, lists, within_s=patience_s)
         except Hangs:
             if within_s is not None:
                 raise
             self._problem = f"it has not come back for {_HANGS_S:g} s; waiting for it"
             _log.warning("a sink hangs; waiting for it", sink=self._sink.name)
             await self._aside.come_back(None)
+
+    def _book(self) -> None:
+        """Note that the sink has taken what it was given."""
+        for user in self._in_hand:
+            del self._waiting[user]
+        self._counts["delivered"] += len(self._in_hand)
+        self._in_hand, self._problem = [], ""
 
     def _add_users_up_to(self, ends: tuple[int, ...]) -> None:
         """Let those wait who had the events behind the ones seen; who waits already goes to the end."""
