@@ -60,7 +60,8 @@ def make_stream() -> tuple[Feed, dict[str, str], float]:
     """Return the demo's feed, the titles of its items, and how many times recorded speed it runs."""
     from datetime import UTC, datetime
 
-    from rtrec.events.feeds import HeadStart, SyntheticFeed
+    from rtrec.events.feeds import SyntheticFeed
+    from rtrec.events.headstart import HeadStart
     from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 
     # Time in the stream must not overtake the wall clock, or the replay would lose its pace: begin years ago.

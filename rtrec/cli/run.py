@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +17,7 @@ from rtrec.cli.options import (
     expanded,
     folder,
 )
+from rtrec.cli.values import parse_lateness, parse_overload, parse_speed, parse_warmup
 from rtrec.errors import InputError
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.kafka.properties import ENVIRONMENT, read_properties
@@ -34,7 +33,7 @@ _RUN = "Run"
 _PAGE = "Dashboard"
 _REFITS = "Fitted models"
 _KAFKA = "Kafka"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_OVERLOAD = "Overload"
 
 RunHome = Annotated[
     Path | None,
@@ -176,6 +175,24 @@ def run(
             help="Read on where more than 20% of the last 1,000 rows cannot be events, instead of pausing.",
         ),
     ] = False,
+    sampling: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE|off",
+            rich_help_panel=_OVERLOAD,
+            help="Share of the events that is tested while a source (at a --speed, or a topic) is ahead of "
+            "learning; all are learned. off tests all of them, whatever comes.",
+        ),
+    ] = "0.1",
+    overload_after: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            rich_help_panel=_OVERLOAD,
+            help="How far ahead of learning a source has to be for that, for 5 s; it ends once the source is "
+            "caught up with for as long.",
+        ),
+    ] = 10.0,
     log: Annotated[
         str | None,
         typer.Option(
@@ -226,7 +243,8 @@ def run(
     With what all of history says of items and users: `rtrec run clicks.csv --historical 50000 --set
     use_historical=true`
 
-    With events from a topic: `rtrec run kafka://localhost:9092/clicks --user visitor --item sku --time at`
+    With events from a topic: `rtrec run kafka://localhost:9092/clicks --user visitor --item sku --time at`;
+    `--sampling 0.05` tests one in twenty while it comes faster than it is learned, `--sampling off` all
 
     To look at what is there: `rtrec run --home .rtrec/clicks.jsonl`
     """
@@ -244,6 +262,7 @@ def run(
         raise InputError(f"--longest-wait {longest_wait:g}: expected seconds above zero, or inf")
     settings, pace, warm = read_settings(chosen), parse_speed(speed), parse_warmup(warmup)
     allowed = None if lateness is None else parse_lateness(lateness)
+    overload = parse_overload(sampling, overload_after)
     security = security_of(cluster)
     page = None if headless else Page(host, port, open_browser=open_browser)
     if given.file is None and given.dataset is None and home is not None and not fresh:
@@ -286,6 +305,7 @@ def run(
             fresh=fresh,
             refits=plan,
             accept_bad=accept_bad,
+            overload=overload,
             log=log,
             sink=None if sink is None else KafkaSink(Brokers(KafkaAddress.parse(sink), timeout_s=10.0)),
         )
@@ -345,74 +365,3 @@ def _tell_what_is_fixed(home: Path, wanted: Settings) -> None:
             "change them in the dashboard, or start anew with --fresh",
             style="yellow",
         )
-
-
-def parse_speed(text: str) -> float | None:
-    """Read ``max`` (None), ``60x`` or ``60``.
-
-    >>> parse_speed("60x")
-    60.0
-
-    Raises
-    ------
-    InputError
-        If it is nothing of the kind.
-    """
-    if text.strip().lower() == "max":
-        return None
-    try:
-        speed = float(text.strip().lower().removesuffix("x"))
-    except ValueError:
-        speed = math.nan
-    if not 0 < speed < math.inf:
-        raise InputError(f"--speed {text!r}: expected max, or times recorded speed such as 60x")
-    return speed
-
-
-def parse_warmup(text: str) -> float | int:
-    """Read a share below 1 or a number of events.
-
-    >>> parse_warmup("0.2"), parse_warmup("20000")
-    (0.2, 20000)
-
-    Raises
-    ------
-    InputError
-        If it is neither.
-    """
-    try:
-        warmup = float(text)
-    except ValueError:
-        warmup = math.nan
-    if 0 <= warmup < 1:
-        return warmup
-    if not 1 <= warmup <= MOST_EVENTS or not warmup.is_integer():
-        raise InputError(f"--warmup {text!r}: expected a share from 0 to below 1, or a number of events")
-    return int(warmup)
-
-
-def parse_lateness(text: str) -> timedelta:
-    """Read ``off`` (any lateness), or a number with a unit: ``90s``, ``30m``, ``12h``, ``7d``.
-
-    >>> parse_lateness("12h")
-    datetime.timedelta(seconds=43200)
-
-    Raises
-    ------
-    InputError
-        If it is nothing of the kind.
-    """
-    from rtrec.events.watermark import ANY_LATENESS
-
-    if text.strip().lower() == "off":
-        return ANY_LATENESS
-    number, unit = text.strip()[:-1], text.strip()[-1:].lower()
-    try:
-        lateness = timedelta(**{_UNITS[unit]: float(number)})
-    except (KeyError, ValueError, OverflowError):
-        lateness = timedelta(-1)
-    if lateness < timedelta(0):
-        raise InputError(
-            f"--lateness {text!r}: expected a number with a unit, such as 90s, 30m, 12h or 7d, or off"
-        )
-    return lateness

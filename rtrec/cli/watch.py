@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rtrec.cli.console import console, print_json, print_table, say
-from rtrec.engine.status import Phase, Status
+from rtrec.engine.status import Phase, Status, Stretch
 from rtrec.errors import DeploymentError, InputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _EVERY_S = 0.25
 #: Where no bar can be drawn, a line is printed this often.
 _LINE_EVERY_S = 10.0
+#: Bytes that wait to be learned; less is a chunk or two.
+_WORTH_SAYING = 1_000_000
 _LOOPBACK = ("127.0.0.1", "localhost")
 _PORTS_TRIED = 20
 
@@ -175,7 +177,7 @@ def _follow(
         TextColumn("{task.description}"),
     )
     next_line = time.monotonic() + _LINE_EVERY_S
-    was_paused = False
+    was_paused, told = False, None
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task("starting", total=n_rows)
         while not (stopping.is_set() or run.wait(_EVERY_S)):
@@ -186,6 +188,7 @@ def _follow(
             if is_paused and not was_paused:
                 say(_paused(run, status), style="yellow")
             was_paused = is_paused
+            told = _tell_sampling(status, told)
             bar.update(task, description=describe(status), completed=_rows_done(status))
             if not err.is_terminal and time.monotonic() >= next_line:
                 next_line += _LINE_EVERY_S
@@ -193,11 +196,29 @@ def _follow(
     return None
 
 
+def _tell_sampling(status: Status, told: Stretch | None) -> Stretch | None:
+    """Say when a stretch begins of which only a share is tested, and when it ends; return the last one."""
+    if not status.stretches:
+        return None
+    newest = status.stretches[-1]
+    goes_on = newest.end is None
+    if newest != told and (goes_on or (told is not None and told.start == newest.start)):
+        say(f"{newest.words()}.", style="yellow" if goes_on else "")
+    return newest
+
+
 def describe(status: Status) -> str:
     """Return a run's state in a line."""
     if status.phase is not Phase.RUNNING:
         return f"{status.phase}: {status.message}" if status.message else str(status.phase)
-    words = [f"{status.events:,} events", f"{status.rate_per_s:,.0f}/s", f"lag {status.lag:,}"]
+    lag = f"lag {status.lag:,}"
+    if status.waiting_bytes >= _WORTH_SAYING:
+        lag += f" ({status.waiting_bytes / 1e6:.1f} MB)"
+    words = [f"{status.events:,} events", f"{status.rate_per_s:,.0f}/s", lag]
+    if ahead := status.source_lag.words():
+        words.append(ahead)
+    if status.tested_share < 1.0:
+        words.append(f"{100.0 * status.tested_share:.3g}% tested")
     scores = {each.model: each.hit_rate for each in status.scores}
     if status.tested and "default" in scores:
         words.append(
@@ -225,6 +246,9 @@ def _print_summary(status: Status, summary: dict[str, Any]) -> None:
         for each in status.scores
     ]
     facts = [f"{summary['events']:,} events", f"{summary['tested']:,} tested"]
+    if status.stretches:
+        n = len(status.stretches)
+        facts.append(f"{n} stretch{'es' * (n > 1)} in part, the last: {status.stretches[-1].words()}")
     facts += [f"from {summary['first_event']} to {summary['last_event']}"] if summary["last_event"] else []
     facts += [f"{summary['dead_letters']:,} dead letters", f"{summary['events_per_s'] or 0:,.0f} events/s"]
     if (delivery := status.delivery) is not None:

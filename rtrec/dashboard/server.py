@@ -11,7 +11,9 @@ from typing import Any
 
 import panel as pn
 from bokeh.util.warnings import BokehUserWarning
+from tornado.ioloop import PeriodicCallback
 
+from rtrec.dashboard.connections import STALLED_AFTER_S, StalledBrowsers
 from rtrec.dashboard.store import RunStore
 from rtrec.errors import InputError
 
@@ -19,6 +21,7 @@ from rtrec.errors import InputError
 #: seconds from its GET to its web socket, so it must not be shorter.
 UNUSED_SESSION_MS = 15_000
 CHECK_SESSIONS_MS = 500
+LOOK_AT_BROWSERS_MS = 500
 _START_TIMEOUT_S = 30.0
 #: What was added to a page later comes back whole with its first click; Bokeh notes that it has it already.
 _HARMLESS = "reference already known"
@@ -37,6 +40,8 @@ class DashboardServer:
         Where to listen.
     unused_session_ms
         How long a session outlives its last browser.
+    stalled_after_s
+        How long a browser may take nothing of what is sent to it.
     """
 
     def __init__(
@@ -47,10 +52,12 @@ class DashboardServer:
         port: int,
         *,
         unused_session_ms: int = UNUSED_SESSION_MS,
+        stalled_after_s: float = STALLED_AFTER_S,
     ) -> None:
         self.store = store
         self._make_page = make_page
         self._unused_session_ms = unused_session_ms
+        self._stalled = StalledBrowsers(stalled_after_s)
         self.host = host
         self.port = port
         self._server: Any = None
@@ -68,6 +75,11 @@ class DashboardServer:
     def n_sessions(self) -> int:
         """Return how many pages are open, those that no browser holds any more included."""
         return len(self._server.get_sessions("/")) if self._server is not None else 0
+
+    @property
+    def n_cut_off(self) -> int:
+        """Return how many browsers were cut off, because they took nothing of what was sent to them."""
+        return self._stalled.n_cut_off
 
     def start(self) -> None:
         """Listen, then start reading; return once a browser can connect.
@@ -131,6 +143,8 @@ class DashboardServer:
             check_unused_sessions_milliseconds=CHECK_SESSIONS_MS,
         )
         server.start()
+        looking = PeriodicCallback(lambda: self._stalled.look(server._tornado._clients), LOOK_AT_BROWSERS_MS)
+        looking.start()
         return server
 
     async def _close(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from rtrec.dashboard.connections import is_behind
 from rtrec.dashboard.state import Reading
 from rtrec.dashboard.store import RunStore
 
@@ -47,8 +48,8 @@ class Session:
     def follow(self, refresh: Callable[[Reading], None]) -> None:
         """Call ``refresh`` in the document with each new reading until the session is destroyed.
 
-        A page that is slower than the store skips readings instead of queueing them, and a session nobody
-        is connected to (a bare GET makes one) is left alone.
+        A page that is slower than the store, or than its browser reads, skips readings instead of queueing
+        them, and a session nobody is connected to (a bare GET makes one) is left alone.
         """
 
         def show() -> None:
@@ -106,6 +107,7 @@ class Session:
             action()
 
     def _is_watched(self) -> bool:
+        """Say whether a browser is there that has taken all it was sent."""
         context = getattr(self._document, "session_context", None)
         session = getattr(context, "session", None)
-        return session is None or session.connection_count > 0
+        return session is None or any(not is_behind(each) for each in session._subscribed_connections)

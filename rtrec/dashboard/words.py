@@ -99,6 +99,15 @@ def milliseconds(number: float) -> str:
     return f"{number:.0f} ms" if number >= 10 else f"{number:.1f} ms"
 
 
+def megabytes(n_bytes: int) -> str:
+    """Return a number of bytes in megabytes.
+
+    >>> megabytes(1_240_000)
+    '1.2 MB'
+    """
+    return f"{n_bytes / 1e6:.1f} MB"
+
+
 def duration(seconds: float) -> str:
     """Return a length of time in its largest unit.
 

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 import structlog
 
 from rtrec.engine.checkpoints import Checkpoints
 from rtrec.engine.cluster import Workers
+from rtrec.engine.cutting import in_step, read_cut
 from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
 from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
@@ -39,7 +39,6 @@ from rtrec.models.ranker import Ranker, new_ranker, ranker_of
 from rtrec.models.snapshot import Snapshot, latest_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-from rtrec.types import Columns
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -318,6 +317,7 @@ class Driver:
             published=published,
             forgetting=forgetting,
             agreement=self._agreement,
+            asked=self.ledger.sampling.asked(self.ledger.n_events, sum(part.n_events for part in parts)),
         )
         base = self._ranker
         with failpoint("driver.apply"):
@@ -407,35 +407,6 @@ class Driver:
         finally:
             self.is_recovering = False
         self.recovery_s = self._monotonic() - began
-
-
-def in_step(
-    log: EventLog, starts: Sequence[int], ends: Sequence[int], logged: Sequence[int]
-) -> tuple[int, ...]:
-    """Shorten the ends of a cut so that no partition runs ahead of the others in event time.
-
-    Where events wait, a partition with fewer of them would otherwise come to later ones in the same cut, and
-    teach all shards about items before the others have answered what happened earlier.
-    """
-    times = [
-        log.read(partition, start, end)[Columns.TIMESTAMP].cast(pa.int64()).to_numpy()
-        for partition, (start, end) in enumerate(zip(starts, ends, strict=True))
-    ]
-    latest = [np.maximum.accumulate(each) for each in times]  # events may come late
-    # Some partition ends before what is logged, or there would be nothing to shorten.
-    moment = min(each[-1] for each, end, last in zip(latest, ends, logged, strict=True) if end < last)
-    return tuple(
-        start + int(np.searchsorted(each, moment, side="right"))
-        for each, start in zip(latest, starts, strict=True)
-    )
-
-
-def read_cut(log: EventLog, ends: Sequence[int], cut: Cut) -> list[pa.Table]:
-    """Return each partition's events of a cut, where ``ends`` are those of the cut before."""
-    return [
-        log.read(partition, start, end)
-        for partition, (start, end) in enumerate(zip(ends, cut.ends, strict=True))
-    ]
 
 
 def shard_arrays(snapshot: Snapshot, shard: int) -> dict[str, np.ndarray]:

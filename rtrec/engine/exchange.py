@@ -9,11 +9,12 @@ one shard there is nobody to agree with: it learns everything at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from rtrec.engine.sampling import Asked
 from rtrec.models.base import Ranks
 from rtrec.models.guard import SOUND, Faults, fault_in
 from rtrec.models.published import Published
@@ -56,6 +57,8 @@ class Batch:
         Users and items to forget before some of the events, in the order of those.
     agreement
         Of the batch before, where there are several shards.
+    asked
+        Which of the events are tested, shape ``(event,)``; None: all of them.
     """
 
     seq: int
@@ -65,6 +68,7 @@ class Batch:
     published: Mapping[str, Published] = field(default_factory=dict)
     forgetting: tuple[Forgetting, ...] = ()
     agreement: Agreement | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,12 @@ def cut_up(
     published: Mapping[str, Published] | None = None,
     forgetting: Sequence[tuple[Forgetting, ...]] | None = None,
     agreement: Agreement | None = None,
+    asked: Asked | None = None,
 ) -> tuple[list[Batch], Ints]:
-    """Return each shard's batch, and the common order; ``n_warm`` of the first events in it only warm up."""
+    """Return each shard's batch, and the common order.
+
+    In that order ``n_warm`` of the first events only warm up, and those are tested that are ``asked`` of.
+    """
     order = batch_order(parts)
     ends = np.cumsum([part.n_events for part in parts])
     warm = np.bincount(np.searchsorted(ends, order[:n_warm], side="right"), minlength=len(parts))
@@ -135,4 +143,9 @@ def cut_up(
         Batch(seq, part, int(n), changed, published or {}, gone, agreement)
         for part, n, gone in zip(parts, warm.tolist(), forgetting or [()] * len(parts), strict=True)
     ]
+    if asked is not None:
+        by_place = np.empty(len(order), np.bool_)
+        by_place[order] = asked
+        of_each = np.split(by_place, ends[:-1])
+        batches = [replace(each, asked=own) for each, own in zip(batches, of_each, strict=True)]
     return batches, order

@@ -2,6 +2,7 @@
 
     feed -> accept (log) -> buffer (bounded: back-pressure) -> learn (cut, shards, metrics)
 
+Events wait in the log, and only the word of it in the buffer; :mod:`rtrec.engine.backlog` bounds their bytes.
 An exception under a streamz buffer kills its loop and blocks whoever emits next for ever, and most nodes
 lose the item. So the functions here never raise through streamz: :class:`guarded_map` awaits them and hands
 what they raise to one place, which ends the run visibly.

@@ -17,6 +17,7 @@ import pyarrow as pa
 from rtrec.engine.intake import PAUSE, REDRIVEN, RESUME, Intake
 from rtrec.engine.publications import PUBLISH, WITHDRAW, table_change, take_publication
 from rtrec.engine.quarantine import THAW, Quarantine
+from rtrec.engine.sampling import SAMPLE, Sampling
 from rtrec.engine.status import AppliedChange, PublishedTable, Served, TableChange
 from rtrec.errors import CorruptionError
 from rtrec.evaluation.drift import HitDrift
@@ -57,6 +58,8 @@ class Ledger:
         What the guard kept from the ranker.
     intake
         Whether the source is read.
+    sampling
+        Which events are tested.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Ledger:
         self.served: dict[str, Served] = {}
         self.quarantine = Quarantine()
         self.intake = Intake()
+        self.sampling = Sampling()
         self.seq = 0
         self.ends: tuple[int, ...] = (0,) * n_shards
         self.n_controls = 0
@@ -127,6 +131,9 @@ class Ledger:
                 continue
             if control.body.get("control") in (PAUSE, RESUME, REDRIVEN):
                 self.intake = self.intake.take(control, self.n_events)
+                continue
+            if control.body.get("control") == SAMPLE:
+                self.sampling = self.sampling.take(control, self.n_events)
                 continue
             if control.body.get("control") != "settings":
                 raise CorruptionError(
@@ -191,6 +198,7 @@ class Ledger:
             "changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.changes],
             "quarantine": self.quarantine.to_manifest(),
             "intake": self.intake.to_manifest(),
+            "sampling": self.sampling.to_manifest(),
             "tables": [asdict(each) | {"time": each.time.isoformat()} for each in self.tables.values()],
             "served": {slot: asdict(each) for slot, each in self.served.items()},
             "table_changes": [asdict(each) | {"time": each.time.isoformat()} for each in self.table_changes],
@@ -212,6 +220,7 @@ class Ledger:
             ledger.tables[table.slot] = table
         ledger.served = {slot: Served(**each) for slot, each in manifest["served"].items()}
         ledger.intake = Intake.from_manifest(manifest["intake"])
+        ledger.sampling = Sampling.from_manifest(manifest["sampling"])
         ledger.table_changes = tuple(
             TableChange(**each | {"time": datetime.fromisoformat(each["time"])})
             for each in manifest["table_changes"]

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +16,7 @@ from rtrec.engine.deployment import Deployment
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.starting import check_options, manifest_of, take_up
 from rtrec.engine.status import AppliedChange, Phase, Status
+from rtrec.engine.summary import summary_of
 from rtrec.errors import DeploymentError, InputError
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.opening import require_topic
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dask.distributed import Security
 
     from rtrec.engine.outbox import ListSink
+    from rtrec.engine.overload import OverloadPlan
     from rtrec.engine.refits import RefitPlan
     from rtrec.engine.session import Session
     from rtrec.evaluation.comparison import Comparison
@@ -89,6 +90,7 @@ class LiveRun:
         processes: bool = True,
         refits: RefitPlan | None = None,
         accept_bad: bool = False,
+        overload: OverloadPlan | None = None,
         log: str | None = None,
         sink: ListSink | None = None,
     ) -> LiveRun:
@@ -138,6 +140,9 @@ class LiveRun:
         accept_bad
             Read on however many of the rows cannot be events; otherwise more than 20% of the last 1,000
             pause the run (:attr:`Phase.PAUSED`) until :meth:`resume`.
+        overload
+            What to do about a source that is faster than learning; None tests a tenth of the events from 10 s
+            ahead on, until it is caught up with, and ``OverloadPlan(share=1.0)`` always tests all.
         log
             Of a new deployment: the topic that keeps its events, such as ``kafka://localhost:9092/events``;
             None keeps them in ``home``. One that exists has its own.
@@ -150,13 +155,17 @@ class LiveRun:
         DeploymentError
             If another run is active there, or the deployment was made for other shards or another feed.
         InputError
-            If the feed cannot be used, there is none to start afresh with, or there is no such model to fit.
+            If the feed cannot be used, there is none to start afresh with, there is no such model to fit, or
+            what to do on overload is out of bounds.
         """
+        from rtrec.engine.overload import OverloadPlan
         from rtrec.engine.refits import RefitPlan
         from rtrec.engine.session import Session
 
         plan = RefitPlan() if refits is None else refits
         plan.check()
+        on_overload = OverloadPlan() if overload is None else overload
+        on_overload.check()
         at = None if log is None else str(KafkaAddress.parse(log))
         check_options(
             feed,
@@ -207,6 +216,7 @@ class LiveRun:
                 processes=processes,
                 refits=plan,
                 accept_bad=accept_bad,
+                overload=on_overload,
                 sink=sink,
             )
 
@@ -260,7 +270,7 @@ class LiveRun:
         """
         if not 1 <= k <= _MOST_PLACES:
             raise InputError(f"a list has 1 to {_MOST_PLACES:,} places; got k={k}")
-        asked = self._ask(lambda session: session.recommend(user_id, k), wait_for=self._begun)
+        asked = self._ask(lambda session: session.answering.recommend(user_id, k), wait_for=self._begun)
         try:
             return asked.result(timeout=60)
         except CancelledError:
@@ -277,12 +287,12 @@ class LiveRun:
         if n_events < 1:
             raise InputError(f"a replay needs at least one event; got n_events={n_events}")
         checked = self._checked(changes)
-        return self._ask(lambda session: session.preview(checked, n_events))
+        return self._ask(lambda session: session.steering.preview(checked, n_events))
 
     def apply(self, changes: Mapping[str, Any]) -> AppliedChange:
         """Change settings: a control record in the log, live from the next micro-batch on."""
         checked = self._checked(changes)
-        return self._ask(lambda session: session.apply(checked)).result(timeout=60)
+        return self._ask(lambda session: session.steering.apply(checked)).result(timeout=60)
 
     def undo(self, offset: int) -> AppliedChange:
         """Take back the change at ``offset`` of the control log, by another change.
@@ -294,7 +304,7 @@ class LiveRun:
         InputError
             If there is no such change, or nothing of it is left.
         """
-        return self._ask(lambda session: session.undo(offset)).result(timeout=60)
+        return self._ask(lambda session: session.steering.undo(offset)).result(timeout=60)
 
     def resume(self) -> None:
         """Read on where too many bad rows have paused the source; what they were is told in the status."""
@@ -303,7 +313,7 @@ class LiveRun:
     def changes(self) -> list[AppliedChange]:
         """Return the changes of settings so far, oldest first."""
         session = self._session
-        return session.changes() if session is not None else []
+        return session.steering.changes() if session is not None else []
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the feed is finished and all of it learned, or the run has stopped or failed.
@@ -344,53 +354,7 @@ class LiveRun:
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the whole life of the deployment, as ``--json`` prints them."""
-        status = self.status()
-        scores = {each.model: each for each in status.scores}
-        default, k = scores.get("default"), status.k
-
-        def figure(value: float | None) -> float | None:
-            return None if value is None or value != value else value
-
-        return {
-            "model": "default",
-            "events": status.events,
-            "tested": status.tested,
-            "offset": status.logged,
-            "first_event": _written(status.first_time),
-            "last_event": _written(status.event_time),
-            f"hr@{k}": figure(default.hit_rate if default else None),
-            f"ndcg@{k}": figure(default.ndcg if default else None),
-            f"coverage@{k}": figure(default.coverage if default else None),
-            "seconds": round(status.seconds, 3),
-            "events_per_s": round(status.run_events / status.seconds, 1) if status.seconds else None,
-            "users": status.users,
-            "items": status.items,
-            "forgotten": status.forgotten,
-            "dead_letters": status.dead_letters,
-            "quarantined": status.quarantined,
-            "counts": status.counts,
-            "shards": status.shards,
-            "recoveries": status.recoveries,
-            "recovery_s": figure(status.recovery_s),
-            "phase": str(status.phase),
-            "delivery": None if status.delivery is None else asdict(status.delivery),
-            "tables": {
-                each.slot: {"version": each.version, "n_events": each.n_events, "live_from": each.live_from}
-                for each in status.tables
-            },
-            "served": {
-                slot: {"published": each.n_published, "events": each.n_events}
-                for slot, each in status.served.items()
-            },
-            "models": {
-                model: {
-                    f"hr@{k}": figure(each.hit_rate),
-                    f"ndcg@{k}": figure(each.ndcg),
-                    f"coverage@{k}": figure(each.coverage),
-                }
-                for model, each in scores.items()
-            },
-        }
+        return summary_of(self.status())
 
     def _publish(self, status: Status, cube: xr.Dataset | None = None) -> None:
         """Take the session's newest status; called in the engine's thread."""
@@ -445,7 +409,3 @@ class LiveRun:
             self._begun.set()
             self._ready.set()
             self._quiet.set()
-
-
-def _written(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat(" ", "seconds")

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from operator import lt
 from typing import Any, Protocol
 
 import structlog
 
+from rtrec.engine.hanging import Aside, Hangs
 from rtrec.engine.status import Delivery
 from rtrec.events.log import EventLog
 from rtrec.events.schema import empty_events
@@ -29,6 +31,10 @@ MOST_WAITING = 10_000
 #: So many events are looked through at a time.
 _READ_EVENTS = 10_000
 _LOOK_S, _NOTE_S, _RETRY_S = 0.05, 5.0, 2.0
+#: A sink that has not come back by then is said to hang; it is waited for all the same.
+_HANGS_S = 10.0
+#: How long letting go of a sink may take, and how long what it has in hand is waited for at least.
+_CLOSE_S, _GRACE_S = 5.0, 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +48,7 @@ class ListSink(Protocol):
         ...
 
     def deliver(self, lists: Sequence[Mapping[str, Any]]) -> None:
-        """Take lists for good, or raise; runs in a thread."""
+        """Take lists for good, or raise; runs in a thread, and holds nobody up for as long as it takes."""
         ...
 
     def close(self) -> None:
@@ -92,6 +98,8 @@ class Outbox:
         self._noted: tuple[tuple[int, ...], dict[str, int]] = ((), {})
         self._counts = {"delivered": 0, "dropped": 0}
         self._problem = ""
+        self._aside = Aside()
+        self._in_hand: list[str] = []  # users whose lists the sink was given, and has not taken yet
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -111,7 +119,7 @@ class Outbox:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
-        """Deliver what waits, for about so long at most, and let go of the sink."""
+        """Deliver what waits, for about so long at most, and let go of the sink, even of one that hangs."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -119,13 +127,18 @@ class Outbox:
         await asyncio.wait({task})
         try:
             deadline = time.monotonic() + drain_s
-            while time.monotonic() < deadline and await self.step():
+            if self._in_hand:
+                await self._aside.come_back(max(drain_s, _GRACE_S))
+                self._book()
+            while (left := deadline - time.monotonic()) > 0 and await self.step(within_s=left):
                 pass
             await asyncio.to_thread(self._note)
+        except Hangs:
+            _log.warning("a sink hangs; the next run delivers what waits", sink=self._sink.name)
         except Exception as error:
             _log.warning("lists could not be delivered; the next run does", error=str(error))
-        finally:
-            await asyncio.to_thread(self._sink.close)
+        with suppress(Hangs):
+            await Aside().call(self._sink.close, within_s=_CLOSE_S)
 
     async def resume(self) -> None:
         """Find out where delivery came to before."""
@@ -154,20 +167,52 @@ class Outbox:
                 self._problem = str(error)
                 await asyncio.sleep(_RETRY_S)
 
-    async def step(self) -> bool:
-        """Take up who had events, deliver some lists if there is time; say whether any was delivered."""
+    async def step(self, *, within_s: float | None = None) -> bool:
+        """Take up who had events, deliver some lists if there is time; say whether any was delivered.
+
+        Raises
+        ------
+        Hangs
+            If the sink has not come back within ``within_s`` seconds.
+        """
         ends = self._ends()
         if ends != self._seen:
             await asyncio.to_thread(self._add_users_up_to, ends)
         if not self._waiting or not self._is_idle():
             return False
         users = list(islice(self._waiting, _BATCH))
-        await asyncio.to_thread(self._sink.deliver, await self._lists(users))
-        for user in users:
-            del self._waiting[user]
-        self._counts["delivered"] += len(users)
-        self._problem = ""
+        await self._deliver(users, await self._lists(users), within_s)
         return True
+
+    async def _deliver(
+        self, users: list[str], lists: Sequence[Mapping[str, Any]], within_s: float | None
+    ) -> None:
+        """Have the sink take lists, and book it; say so while it does not come back."""
+        self._in_hand = users
+        try:
+            await self._have_taken(lists, within_s)
+        except Exception:
+            self._in_hand = []
+            raise
+        self._book()
+
+    async def _have_taken(self, lists: Sequence[Mapping[str, Any]], within_s: float | None) -> None:
+        patience_s = _HANGS_S if within_s is None else within_s
+        try:
+            await self._aside.call(self._sink.deliver, lists, within_s=patience_s)
+        except Hangs:
+            if within_s is not None:
+                raise
+            self._problem = f"it has not come back for {_HANGS_S:g} s; waiting for it"
+            _log.warning("a sink hangs; waiting for it", sink=self._sink.name)
+            await self._aside.come_back(None)
+
+    def _book(self) -> None:
+        """Note that the sink has taken what it was given."""
+        for user in self._in_hand:
+            del self._waiting[user]
+        self._counts["delivered"] += len(self._in_hand)
+        self._in_hand, self._problem = [], ""
 
     def _add_users_up_to(self, ends: tuple[int, ...]) -> None:
         """Let those wait who had the events behind the ones seen; who waits already goes to the end."""

@@ -5,40 +5,37 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from rtrec.clock import moment, utc_now
+from rtrec.clock import utc_now
+from rtrec.engine.accepting import Accepting
 from rtrec.engine.answering import Answering
 from rtrec.engine.answers import as_message
+from rtrec.engine.backlog import Backlog
 from rtrec.engine.cluster import Workers
 from rtrec.engine.driver import Driver
+from rtrec.engine.feeding import Feeding
 from rtrec.engine.finding import matching_ids, users_seen_last
 from rtrec.engine.flow import build_flow
-from rtrec.engine.gauges import Gauges, model_scores
-from rtrec.engine.intake import Gate, redriven_ids, resume
+from rtrec.engine.gauges import Gauges
+from rtrec.engine.intake import Gate, resume
 from rtrec.engine.outbox import ListSink, Outbox
+from rtrec.engine.overload import Overload, OverloadPlan
 from rtrec.engine.publications import publishing
-from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.refits import RefitPlan, Refits
-from rtrec.engine.status import AppliedChange, Notice, Phase, Served, Status, served_since
+from rtrec.engine.reporting import status_of
+from rtrec.engine.status import Notice, Phase, Served, served_since
+from rtrec.engine.steering import Steering
 from rtrec.engine.storage import Storage
-from rtrec.engine.whatif import compare_settings, recent_past
-from rtrec.errors import InputError, StorageUnavailable, WorkerLost
-from rtrec.evaluation.comparison import Comparison
-from rtrec.events.cleaning import DEDUP_WINDOW
+from rtrec.errors import StorageUnavailable
 from rtrec.events.feeds import Fed, Feed
-from rtrec.events.log import EventLog
-from rtrec.events.schema import shard_of
-from rtrec.events.watermark import Watermark
-from rtrec.types import Columns
+from rtrec.events.lag import SourceLag
+from rtrec.events.log import Control
 
 if TYPE_CHECKING:
     from dask.distributed import Security
@@ -52,11 +49,6 @@ _STATUS_S, _COVERAGE_S = 0.2, 2.0
 _DRAIN_S = 5.0
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
-
-
-@dataclass(frozen=True)
-class _Nudge:
-    """Goes through the flow in place of events: a control waits in the log."""
 
 
 class Session:
@@ -79,11 +71,11 @@ class Session:
         processes: bool,
         refits: RefitPlan,
         accept_bad: bool,
+        overload: OverloadPlan,
         sink: ListSink | None,
     ) -> None:
         self._run = run
         self._feed = feed
-        self._speed = speed
         self._limit = limit
         self._home = run.deployment.home
         self._log = run.deployment.open_log()
@@ -92,7 +84,6 @@ class Session:
         self._storage = Storage(
             self._home, n_events=lambda: self._driver.ledger.n_events, sleep=self._stopped_within
         )
-        self._in_doubt = False  # whether it is not known if the last append came through
         self._workers = Workers(
             self._log.partitions, scheduler=scheduler, security=security, processes=processes
         )
@@ -116,27 +107,37 @@ class Session:
             refits, home, self._workers.run, partial(publishing, self._log), storage=self._storage
         )
         self._accept_bad = accept_bad
-        self._gate = Gate(
-            self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad
+        self._gauges, self._backlog = Gauges(), Backlog(overload.most_waiting_bytes)
+        self._accepting = Accepting(
+            self._log, feed, self._storage, self._backlog, self._gauges, self._stop.is_set
         )
+        self._overload = None if feed is None else self._make_overload(overload, feed)
+        self._feeding = None
+        if feed is not None:
+            gate = Gate(
+                self._log, lambda: self._driver.ledger.intake, self._stop_feed.wait, accept_bad=accept_bad
+            )
+            self._feeding = Feeding(feed, self._log, gate, speed=speed, emit=self._emit, stop=self._stop_feed)
         self._moved = asyncio.Event()
         self._lock = asyncio.Lock()  # the driver is used by one task at a time
-        self._answering = Answering(run.deployment, self._driver, self._workers, self._lock, titles)
+        self.answering = Answering(run.deployment, self._driver, self._workers, self._lock, titles)
         self._failure: BaseException | None = None
+        self.steering = Steering(
+            self._home,
+            self._log,
+            self._driver,
+            self._workers,
+            self._lock,
+            nudge=lambda: self._emit(None),
+            failure=lambda: self._failure,
+        )
         self._phase, self._message = Phase.STARTING, "starting workers"
         self._began, self._seconds = time.monotonic(), 0.0
-        self._at_start = self._n_logged = 0
+        self._at_start = 0
         self._served_before: dict[str, Served] = {}
         self._source_name = feed.name if feed is not None else ""
-        self._gauges = Gauges()
         self._coverage: dict[str, float] = {}
         self._nudged_for = -1  # the last control that the flow was told of
-        self._counts: dict[str, int] = {}
-        self._watermark = Watermark()
-        # The last control that need not be looked at for redriven dead letters: their ids are in the log when
-        # the feed asks for the last ones.
-        self._redriven_at = len(self._log.controls()) - 1
-        self._n_dead = 0
         self._coming_back = ""
         self._outbox = None if sink is None else self._make_outbox(sink)
 
@@ -161,14 +162,32 @@ class Session:
                 return [as_message(*each, ledger) for each in zip(answers, user_ids, strict=True)]
 
         def is_idle() -> bool:
-            return self._n_logged == self._driver.ledger.n_events and not self._lock.locked()
+            return self._accepting.n_logged == self._driver.ledger.n_events and not self._lock.locked()
 
         return Outbox(sink, self._log, ends=lambda: self._driver.ledger.ends, lists=lists, is_idle=is_idle)
+
+    def _make_overload(self, plan: OverloadPlan, feed: Feed) -> Overload:
+        def append(control: Mapping[str, Any]) -> Awaitable[Control]:
+            return self._storage.keep_trying(
+                "Changing what is tested", partial(self._log.append_control, control)
+            )
+
+        def rate_per_s() -> float:
+            return 0.0 if self.answering.is_away else self._gauges.rate_per_s()
+
+        return Overload(
+            plan,
+            feed,
+            sampling=lambda: self._driver.ledger.sampling,
+            rate_per_s=rate_per_s,
+            append=append,
+        )
 
     def request_stop(self) -> None:
         """Ask for the end; called in the loop."""
         self._stop_feed.set()
         self._stop.set()
+        self._backlog.open()
         self._refits.give_up()
 
     def _tell(self, phase: Phase, message: str) -> None:
@@ -179,7 +198,7 @@ class Session:
             self._coming_back = message
 
     async def _live(self, ready: threading.Event) -> None:
-        self._n_logged = sum(self._log.ends())
+        self._accepting.count()
         await self._workers.start()
         async with self._lock:
             await self._driver.start()
@@ -188,12 +207,10 @@ class Session:
         if self._accept_bad and self._driver.ledger.intake.paused:
             await asyncio.to_thread(self._log.append_control, resume())
             await self._advance(lambda _: None)
-        self._answering.started.set()
+        self.answering.started.set()
         self._source_name = self._run.deployment.manifest["source"]
-        self._counts = self._log.cleaning_counts(self._source_name)
-        self._watermark = Watermark.resumed(self._log.watermark(self._source_name))
+        self._accepting.resume(self._source_name)
         self._gauges.see(await asyncio.to_thread(users_seen_last, self._log))
-        self._n_dead = sum(self._log.dead_letter_counts().values())
         self._began, self._at_start = time.monotonic(), self._driver.ledger.n_events
         self._served_before = dict(self._driver.ledger.served)
         self._phase, self._message = Phase.RUNNING, "learning"
@@ -204,11 +221,14 @@ class Session:
             self._accept, self._learn, lambda _: self._moved.set(), self._fail, n_waiting=_WAITING
         )
         self._source = source
-        if self._feed is not None:
-            error = await asyncio.to_thread(self._feed_all, asyncio.get_running_loop())
+        if self._overload is not None and self._feeding is not None:
+            await self._overload.start()
+            error = await self._feeding.run(self._n_more())
+            await self._overload.stop()
             await self._drained()  # what was accepted is learned even if the feed failed
             self._failure = self._failure or error
             if self._failure is None and not self._stop.is_set():
+                await self._overload.lift()
                 await self._settle()
         self._seconds = time.monotonic() - self._began
         if self._failure is None and not self._stop.is_set():
@@ -228,84 +248,20 @@ class Session:
         self._message = self._message if finished else "stopped; the next run goes on from here"
         await self._publish()
 
-    def _feed_all(self, loop: asyncio.AbstractEventLoop) -> Exception | None:
-        """Hand the feed to the flow, and return what ended it before its time.
-
-        Runs in a thread, and waits whenever the flow is full.
-        """
-        feed, log = self._feed, self._log
-        assert feed is not None
-        n_more = None
-        if self._limit is not None:
-            n_more = max(self._driver.ledger.n_warm + self._limit - self._n_logged, 0)
-            if n_more == 0:
-                return None
-        try:
-            if not self._gate.open():
-                return None
-            for fed in feed.start(
-                log.position(feed.name),
-                speed=self._speed,
-                n_more=n_more,
-                counts=log.cleaning_counts(feed.name),
-                recent_ids=_recent_ids(log),
-                watermark=log.watermark(feed.name),
-                sleep=self._stop_feed.wait,
-            ):
-                if self._stop_feed.is_set() or self._failure is not None:
-                    return None
-                asyncio.run_coroutine_threadsafe(self._emit(fed), loop).result()
-                if not self._gate.behind(fed.flood):
-                    return None
-        except CancelledError:  # the loop has ended
+    def _n_more(self) -> int | None:
+        """Return how many events are asked for, None for all there are."""
+        if self._limit is None:
             return None
-        except Exception as error:
-            return error
-        return None
+        return max(self._driver.ledger.n_warm + self._limit - self._accepting.n_logged, 0)
 
-    async def _emit(self, fed: Fed | _Nudge) -> None:
+    async def _emit(self, fed: Fed | None) -> None:
+        """Send events through the flow, or only have it take what waits in the log."""
         await self._source.emit(fed, asynchronous=True)
 
-    async def _accept(self, fed: Fed | _Nudge) -> Fed | _Nudge:
-        """Append to the log; what returns from here is durable."""
-        if isinstance(fed, _Nudge):
-            return fed
-        n_shards = self._log.partitions
-        parts = [fed.events]
-        if n_shards > 1:
-            shards = shard_of(fed.events[Columns.USER_ID], n_shards)
-            parts = [fed.events.filter(pa.array(shards == shard)) for shard in range(n_shards)]
-        assert self._feed is not None
-        try:
-            ends = await self._storage.keep_trying("Accepting events", partial(self._append, fed, parts))
-        except StorageUnavailable:
-            if not self._stop.is_set():
-                raise
-            return _Nudge()  # not accepted: a later run reads it again
-        self._n_logged = sum(ends)
-        self._gauges.accept(self._n_logged)
-        self._gauges.see(fed.events[Columns.USER_ID].to_pylist())
-        self._counts, self._n_dead = dict(fed.counts), self._n_dead + len(fed.dead_letters)
-        self._watermark = Watermark.resumed(fed.watermark)
-        return fed
-
-    def _append(self, fed: Fed, parts: list[pa.Table]) -> tuple[int, ...]:
-        """Append to the log; the second time only if it is not there, for an error may hide that it is."""
-        assert self._feed is not None
-        if self._in_doubt and self._log.position(self._feed.name) == fed.position:
-            ends = self._log.ends()
-        else:
-            self._in_doubt = True
-            ends = self._log.append(
-                parts,
-                source=self._feed.name,
-                position=fed.position,
-                counts=fed.counts,
-                watermark=fed.watermark,
-                dead_letters=fed.dead_letters,
-            )
-        self._in_doubt = False
-        return ends
+    async def _accept(self, fed: Fed | None) -> None:
+        """Take events into the log; what goes on through the flow only says that something waits there."""
+        if fed is not None:
+            await self._accepting.accept(fed)
 
     async def _stopped_within(self, seconds: float) -> bool:
         """Wait so long, or until somebody asks for the end; say whether that was so."""
@@ -313,11 +269,15 @@ class Session:
             await asyncio.wait_for(self._stop.wait(), seconds)
         return self._stop.is_set()
 
-    async def _learn(self, _: Fed | _Nudge) -> None:
+    async def _learn(self, _: None) -> None:
         """Cut and learn all that was accepted; several small chunks become one micro-batch."""
         if self._failure is not None:
             return
-        await self._advance(self._gauges.learn)
+        await self._advance(self._note_learned)
+
+    def _note_learned(self, n_events: int) -> None:
+        self._gauges.learn(n_events)
+        self._backlog.learn(n_events)
 
     async def _advance(self, learned: Callable[[int], None]) -> None:
         """Learn what the log has, and begin refits where they fall due."""
@@ -325,23 +285,11 @@ class Session:
             due_at = self._refits.due_at
             async with self._lock:
                 await self._driver.advance(learned, until=due_at)
-            await self._hear_of_redriven()
+            await self._accepting.hear_of_redriven(self._driver.ledger.intake.taken)
             if due_at is None or self._driver.ledger.n_events < due_at:
                 return
             if due_at == self._refits.due_at:  # else somebody else's call came by there as well
                 await self._refits.begin(self._driver.ledger)
-
-    async def _hear_of_redriven(self) -> None:
-        """Tell the feed which ids came into the log as redriven dead letters, and count those that wait."""
-        taken = self._driver.ledger.intake.taken
-        if taken <= self._redriven_at:
-            return
-        first, self._redriven_at = self._redriven_at + 1, taken
-        ids = await asyncio.to_thread(redriven_ids, self._log, first, taken + 1)
-        if self._feed is not None:
-            self._feed.remember(ids)
-        self._n_logged = sum(self._log.ends())
-        self._n_dead = sum((await asyncio.to_thread(self._log.dead_letter_counts)).values())
 
     async def _settle(self) -> None:
         """Wait for the refits at work when a feed has ended, and take what they publish."""
@@ -350,18 +298,19 @@ class Session:
         while not settled.done() and not self._stop.is_set():
             await asyncio.wait({settled}, timeout=_STATUS_S)
         settled.cancel()
-        await self._advance(self._gauges.learn)
+        await self._advance(self._note_learned)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._stop_feed.set()
+        self._backlog.open()
 
     async def _drained(self) -> None:
         """Wait until everything accepted is learned, or learning failed."""
         while (
             self._failure is None
             and not self._refits.holds_the_stream
-            and self._n_logged > self._driver.ledger.n_events
+            and self._accepting.n_logged > self._driver.ledger.n_events
         ):
             self._moved.clear()
             with suppress(TimeoutError):  # what fails does not come out at the end of the flow
@@ -403,17 +352,18 @@ class Session:
     async def _take_controls(self) -> None:
         """Where no event comes by that would, have the flow take controls that somebody appended."""
         ledger = self._driver.ledger
-        idle = self._phase in (Phase.RUNNING, Phase.FINISHED) and self._n_logged == ledger.n_events
+        is_learned = self._accepting.n_logged == ledger.n_events
+        idle = self._phase in (Phase.RUNNING, Phase.FINISHED) and is_learned
         if not idle or self._lock.locked():
             return
         pending = await asyncio.to_thread(lambda: self._log.controls(ledger.n_controls))
         if pending and pending[-1].offset > self._nudged_for:
             self._nudged_for = pending[-1].offset
-            await self._emit(_Nudge())
+            await self._emit(None)
 
     def _now(self) -> tuple[Phase, str]:
         """Return where the run is, and what there is to say of it."""
-        if self._answering.is_away and self._phase in (Phase.RUNNING, Phase.FINISHED):
+        if self.answering.is_away and self._phase in (Phase.RUNNING, Phase.FINISHED):
             return Phase.RECOVERING, self._coming_back
         if self._phase is Phase.RUNNING and (why := self._driver.ledger.intake.paused):
             return Phase.PAUSED, why
@@ -421,61 +371,41 @@ class Session:
 
     async def _publish(self) -> None:
         ledger, now = self._driver.ledger, time.monotonic()
-        self._answering.tidy()
-        phase, message = self._now()
-        cube = ledger.history.to_xarray()
+        self.answering.tidy()
+        learned = status_of(ledger, *self._now(), coverage=self._coverage)
         running = self._phase in (Phase.STARTING, Phase.RECOVERING, Phase.RUNNING)
-        seconds = now - self._began if running else self._seconds
         p50, p95 = self._gauges.freshness_ms()
-        status = Status(
-            phase=phase,
-            message=message,
-            events=ledger.n_events,
+        status = replace(
+            learned,
             run_events=ledger.n_events - self._at_start,
-            tested=ledger.history.n_tested,
-            logged=self._n_logged,
+            logged=self._accepting.n_logged,
+            waiting_bytes=self._backlog.n_bytes,
+            source_lag=SourceLag() if self._overload is None else self._overload.lag,
             rate_per_s=self._gauges.rate_per_s() if self._phase is Phase.RUNNING else 0.0,
             freshness_p50_ms=p50,
             freshness_p95_ms=p95,
-            first_time=moment(ledger.first_time),
-            event_time=moment(ledger.last_time),
-            users=ledger.n_users,
-            items=ledger.n_items,
-            forgotten=ledger.numbering.n_forgotten,
-            dead_letters=self._n_dead,
-            counts=self._counts,
-            watermark=self._watermark.moment,
-            most_late_s=self._watermark.most_behind / 1e6,
-            scores=model_scores(ledger.history.total(), self._coverage),
-            k=ledger.settings.list_length,
-            settings=ledger.settings,
-            alarms=(
-                *(
-                    Notice(each.offset, each.time, each.kind, each.sentence, each.after - each.before)
-                    for each in ledger.drift.alarms
-                ),
-                *ledger.quarantine.notices,
-                *self._refits.notices,
-                *self._storage.notices,
-                *ledger.intake.notices,
-                *self._risks,
-            ),
-            quarantined=ledger.quarantine.n_events,
-            frozen=ledger.quarantine.frozen,
-            tables=tuple(ledger.tables.values()),
+            dead_letters=self._accepting.n_dead,
+            counts=self._accepting.counts,
+            watermark=self._accepting.watermark.moment,
+            most_late_s=self._accepting.watermark.most_behind / 1e6,
+            alarms=(*learned.alarms, *self._refits.notices, *self._storage.notices, *self._risks),
             served=served_since(self._served_before, ledger.served),
-            table_changes=ledger.table_changes,
             fitting=self._refits.at_work,
             snapshot=self._driver.snapshot_name,
             snapshot_events=self._driver.snapshot_events,
             shards=self._log.partitions,
-            seconds=seconds,
+            seconds=now - self._began if running else self._seconds,
             source=self._source_name,
             recoveries=self._driver.recoveries,
             recovery_s=self._driver.recovery_s,
             delivery=None if self._outbox is None else self._outbox.delivery,
         )
-        self._run._publish(status, cube)
+        self._run._publish(status, ledger.history.to_xarray())
+
+    async def resume(self) -> None:
+        """See ``LiveRun.resume``."""
+        await self.steering.resume()
+        await self._publish()  # who has asked must not see the pause that is over
 
     def recent_users(self, limit: int) -> list[str]:
         """See ``LiveRun.recent_users``; called from any thread."""
@@ -486,65 +416,3 @@ class Session:
         # Copied here, where users are numbered too, and looked through elsewhere: millions take a while.
         rosters = [users.ids() for users in self._driver.ledger.numbering.users]
         return await asyncio.to_thread(matching_ids, chain.from_iterable(rosters), text, limit)
-
-    def changes(self) -> list[AppliedChange]:
-        """See ``LiveRun.changes``; called from any thread."""
-        return list(self._driver.ledger.changes)
-
-    async def recommend(self, user_id: str, k: int) -> Recommendation:
-        """See ``LiveRun.recommend``."""
-        return await self._answering.recommend(user_id, k)
-
-    async def preview(self, changes: Mapping[str, Any], n_events: int) -> Comparison:
-        """See ``LiveRun.preview``."""
-        async with self._lock:
-            await self._driver.written()  # what is being pruned must not be read
-            past = await asyncio.to_thread(
-                recent_past, self._log, self._driver.ledger, self._home, n_events, self._driver.origin
-            )
-        changed = past.settings.changed(**changes)
-        try:
-            return await compare_settings(self._workers, past, changed)
-        except WorkerLost:  # with what had been sent there
-            async with self._lock:
-                await self._driver.restart()
-            return await compare_settings(self._workers, past, changed)
-
-    async def undo(self, offset: int) -> AppliedChange:
-        """See ``LiveRun.undo``."""
-        changes, now = self._driver.ledger.changes, self._driver.ledger.settings.model_dump()
-        change = next((each for each in changes if each.offset == offset), None)
-        if change is None:
-            there = ", ".join(str(each.offset) for each in changes) or "none"
-            raise InputError(f"no change with offset {offset}; there are {there}")
-        back = {name: change.previous[name] for name, value in change.changes.items() if now[name] == value}
-        if not back:
-            raise InputError(f"change {offset}: later changes have replaced all of it; undo those")
-        return await self.apply(back)
-
-    async def resume(self) -> None:
-        """See ``LiveRun.resume``."""
-        control = await asyncio.to_thread(self._log.append_control, resume())
-        await self._emit(_Nudge())
-        while self._driver.ledger.intake.taken < control.offset:
-            if self._failure is not None:
-                raise self._failure
-            await asyncio.sleep(0.01)
-        await self._publish()  # who has asked must not see the pause that is over
-
-    async def apply(self, changes: dict[str, Any]) -> AppliedChange:
-        """See ``LiveRun.apply``."""
-        control = await asyncio.to_thread(
-            self._log.append_control, {"control": "settings", "changes": changes}
-        )
-        await self._emit(_Nudge())
-        while not any(each.offset == control.offset for each in self._driver.ledger.changes):
-            if self._failure is not None:
-                raise self._failure
-            await asyncio.sleep(0.01)
-        return next(each for each in self._driver.ledger.changes if each.offset == control.offset)
-
-
-def _recent_ids(log: EventLog) -> Iterator[str]:
-    """Yield the ids of the last events; they are read only if the feed asks, which few do."""
-    yield from log.recent_event_ids(DEDUP_WINDOW)

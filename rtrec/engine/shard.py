@@ -93,7 +93,8 @@ class Shard:
                 self._blend.forget(forgetting)
         if start == batch.n_warm > 0:
             self._blend.start_testing()
-        return self._blend.step(batch.events.part(start, stop), defer=self.n_shards > 1)
+        asked = None if batch.asked is None else batch.asked[start:stop]
+        return self._blend.step(batch.events.part(start, stop), defer=self.n_shards > 1, asked=asked)
 
     def settle(self, agreement: Agreement | None) -> None:
         """Apply what all shards agreed on after the last batch, once."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rtrec.events.lag import SourceLag
 from rtrec.events.letters import LATE
 from rtrec.settings import Settings
 
@@ -44,7 +45,8 @@ class Notice:
 
     ``accuracy`` and ``improvement`` come from the drift watch, ``refit`` is a fit that failed, ``quarantine``
     and ``frozen`` come from the guard of the ranker, ``storage`` is what the disk did not take, ``pause`` a
-    source that is not read on, ``cluster`` one that is not safe.
+    source that is not read on, ``sample`` a stretch that was not tested in full, ``cluster`` one that is not
+    safe.
 
     ``size`` is how far the hit rate fell (below 0) or rose; 0 for all others.
     """
@@ -68,6 +70,43 @@ class AppliedChange:
     changes: dict[str, Any]
     previous: dict[str, Any]
     live_from: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Events of which only a share was tested: ``start`` to ``end - 1``, or all from ``start`` on so far."""
+
+    share: float
+    reason: str
+    start: int
+    began: datetime
+    end: int | None = None
+    ended: datetime | None = None
+
+    def until(self, end: int, ended: datetime) -> Stretch:
+        """Return it with its end."""
+        return replace(self, end=end, ended=ended)
+
+    def words(self) -> str:
+        """Say from when to when a share was tested, and why.
+
+        >>> from datetime import UTC
+        >>> began, ended = (datetime(2026, 5, 1, 12, 3, second, tzinfo=UTC) for second in (4, 50))
+        >>> stretch = Stretch(0.1, "the source was 9 s ahead", 800, began)
+        >>> stretch.words()
+        '10% of the events from 800 on are tested, all learned (since 12:03:04 UTC): the source was 9 s ahead'
+        >>> stretch.until(95_000, ended).words()
+        '10% of the events 800 to 94,999 were tested (12:03:04 to 12:03:50 UTC): the source was 9 s ahead'
+        """
+        share, began = f"{100.0 * self.share:.3g}%", f"{self.began:%H:%M:%S}"
+        if self.end is None or self.ended is None:
+            said = f"{share} of the events from {self.start:,} on are tested, all learned (since {began} UTC)"
+        else:
+            said = (
+                f"{share} of the events {self.start:,} to {self.end - 1:,} were tested "
+                f"({began} to {self.ended:%H:%M:%S} UTC)"
+            )
+        return f"{said}: {self.reason}" if self.reason else said
 
 
 @dataclass(frozen=True)
@@ -158,6 +197,8 @@ class Status:
     events: int = 0
     tested: int = 0
     logged: int = 0
+    waiting_bytes: int = 0  # of events that are accepted and not learned
+    source_lag: SourceLag = field(default_factory=SourceLag)
     rate_per_s: float = 0.0
     freshness_p50_ms: float = float("nan")
     freshness_p95_ms: float = float("nan")
@@ -176,6 +217,8 @@ class Status:
     alarms: tuple[Notice, ...] = ()
     quarantined: int = 0  # events that the guard kept from the ranker
     frozen: bool = False  # whether the ranker learns nothing any more
+    tested_share: float = 1.0  # of the events, from now on
+    stretches: tuple[Stretch, ...] = ()  # where it was less, the last ones
     tables: tuple[PublishedTable, ...] = ()
     served: dict[str, Served] = field(default_factory=dict)  # in this run, by slot
     table_changes: tuple[TableChange, ...] = ()  # the newest ones, oldest first

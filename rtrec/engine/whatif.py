@@ -2,7 +2,8 @@
 
 A replay is a pure function of state, settings and events: it runs as a Dask task, one a variant. Both
 variants go through the same events with the same cuts, so every difference between them is the change's
-doing.
+doing. They test the events that the stream tested: where that was only a share, so is it here, the interval
+is wider, and the variant without the change still comes to what the stream came to.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from rtrec.engine.cluster import Workers
+from rtrec.engine.cutting import read_cut
 from rtrec.engine.deployment import SNAPSHOT_NAME, Deployment
-from rtrec.engine.driver import read_cut, shard_arrays
+from rtrec.engine.driver import shard_arrays
 from rtrec.engine.exchange import Agreement, agree, cut_up, in_common_order
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin
 from rtrec.engine.publications import PUBLISH, read_publications
+from rtrec.engine.sampling import SAMPLE, Asked
 from rtrec.engine.shard import Shard
 from rtrec.errors import InputError
 from rtrec.evaluation.comparison import Comparison, compare
@@ -59,6 +62,8 @@ class RecentPast:
         What each cut puts in place, by slot.
     forgetting
         What each shard forgets in each cut.
+    asked
+        Which events of each cut are tested, in their common order; None: all of them.
     timestamps
         Of all events in their common order, shape ``(event,)``.
     n_warm
@@ -73,6 +78,7 @@ class RecentPast:
     cuts: list[list[NumberedEvents]]
     published: list[dict[str, Published]]
     forgetting: list[list[tuple[Forgetting, ...]]]
+    asked: list[Asked | None]
     timestamps: Floats
     n_warm: int
 
@@ -105,15 +111,21 @@ def recent_past(
             states = [beginning.arrays] * n_shards
     start, at, ends, n_controls = old.n_events, old.n_events, old.ends, old.n_controls
     cuts, published, forgetting, timestamps = [], [], [], []
+    asked: list[Asked | None] = []
+    sampling = old.sampling
     for cut in log.cuts(old.seq):
         if cut.seq > ledger.seq:
             break
         controls = log.controls(n_controls, cut.controls)
         published.append(_tables_of(store, controls, old.numbering, ledger, n_events))
+        for control in controls:
+            if control.body.get("control") == SAMPLE:
+                sampling = sampling.take(control, at)
         parts, gone = old.numbering.number(read_cut(log, ends, cut), at)
         cuts.append(parts)
         forgetting.append(gone)
         timestamps.append(in_common_order(parts))
+        asked.append(sampling.asked(at, len(timestamps[-1])))
         at, ends, n_controls = at + len(timestamps[-1]), cut.ends, cut.controls
     return RecentPast(
         start,
@@ -124,6 +136,7 @@ def recent_past(
         cuts,
         published,
         forgetting,
+        asked,
         np.concatenate(timestamps),
         n_warm=max(ledger.n_warm - start, 0),
     )
@@ -155,6 +168,7 @@ async def compare_settings(workers: Workers, past: RecentPast, changed: Settings
     cuts = await workers.share(past.cuts)
     published = await workers.share(past.published)
     forgetting = await workers.share(past.forgetting)
+    asked = await workers.share(past.asked)
     states = None if past.states is None else await workers.share(past.states)
     before, n_shards = past.learned_under.model_dump(), len(past.cuts[0])
     ranks_changed, ranks_now = await asyncio.gather(
@@ -169,12 +183,18 @@ async def compare_settings(workers: Workers, past: RecentPast, changed: Settings
                 past.n_warm,
                 published,
                 forgetting,
+                asked,
             )
             for settings in (changed, past.settings)
         )
     )
     offsets = past.start + np.arange(len(ranks_now))
     tested = np.flatnonzero((ranks_now != UNTESTED) & (offsets >= past.first))
+    if not len(tested):
+        n_replayed = past.start + len(offsets) - past.first
+        raise InputError(
+            f"nothing to compare: none of the last {n_replayed:,} events was tested; replay more of them"
+        )
     return compare(
         ranks_changed[tested],
         ranks_now[tested],
@@ -194,6 +214,7 @@ def replay(
     n_warm: int = 0,
     published: Sequence[Mapping[str, Published]] | None = None,
     forgetting: Sequence[Sequence[tuple[Forgetting, ...]]] | None = None,
+    asked: Sequence[Asked | None] | None = None,
 ) -> Ranks:
     """Return the default model's rank of every event, in the common order, shape ``(event,)``.
 
@@ -213,6 +234,8 @@ def replay(
         What each cut puts in place, by slot; None: none does anything.
     forgetting
         What each shard forgets in each cut; None: nothing.
+    asked
+        Which events of each cut are tested, in their common order; None: all of them.
     """
     shards = [Shard(i, n_shards, before, states[i] if states is not None else None) for i in range(n_shards)]
     ranker = new_ranker()
@@ -232,6 +255,7 @@ def replay(
             published=tables,
             forgetting=gone,
             agreement=agreement,
+            asked=asked[seq - 1] if asked is not None else None,
         )
         outcomes = [shard.step(batch) for shard, batch in zip(shards, batches, strict=True)]
         changed, n_warm = None, max(n_warm - len(order), 0)

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from rtrec.clock import SteadyClock
 from rtrec.events.cleaning import CleanBatch, Cleaner
+from rtrec.events.lag import SourceLag
 from rtrec.events.letters import DeadLetter
-from rtrec.events.pacing import paced
+from rtrec.events.pacing import Pace, paced
 from rtrec.events.sources import FileSource
 from rtrec.events.synthetic import SyntheticStream
 from rtrec.events.verdicts import ACCEPTED
@@ -102,6 +103,10 @@ class Feed(Protocol):
         """Count these ids as seen from now on: they came into the log by another way. From any thread."""
         ...
 
+    def lag(self) -> SourceLag:
+        """Return how far the source is ahead of what was handed out; may take a moment, from any thread."""
+        ...
+
 
 class FileFeed:
     """A file's rows, cleaned.
@@ -133,6 +138,7 @@ class FileFeed:
         self._clock = SteadyClock() if clock is None else clock
         self._lateness = lateness
         self._told: deque[Sequence[str]] = deque()
+        self._pace = Pace()
 
     @property
     def name(self) -> str:
@@ -188,6 +194,7 @@ class FileFeed:
             self._chunks(position, sleep),
             speed=speed,
             longest_wait_s=self._longest_wait_s,
+            pace=self._pace,
             sleep=_in_steps(sleep),
             now=self._clock,
         ):
@@ -229,6 +236,10 @@ class FileFeed:
         if self.source.mapping.event_id is not None:
             self._told.append(event_ids)
 
+    def lag(self) -> SourceLag:
+        """See :class:`Feed`; a file waits for whoever reads it, and only a pace can leave it behind."""
+        return SourceLag(behind_s=self._pace.behind_s())
+
     def _cleaner(self, watermark: Mapping[str, Any]) -> Cleaner:
         return Cleaner(
             self.source.mapping,
@@ -245,6 +256,7 @@ class SyntheticFeed:
     def __init__(self, stream: SyntheticStream, *, chunk_rows: int = 500) -> None:
         self.stream = stream
         self._chunk_rows = chunk_rows
+        self._pace = Pace()
 
     @property
     def name(self) -> str:
@@ -280,7 +292,7 @@ class SyntheticFeed:
     ) -> Iterator[Fed]:
         """See :class:`Feed`; nothing has to be remembered of the rows before."""
         chunks = self.stream.chunks(self._chunk_rows, position)
-        for events in paced(chunks, speed=speed, sleep=_in_steps(sleep)):
+        for events in paced(chunks, speed=speed, pace=self._pace, sleep=_in_steps(sleep)):
             events = events.slice(0, n_more)
             position += events.num_rows
             yield Fed(events, position, {"accepted": position})
@@ -292,79 +304,9 @@ class SyntheticFeed:
     def remember(self, event_ids: Sequence[str]) -> None:
         """See :class:`Feed`; its ids are its own and never repeat."""
 
-
-class HeadStart:
-    """Another feed with everything before a position handed out as fast as it is taken.
-
-    Parameters
-    ----------
-    feed
-        The feed.
-    until
-        Position from which on it keeps its pace.
-    """
-
-    def __init__(self, feed: Feed, until: int) -> None:
-        self._feed = feed
-        self._until = until
-
-    @property
-    def name(self) -> str:
-        """Return the feed's name."""
-        return self._feed.name
-
-    def identity(self) -> dict[str, Any]:
-        """Return what tells the feed from any other."""
-        return self._feed.identity()
-
-    def difference(self, identity: Mapping[str, Any], position: Any) -> str | None:
-        """Return why ``position`` in the feed of ``identity`` means nothing in this one."""
-        return self._feed.difference(identity, position)
-
-    def n_events(self) -> int | None:
-        """Return how many events there will be in all, None if it never ends."""
-        return self._feed.n_events()
-
-    def start(
-        self,
-        position: Any,
-        *,
-        speed: float | None,
-        n_more: int | None,
-        counts: Mapping[str, int],
-        recent_ids: Iterable[str],
-        watermark: Mapping[str, Any],
-        sleep: Callable[[float], object],
-    ) -> Iterator[Fed]:
-        """See :class:`Feed`."""
-
-        def go_on(speed: float | None) -> Iterator[Fed]:
-            return self._feed.start(
-                position,
-                speed=speed,
-                n_more=n_more,
-                counts=counts,
-                recent_ids=recent_ids,
-                watermark=watermark,
-                sleep=sleep,
-            )
-
-        if position < self._until:
-            for fed in go_on(None):
-                yield fed
-                position, counts, watermark = fed.position, fed.counts, fed.watermark
-                if n_more is not None:
-                    n_more -= fed.events.num_rows
-                if position >= self._until:
-                    break
-            else:
-                return  # the feed ended within its head start
-        if n_more is None or n_more > 0:
-            yield from go_on(speed)
-
-    def remember(self, event_ids: Sequence[str]) -> None:
-        """See :class:`Feed`."""
-        self._feed.remember(event_ids)
+    def lag(self) -> SourceLag:
+        """See :class:`Feed`; it makes events when they are asked for, and only a pace can leave it behind."""
+        return SourceLag(behind_s=self._pace.behind_s())
 
 
 def _in_steps(sleep: Callable[[float], object]) -> Callable[[float], object]:

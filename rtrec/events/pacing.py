@@ -1,4 +1,4 @@
-"""Replay at a multiple of recorded speed: hand rows out no sooner than they are due."""
+"""Replay at a multiple of recorded speed: hand rows out no sooner than they are due, and say how late."""
 
 from __future__ import annotations
 
@@ -27,6 +27,30 @@ class Timed(Protocol):
         ...
 
 
+class Pace:
+    """Where a replay stands in its schedule; one thread keeps it, any may ask.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds that only ever grow.
+
+    Attributes
+    ----------
+    due
+        When the row that is handed out next, or was last, fell or falls due; None where no pace is kept.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.due: float | None = None
+
+    def behind_s(self) -> float | None:
+        """Return how long that row is overdue, None where no pace is kept."""
+        due = self.due
+        return None if due is None else max(self.clock() - due, 0.0)
+
+
 Chunk = TypeVar("Chunk", bound="pa.Table | Timed")
 
 
@@ -35,7 +59,7 @@ def paced(
     *,
     speed: float | None,
     longest_wait_s: float = math.inf,
-    clock: Callable[[], float] = time.monotonic,
+    pace: Pace | None = None,
     sleep: Callable[[float], object] = time.sleep,
     now: Callable[[], datetime] = utc_now,
 ) -> Iterator[Chunk]:
@@ -55,8 +79,8 @@ def paced(
     longest_wait_s
         Wait no longer than so many seconds between two rows: a log of years has weeks without an event, and a
         replay of it would stand still for minutes. What follows comes sooner by as much.
-    clock
-        Returns seconds that only ever grow.
+    pace
+        Has the clock to go by, and is kept up to date.
     sleep
         Waits for some seconds. If it returns true the replay ends: pass ``threading.Event().wait``.
 
@@ -69,14 +93,14 @@ def paced(
         raise ValueError(f"speed must be above zero, or None for as fast as possible; got {speed}")
     if not longest_wait_s > 0:
         raise ValueError(f"longest_wait_s must be above zero; got {longest_wait_s}")
-    return _paced(chunks, speed, longest_wait_s, clock, sleep, now)
+    return _paced(chunks, speed, longest_wait_s, pace or Pace(), sleep, now)
 
 
 def _paced(
     chunks: Iterable[Chunk],
     speed: float | None,
     longest_wait_s: float,
-    clock: Callable[[], float],
+    pace: Pace,
     sleep: Callable[[float], object],
     now: Callable[[], datetime],
 ) -> Iterator[Chunk]:
@@ -92,7 +116,7 @@ def _paced(
             if len(dated) == 0:
                 yield chunk
                 continue
-            latest, last_due = dated[0], clock()
+            latest, last_due = dated[0], pace.clock()
         reached = np.maximum.accumulate(np.concatenate([[latest], known]))
         waits = np.minimum(np.diff(reached) / speed, longest_wait_s)
         due = last_due + np.cumsum(waits)
@@ -100,12 +124,12 @@ def _paced(
             latest, last_due = reached[-1], due[-1]
         handed_out = 0
         while handed_out < len(due):
-            present = clock()
+            pace.due, present = float(due[handed_out]), pace.clock()
             ready = int(np.searchsorted(due, present, side="right"))
             if ready > handed_out:
                 yield _part(chunk, handed_out, ready)
                 handed_out = ready
-            elif sleep(float(due[handed_out] - present)):
+            elif sleep(pace.due - present):
                 return
 
 

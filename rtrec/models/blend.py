@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rtrec.declared import FEATURE_NAMES, SLOTS, vector_source
 from rtrec.errors import CorruptionError
@@ -114,8 +115,18 @@ class Blend:
         self.ranker, self._spare = new_ranker(), new_ranker()
         self._clear_workspace()
 
-    def step(self, events: NumberedEvents, *, batch: int = 1, defer: bool = False) -> Learned:
+    def step(
+        self,
+        events: NumberedEvents,
+        *,
+        batch: int = 1,
+        defer: bool = False,
+        asked: npt.NDArray[np.bool_] | None = None,
+    ) -> Learned:
         """Test, then learn ``events``, ``batch`` at a time; with ``defer`` leave the item tables alone.
+
+        Where ``asked`` is false, shape ``(event,)``, an event is not answered: its rank is -1, and it teaches
+        the ranker nothing. What it says of users and items is learned as ever.
 
         With ``batch=1`` and no ``defer`` the result does not depend on how a stream is cut into calls.
         """
@@ -123,6 +134,8 @@ class Blend:
         operations = empty_operations(n_events, min(self._params.ring_length, RING_CAPACITY))
         ranks = np.full((n_events, len(kernel.RACERS)), kernel.UNTESTED, np.int16)
         faults = np.zeros(n_events, np.uint8)
+        if asked is None:
+            asked = np.ones(n_events, np.bool_)
         lessons = empty_lessons(min(batch, n_events))
         if n_events:
             self.make_room(int(events.user_num.max()) + 1, int(events.item_num.max()) + 1)
@@ -138,6 +151,7 @@ class Blend:
                 self._shown,
                 self._params,
                 events,
+                asked,
                 lessons,
                 operations,
                 ranks,

@@ -57,6 +57,7 @@ def step(
     shown,
     params,
     events,
+    asked,
     lessons,
     operations,
     ranks,
@@ -69,11 +70,12 @@ def step(
 ):
     """Test, then learn events from ``start`` on; return the number of the first one not taken.
 
-    ``batch`` events at a time are answered with the state before all of them. With ``defer`` the item
-    tables are left alone and ``operations`` holds what they have to learn. ``shard`` is which one of how
-    many: it makes the user's number one among those of all shards. ``faults`` gets what was wrong with a
-    batch that the ranker (``spare`` is room for a copy) was not allowed to learn. It stops early only when
-    the set of (user, item) pairs has to grow before the next batch.
+    ``batch`` events at a time are answered with the state before all of them; one that is not ``asked`` of
+    is only learned, and teaches the ranker nothing. With ``defer`` the item tables are left alone and
+    ``operations`` holds what they have to learn. ``shard`` is which one of how many: it makes the user's
+    number one among those of all shards. ``faults`` gets what was wrong with a batch that the ranker
+    (``spare`` is room for a copy) was not allowed to learn. It stops early only when the set of (user, item)
+    pairs has to grow before the next batch.
     """
     n_events = len(events.user_num)
     scale, weights = np.empty(len(ranker.weight)), np.empty(len(ranker.weight))
@@ -86,7 +88,7 @@ def step(
         fill_scale(ranker, scale)
         for event in range(start, stop):
             user, item, now = events.user_num[event], events.item_num[event], events.timestamp[event]
-            if events.kind[event] == DISLIKE:
+            if events.kind[event] == DISLIKE or not asked[event]:
                 ranks[event] = UNTESTED
                 lessons.kind[event - start] = 0
             else:

@@ -11,6 +11,7 @@ version  what came with it
 2        the guard: strikes against each shard's ranker, and a book of quarantined events; when the
          first event was, whether the source is paused, and when which tables came, went and served
 3        velocity and acceleration among the features
+4        which share of the events is tested
 =======  =========================================================================================
 """
 
@@ -94,5 +95,17 @@ def add_momentum(content: Content) -> Content:
     return Content(arrays, content.manifest)
 
 
+def add_sampling(content: Content) -> Content:
+    """Bring a state of version 3 to version 4: until then every event was tested."""
+    if "intake" not in content.manifest:  # no books of a run
+        return content
+    all_tested = {"share": 1.0, "stretches": [], "taken": -1}
+    return Content(content.arrays, content.manifest | {"sampling": all_tested})
+
+
 #: By the version that a step begins with.
-MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {1: add_guard_and_books, 2: add_momentum}
+MIGRATIONS: Mapping[int, Callable[[Content], Content]] = {
+    1: add_guard_and_books,
+    2: add_momentum,
+    3: add_sampling,
+}

@@ -32,7 +32,7 @@ from rtrec.files import UNFINISHED, blake2b, make_folder, new_hash, sync
 from rtrec.models.migrations import MIGRATIONS, Content
 
 #: Of what is written; older ones are brought up to it (:mod:`rtrec.models.migrations`).
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

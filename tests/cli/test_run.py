@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-from rtrec.cli.run import parse_speed, parse_warmup
 from rtrec.errors import InputError
 from tests.cli.samples import COLUMNS, json_lines, write_events
 
@@ -291,23 +290,6 @@ def test_a_port_that_is_taken_exits_with_2(rtrec, events, asked):
         result = rtrec("run", events, *COLUMNS, "--port", port)
     assert result.exit_code == 2
     assert f"--port {port}: taken on 127.0.0.1" in result.stderr
-
-
-@pytest.mark.parametrize("text", ["0", "-1x", "nan", "inf", "x", ""])
-def test_a_speed_is_above_zero(text):
-    with pytest.raises(InputError, match="expected max, or times recorded speed"):
-        parse_speed(text)
-
-
-@pytest.mark.parametrize(("text", "expected"), [("max", None), ("MAX", None), ("60x", 60.0), (" 1.5 ", 1.5)])
-def test_speeds(text, expected):
-    assert parse_speed(text) == expected
-
-
-@pytest.mark.parametrize("text", ["-0.1", "1.5", "nan", "inf", "half"])
-def test_a_warmup_is_a_share_or_a_number(text):
-    with pytest.raises(InputError, match="expected a share from 0 to below 1, or a number of events"):
-        parse_warmup(text)
 
 
 def test_two_runs_do_not_share_a_home(rtrec, events, tmp_path):

@@ -133,7 +133,9 @@ def test_the_watcher_of_a_page_goes_with_it_and_other_pages_read_on(scripted_run
     """Bokeh ends a document before anybody hears of it; one more reading must neither raise nor be kept."""
     store = RunStore(scripted_run, interval_s=0.01)
     store.start()
-    page = SimpleNamespace(destroyed=False, session=SimpleNamespace(connection_count=1))
+    page = SimpleNamespace(
+        destroyed=False, session=SimpleNamespace(_subscribed_connections=[SimpleNamespace()])
+    )
     document = SimpleNamespace(session_context=page, add_next_tick_callback=lambda action: action())
     loop = SimpleNamespace(add_callback=lambda function, *arguments: function(*arguments))
     seen, of_others = [], []

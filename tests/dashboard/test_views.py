@@ -26,7 +26,8 @@ from rtrec.dashboard.views.recommendations_markup import (
     recommended_list,
 )
 from rtrec.engine.recommendation import Reason, Recommendation, RecommendedItem
-from rtrec.engine.status import Notice, Phase, PublishedTable, Status
+from rtrec.engine.status import Notice, Phase, PublishedTable, Status, Stretch
+from rtrec.events.lag import SourceLag
 from tests.dashboard.scripted_run import HOSTILE, ScriptedRun
 
 
@@ -465,3 +466,26 @@ def test_how_late_events_came_is_said_beside_the_lag(session):
     assert "Up to 90 s out of order" in live_markup.lag(reading)
     bounded = replace(status, watermark=status.event_time)
     assert "3 too late" in live_markup.lag(replace(reading, status=bounded))
+
+
+def test_how_far_the_source_is_ahead_and_what_waits_is_said_beside_the_lag(session):
+    calm = live_markup.lag(session.reading)
+    assert "ahead" not in calm
+    assert "wait in the log" not in calm
+    lag = SourceLag(behind_s=12.3, n_unread=4000)
+    status = replace(session.reading.status, source_lag=lag, waiting_bytes=1_240_000)
+    said = live_markup.lag(replace(session.reading, status=status))
+    assert "Source 12 s ahead, 4,000 messages unread" in said
+    assert "1.2 MB wait in the log" in said
+
+
+def test_that_a_share_is_tested_is_the_first_thing_said_and_stays_among_the_alarms(session):
+    stretch = Stretch(0.1, "the source was 12 s ahead", 8000, datetime(2026, 5, 1, 12, tzinfo=UTC))
+    alarm = Notice(8000, stretch.began, "sample", stretch.words())
+    status = replace(session.reading.status, tested_share=0.1, stretches=(stretch,), alarms=(alarm,))
+    reading = replace(session.reading, status=status)
+    assert live_markup.notice(session.reading) is None
+    assert "10% of the events from 8,000 on are tested" in live_markup.notice(reading)
+    over = replace(reading, status=replace(status, tested_share=1.0))
+    assert live_markup.notice(over) is None
+    assert "sampled" in live_markup.alarm_list(over)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtrec.engine.driver import in_step
+from rtrec.engine.cutting import in_step
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.schema import EVENT_SCHEMA
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rtrec.engine.driver import read_cut
+from rtrec.engine.cutting import read_cut
 from rtrec.engine.exchange import in_common_order
 from rtrec.engine.learned import learned_events, learned_numbers
 from rtrec.engine.ledger import Ledger

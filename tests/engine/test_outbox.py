@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from rtrec.engine import outbox as outbox_module
 from rtrec.engine.outbox import Outbox
 from rtrec.errors import DeploymentError
 from rtrec.events.embedded_log import EmbeddedLog
@@ -129,6 +131,47 @@ def test_what_a_sink_does_not_take_is_tried_again_and_told(log, sink):
         await until(lambda: sink.users == ["a"])
         await outbox.stop()
         assert (outbox.delivery.problem, sink.closed) == ("", True)
+
+    asyncio.run(live())
+
+
+def test_a_sink_that_hangs_is_told_of_and_holds_up_neither_the_end_nor_the_process(log, sink, monkeypatch):
+    monkeypatch.setattr(outbox_module, "_HANGS_S", 0.05)
+    monkeypatch.setattr(outbox_module, "_CLOSE_S", 0.05)
+    back = threading.Event()
+    sink.deliver = sink.close = lambda *_: back.wait(60)
+
+    async def live() -> None:
+        outbox = make(log, sink)
+        await outbox.start()
+        log.append([events("a", "b"), events("c")])
+        await until(lambda: "has not come back for 0.05 s" in outbox.delivery.problem)
+        assert (outbox.delivery.waiting, outbox.delivery.delivered) == (3, 0)
+        await asyncio.wait_for(outbox.stop(drain_s=0.05), 20)
+
+    asyncio.run(live())  # which waits for the threads of the loop's pool
+    assert all(each.daemon for each in threading.enumerate() if each.name == "rtrec-aside")
+    back.set()
+    again = Sink()
+    after(make(log, again), lambda: None)
+    assert again.users == ["a", "b", "c"]
+
+
+def test_a_sink_that_comes_back_goes_on_where_it_was(log, sink, monkeypatch):
+    monkeypatch.setattr(outbox_module, "_HANGS_S", 0.05)
+    back, deliver = threading.Event(), sink.deliver
+    sink.deliver = lambda lists: (back.wait(60), deliver(lists))
+
+    async def live() -> None:
+        outbox = make(log, sink)
+        await outbox.start()
+        log.append([events("a"), events("b")])
+        await until(lambda: bool(outbox.delivery.problem))
+        log.append([events("c"), events()])
+        back.set()
+        await until(lambda: outbox.delivery.delivered == 3)
+        assert (sink.users, outbox.delivery.problem) == (["a", "b", "c"], "")
+        await outbox.stop()
 
     asyncio.run(live())
 

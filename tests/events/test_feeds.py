@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from rtrec.events import sources
-from rtrec.events.feeds import STEP_S, Fed, Feed, FileFeed, HeadStart, SyntheticFeed
+from rtrec.events.feeds import STEP_S, Fed, Feed, FileFeed, SyntheticFeed
+from rtrec.events.headstart import HeadStart
+from rtrec.events.lag import SourceLag
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.rules import missing
 from rtrec.events.sources import FileSource
@@ -294,3 +296,19 @@ def test_another_world_of_the_same_seed_and_name_is_told_by_what_differs(config,
     said = after.difference(kept(before), 9)
     assert said is not None
     assert said.startswith(words)
+
+
+# --------------------------------------------------------------------------------------------- how far behind
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_only_a_feed_with_a_pace_can_be_behind(tmp_path, is_file):
+    feed = FileFeed(FileSource(write(tmp_path), MAPPING)) if is_file else SyntheticFeed(SyntheticStream())
+    assert feed.lag() == SourceLag()
+    options = {"counts": {}, "recent_ids": (), "watermark": {}, "sleep": Clock(1).sleep, "n_more": 2}
+    unpaced, paced = (feed.start(0, speed=speed, **options) for speed in (None, 1e-6))
+    next(unpaced)
+    assert feed.lag() == SourceLag()
+    next(paced)
+    assert feed.lag().behind_s is not None
+    assert HeadStart(feed, 1).lag().n_unread is None

@@ -12,7 +12,7 @@ import pytest
 from rtrec.clock import SteadyClock
 from rtrec.events.feeds import FileFeed
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.pacing import paced
+from rtrec.events.pacing import Pace, paced
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.events.sources import FileSource, RawChunk
 
@@ -62,7 +62,7 @@ def raw(first_row: int, *times: str) -> RawChunk:
 def replay(chunks: list[object], speed: float, **options: float) -> list[tuple[float, int]]:
     """Return, for each part handed out, the seconds since the start and the number of rows."""
     clock = HandClock()
-    parts = paced(chunks, speed=speed, clock=clock, sleep=clock.sleep, now=lambda: NOW, **options)
+    parts = paced(chunks, speed=speed, pace=Pace(clock), sleep=clock.sleep, now=lambda: NOW, **options)
     return [
         (clock() - 1000, part.num_rows if isinstance(part, pa.Table) else len(part.frame)) for part in parts
     ]
@@ -110,23 +110,33 @@ def test_a_late_event_is_due_at_once():
 
 def test_what_fell_due_meanwhile_comes_as_one_part():
     clock = HandClock()
-    parts = paced([table(0, 1, 2, 3, 9)], speed=1, clock=clock, sleep=clock.sleep, now=lambda: NOW)
+    parts = paced([table(0, 1, 2, 3, 9)], speed=1, pace=Pace(clock), sleep=clock.sleep, now=lambda: NOW)
     assert next(parts).num_rows == 1
     clock.seconds += 3.5
     assert next(parts)["event_id"].to_pylist() == ["1", "2", "3"]
 
 
+def test_a_pace_says_how_long_the_next_row_is_overdue():
+    clock = HandClock()
+    pace = Pace(clock)
+    parts = paced([table(0, 1, 2), table(9)], speed=1, pace=pace, sleep=clock.sleep, now=lambda: NOW)
+    assert (pace.behind_s(), next(parts).num_rows, pace.behind_s()) == (None, 1, 0.0)
+    clock.seconds += 3.5  # whoever takes the first row takes so long, and rows 1 and 2 fall due meanwhile
+    assert (pace.behind_s(), next(parts).num_rows, pace.behind_s()) == (3.5, 2, 2.5)
+    assert (next(parts).num_rows, clock.seconds, pace.behind_s()) == (1, 1009.0, 0.0)
+
+
 def test_without_a_speed_chunks_pass_unchanged_and_nobody_sleeps():
     clock = HandClock()
     chunks = [table(0, 3600), table(7200)]
-    assert list(paced(chunks, speed=None, clock=clock, sleep=clock.sleep)) == chunks
+    assert list(paced(chunks, speed=None, pace=Pace(clock), sleep=clock.sleep)) == chunks
     assert clock.sleeps == []
 
 
 def test_parts_of_raw_chunks_keep_their_place_for_a_restart():
     clock = HandClock()
     chunk = raw(41, "2024-05-01T10:00Z", "2024-05-01T10:00Z", "2024-05-01T10:01Z")
-    parts = list(paced([chunk], speed=1, clock=clock, sleep=clock.sleep, now=lambda: NOW))
+    parts = list(paced([chunk], speed=1, pace=Pace(clock), sleep=clock.sleep, now=lambda: NOW))
     assert [(part.first_row, part.position) for part in parts] == [(41, 42), (43, 43)]
     assert [part.frame.index.tolist() for part in parts] == [[41, 42], [43]]
 
@@ -138,7 +148,8 @@ def test_a_row_without_a_usable_time_does_not_hold_up_the_stream(time: str):
 
 
 def test_a_sleep_that_returns_true_ends_the_replay():
-    parts = paced([table(0, 10)], speed=1, clock=lambda: 0.0, sleep=lambda seconds: True, now=lambda: NOW)
+    pace = Pace(lambda: 0.0)
+    parts = paced([table(0, 10)], speed=1, pace=pace, sleep=lambda seconds: True, now=lambda: NOW)
     assert [part.num_rows for part in parts] == [1]
 
 
@@ -166,5 +177,5 @@ def test_a_jump_of_the_wall_clock_neither_holds_nor_hurries_a_replay(hours: int)
 
     chunks = [table(offset) for offset in range(0, 60, 10)]
     steady = SteadyClock(wall=lambda: wall[0], monotonic=clock)
-    handed_out = paced(chunks, speed=1.0, clock=clock, sleep=sleep, now=steady)
+    handed_out = paced(chunks, speed=1.0, pace=Pace(clock), sleep=sleep, now=steady)
     assert [clock.seconds for _ in handed_out] == [1000.0 + offset for offset in range(0, 60, 10)]

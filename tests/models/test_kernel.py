@@ -88,6 +88,27 @@ def test_kernel_equals_the_reference_event_by_event(settings: Settings) -> None:
     compare(Blend(settings), Reference(settings), stream(360, n_items=60, seed=4))
 
 
+def test_they_learn_alike_where_only_some_events_are_asked_of() -> None:
+    blend, asked = Blend(Settings()), np.random.default_rng(2).random(360) < 0.3
+    compare(blend, Reference(Settings()), stream(360, n_items=60, seed=4), asked=asked)
+    n_seen, n_taught = blend.ranker.n_seen.tolist()
+    assert 0 < n_taught <= n_seen <= asked.sum()
+
+
+def test_what_was_not_asked_has_no_rank_and_leaves_the_tables_as_they_would_be() -> None:
+    events, asked = stream(360, n_items=60, seed=4), np.arange(360) % 3 == 0
+    whole, sampled = Blend(Settings()), Blend(Settings())
+    whole.step(events)
+    ranks = sampled.step(events, asked=asked).ranks
+    assert (ranks[~asked] == -1).all()
+    assert (ranks[asked & (events.kind != KINDS.index("dislike"))] >= 0).all()
+    expected, arrays = whole.to_arrays(), sampled.to_arrays()
+    for name in expected:
+        if name.startswith(("items/", "users/")):
+            np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
+    assert not np.array_equal(arrays["ranker/weight"], expected["ranker/weight"])
+
+
 #: One table knows most items, the other so few that many users are known by their learned vector.
 PUBLISHED = {
     0: ("history", vector_rows(50, d=20, seed=1)),
@@ -257,6 +278,7 @@ def compare(
     *,
     forget_every: int = 0,
     publish: Mapping[int, tuple[str, VectorRows]] = MappingProxyType({}),
+    asked: np.ndarray | None = None,
 ) -> None:
     """Take both through the events; hold the scores, the ranks and the weights of the two side by side."""
     settings, rng = blend.settings, np.random.default_rng(8)
@@ -276,13 +298,16 @@ def compare(
         blend.make_room(user + 1, item + 1)
         answer, _, _, work, _ = blend.answer(user, now, k=settings.list_length)
         scored = {int(work.item[place]): float(work.score[place]) for place in range(answer.n_candidates)}
-        rank, scores = reference.test_then_learn(user, item, now, KINDS[one.kind[0]], float(one.value[0]))
+        of_it = True if asked is None else bool(asked[number])
+        rank, scores = reference.test_then_learn(
+            user, item, now, KINDS[one.kind[0]], float(one.value[0]), asked=of_it
+        )
         assert scored.keys() == scores.keys(), f"event {number}"
         # The crosses multiply sums, and the rounding of float32 with them.
         # What rounding to single precision does grows as products are learned from it, event after event. In
         # double precision the two agree to 3e-5.
         assert scored == pytest.approx(scores, rel=2e-2, abs=2e-2), f"event {number}"
-        found = int(blend.step(one).ranks[0, 0])
+        found = int(blend.step(one, asked=np.array([of_it])).ranks[0, 0])
         if found != rank:  # float32 may swap items whose scores are equal in all its digits
             ordered = sorted(scores.values(), reverse=True)
             places = [place for place in (found, rank) if place > 0] + [settings.list_length]

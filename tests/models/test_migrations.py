@@ -63,7 +63,7 @@ def to_version_1(path: Path) -> None:
     for name in [name for name in content["arrays"] if name.endswith("ranker/strikes")]:
         del content["arrays"][name]
         (path / f"{name}.npy").unlink()
-    for name in EMPTY_BOOKS:
+    for name in (*EMPTY_BOOKS, "sampling"):
         content["manifest"].pop(name, None)
     rewrite(path, format_version=1, written_by=None, arrays=content["arrays"], manifest=content["manifest"])
 
@@ -106,6 +106,7 @@ def test_a_state_from_before_the_guard_goes_on_as_if_it_had_been_there(
         "intake": {"paused": "", "notices": [], "taken": -1},
         "served": {},
         "table_changes": [],
+        "sampling": {"share": 1.0, "stretches": [], "taken": -1},
     }
     assert "shard0/ranker/strikes" in snapshot.array_names
     arrays = snapshot.arrays("shard0/")

@@ -90,7 +90,7 @@ def test_a_snapshot_of_the_same_name_is_replaced(written):
         (lambda path: (path / "manifest.json").unlink(), r"manifest\.json: cannot be read"),
         (lambda path: os.truncate(path / "manifest.json", 60), r"manifest\.json: cannot be read"),
         (lambda path: edit(path, '"default"', '"defaults"'), "does not match its checksum"),
-        (lambda path: edit(path, '"format_version": 3', '"format_version": 4'), r"up to 3, got 4.*rtrec 0\."),
+        (lambda path: edit(path, '"format_version": 4', '"format_version": 5'), r"up to 4, got 5.*rtrec 0\."),
         (lambda path: (path / "manifest.json").write_text("[]"), r"manifest\.json: cannot be read"),
     ],
 )

@@ -175,13 +175,13 @@ def _curves_heading(curves: Curves, windows: int) -> Html:
     span = words.events(min(curves.window * windows, curves.n[:, 0].sum()))
     return heading(
         "Quality over the log",
-        f"Every event is answered before it is learned. Each point is the mean of up to {span} tested; "
+        f"Every event tested is answered before it is learned. Each point is the mean of up to {span}; "
         "the band is the 95% interval of the blend.",
     )
 
 
 def _alarm_rows(reading: Reading) -> list[tuple[float, str, str]]:
-    colours = {"improvement": style.GREEN, "refit": style.AMBER}
+    colours = {"improvement": style.GREEN, "refit": style.AMBER, "sample": style.AMBER}
     return [(each.offset, colours.get(each.kind, style.RED), each.sentence) for each in reading.status.alarms]
 
 

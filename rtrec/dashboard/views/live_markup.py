@@ -42,6 +42,13 @@ def notice(reading: Reading) -> Html | None:
         )
     if status.phase is Phase.STOPPED:
         return message("info", "The run was stopped", status.message)
+    if status.tested_share < 1.0 and status.stretches:
+        return message(
+            "warn",
+            "The source is faster than learning: a share of the events is tested",
+            f"{words.sentence(status.stretches[-1].words())}.",
+            "All are tested again once the source is caught up with.",
+        )
     return None
 
 
@@ -73,12 +80,19 @@ def speed(reading: Reading) -> Html:
 
 
 def lag(reading: Reading) -> Html:
-    """Return how many accepted events wait to be learned."""
+    """Return how many accepted events wait to be learned, and how far the source is ahead."""
     status = reading.status
     waiting = words.count(status.lag) if reading.has_begun else words.MISSING
     recorded = f"Event time {status.event_time:%d %b %Y, %H:%M} UTC" if status.event_time else "No event yet"
+    ahead = status.source_lag.words()
     late = _note(lateness_text(status)) if status.most_late_s else None
-    return join(_figure("Lag", waiting, "events"), _note(recorded), late)
+    return join(
+        _figure("Lag", waiting, "events"),
+        _note(words.sentence(ahead)) if ahead else None,
+        _note(f"{words.megabytes(status.waiting_bytes)} wait in the log") if status.waiting_bytes else None,
+        _note(recorded),
+        late,
+    )
 
 
 def lateness_text(status: Status) -> str:
@@ -153,7 +167,7 @@ def moments_legend() -> Html:
     marks = (
         (style.RED, "solid", "Fall of the hit rate"),
         (style.GREEN, "solid", "Rise of the hit rate"),
-        (style.AMBER, "solid", "Fit that failed"),
+        (style.AMBER, "solid", "Fit that failed, or a share tested"),
         (style.BLUE, "dashed", "Settings applied"),
         (style.PURPLE, "dotted", "Table published or withdrawn"),
     )
@@ -274,6 +288,7 @@ _BADGES = {
     "improvement": "rise",
     "refit": "fit failed",
     "pause": "paused",
+    "sample": "sampled",
     "quarantine": "quarantine",
     "frozen": "frozen",
     "storage": "disk",

@@ -143,6 +143,16 @@ class Brokers:
         )
         return int(low), int(high)
 
+    def bounds_now(self, client: Any, partition: int, within_s: float) -> tuple[int, int] | None:
+        """Return what :meth:`bounds` does, None where no answer comes in time; from any thread."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            found = client.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=within_s)
+        except KafkaException:
+            return None
+        return None if found is None else (int(found[0]), int(found[1]))
+
     def unusable(self, what: str, reason: object = None) -> DeploymentError:
         """Return the error that says what could not be done, without a secret.
 
@@ -165,7 +175,7 @@ class Brokers:
 
     def _asked(self, client: Any, ask: Callable[[], Any], what: str) -> Any:
         """Return what brokers answer; what keeps them from it comes out as ours."""
-        from confluent_kafka import KafkaException
+        from confluent_kafka import KafkaException, TopicPartition
 
         reason: object = None
         try:
@@ -173,7 +183,9 @@ class Brokers:
                 return answer
         except KafkaException as error:
             reason = error.args[0]
-        client.poll(0)  # has the client tell what went wrong on the way
+        polled = client.poll(0)  # has the client tell what went wrong on the way
+        if hasattr(polled, "offset") and polled.error() is None:  # a consumer's next message, not taken here
+            client.seek(TopicPartition(polled.topic(), polled.partition(), polled.offset()))
         raise self.unusable(what, reason)
 
     def _client(self, kind: Any, own: Mapping[str, Any]) -> Any:

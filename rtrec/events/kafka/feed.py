@@ -10,6 +10,7 @@ from typing import Any
 from rtrec.events.cleaning import CleanBatch, Cleaner
 from rtrec.events.feeds import Fed, FileFeed
 from rtrec.events.kafka.source import KafkaSource
+from rtrec.events.lag import SourceLag
 
 
 class KafkaFeed(FileFeed):
@@ -46,6 +47,10 @@ class KafkaFeed(FileFeed):
         """See :class:`rtrec.events.feeds.Feed`; ids that we make of offsets cannot repeat."""
         ids = recent_ids if self.source.has_ids else ()
         return super().start(position, recent_ids=ids, **options)
+
+    def lag(self) -> SourceLag:
+        """See :class:`rtrec.events.feeds.Feed`; how far it is behind its brokers, at whatever pace."""
+        return SourceLag(n_unread=self.source.n_unread())
 
     def _chunks(self, position: Any, sleep: Callable[[float], object]) -> Iterator[Any]:
         return self.source.chunks(position, sleep=sleep)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,20 +20,23 @@ from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
 from rtrec.events.rawrows import cut
 
-#: How long a wait for messages is, and one for an answer about new partitions.
+#: How long a wait for messages is, and one for an answer about partitions.
 _POLL_S, _LOOK_TIMEOUT_S = 0.05, 2.0
+#: A partition of which so many bytes wait for their turn is not read on; the client fetches no more ahead.
+MOST_WAITING_BYTES = 16 << 20
 
 _log = structlog.get_logger(__name__)
 
 
 class Message(NamedTuple):
-    """Where a message is, what it says, and why it cannot be read, if so; None is a tombstone."""
+    """Where a message is, what it says, why it cannot be read, if so, and its size; None is a tombstone."""
 
     partition: int
     offset: int
     record: Mapping[str, Any] | None
     fault: str = ""
     text: str = ""
+    n_bytes: int = 0
 
 
 class TopicReader:
@@ -69,7 +74,13 @@ class TopicReader:
         self._next = {int(partition): offset for partition, offset in done.items()}
         self._known: set[int] = set()
         self._paused: set[int] = set()
-        self._consumer = brokers.consumer()
+        self._n_bytes: Counter[int] = Counter()  # of what waits, by partition
+        self._consumer = brokers.consumer(
+            queued_max_messages_kbytes=MOST_WAITING_BYTES >> 10,
+            fetch_queue_backoff_ms=50,  # else it fetches nothing for a second each time that it has so much
+        )
+        self._in_use = threading.Lock()  # a consumer that is being asked must not be closed
+        self._is_closed = False
 
     @property
     def holds(self) -> bool:
@@ -98,9 +109,14 @@ class TopicReader:
     def poll(self, most: int) -> None:
         """Wait a moment for messages, and take those that are there, up to ``most`` or so."""
         raw: list[Any] = []
-        while len(raw) < most and (message := self._consumer.poll(0 if raw else _POLL_S)) is not None:
+        n_bytes = 0
+        while len(raw) < most and n_bytes < MOST_WAITING_BYTES:
+            message = self._consumer.poll(0 if raw else _POLL_S)
+            if message is None:
+                break
             if message.error() is None:
                 raw.append(message)
+                n_bytes += len(message)
                 self._next[message.partition()] = message.offset() + 1
             else:
                 if raw:
@@ -111,9 +127,34 @@ class TopicReader:
             self._take(raw)
         for partition in self._known - self._paused:
             # The others have to catch up; what is fetched is not thrown away for ever, just asked for again.
-            if self.step.n_waiting(partition) >= 2 * most:
+            is_full = self._n_bytes[partition] >= MOST_WAITING_BYTES
+            if is_full or self.step.n_waiting(partition) >= 2 * most:
                 self._consumer.pause([self._at(partition, self._next[partition])])
                 self._paused.add(partition)
+
+    def take(self, *, all_that_wait: bool = False) -> list[Message]:
+        """Return the messages whose turn it is, or all, in order of event time."""
+        messages = self.step.take(all_that_wait=all_that_wait)
+        for each in messages:
+            self._n_bytes[each.partition] -= each.n_bytes
+        return messages
+
+    def n_unread(self, done: Mapping[str, int]) -> int | None:
+        """Return how many messages the topic has behind ``done``; from any thread.
+
+        None where a broker does not answer within a moment.
+        """
+        n_unread = 0
+        with self._in_use:
+            if self._is_closed:
+                return None
+            for partition in sorted(self._known):
+                bounds = self._brokers.bounds_now(self._consumer, partition, _LOOK_TIMEOUT_S)
+                if bounds is None:
+                    return None
+                low, high = bounds
+                n_unread += max(high - max(done.get(str(partition), 0), low), 0)
+        return n_unread
 
     def resume(self) -> None:
         """Read on where a partition had run ahead of the others and nothing of it waits any more."""
@@ -123,7 +164,9 @@ class TopicReader:
 
     def close(self) -> None:
         """Let go of the broker."""
-        self._consumer.close()
+        with self._in_use:
+            self._is_closed = True
+            self._consumer.close()
 
     def _take(self, raw: Sequence[Any]) -> None:
         messages = [_message(each) for each in raw]
@@ -133,6 +176,7 @@ class TopicReader:
         times = np.where(times <= self._clock().timestamp() * 1e6, times, np.nan)
         for each, moment in zip(messages, times.tolist(), strict=True):
             self.step.add(each.partition, moment, each)
+            self._n_bytes[each.partition] += each.n_bytes
 
     def _look_at(self, message: Any) -> None:
         """Do what an error asks for; one that may pass by itself is waited for."""
@@ -172,7 +216,7 @@ class TopicReader:
 
 def _message(raw: Any) -> Message:
     """Read a message; what is no JSON object says so."""
-    partition, offset, value = raw.partition(), raw.offset(), raw.value()
+    partition, offset, value, n_bytes = raw.partition(), raw.offset(), raw.value(), len(raw)
     if value is None:
         return Message(partition, offset, None)
     try:
@@ -180,5 +224,6 @@ def _message(raw: Any) -> Message:
     except (ValueError, RecursionError):
         record = None
     if isinstance(record, dict):
-        return Message(partition, offset, record)
-    return Message(partition, offset, {}, "unparsable row", cut(value.decode("utf-8", "backslashreplace")))
+        return Message(partition, offset, record, n_bytes=n_bytes)
+    text = cut(value.decode("utf-8", "backslashreplace"))
+    return Message(partition, offset, {}, "unparsable row", text, n_bytes)

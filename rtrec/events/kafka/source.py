@@ -111,6 +111,7 @@ class KafkaSource:
         self._chunk_rows = chunk_rows
         self._clock = clock
         self._look_every_s = look_every_s
+        self._reading: tuple[TopicReader, Mapping[str, int]] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this source from any other: the topic, and how it is read."""
@@ -139,18 +140,20 @@ class KafkaSource:
         """
         done = {} if isinstance(position, int) else dict(position)
         reading = TopicReader(self._brokers, self.mapping, self._clock, done)
+        self._reading = reading, done
         try:
             reading.look_for_partitions()
             looked = taken = time.monotonic()
             while True:
                 reading.poll(self._chunk_rows)
                 now = time.monotonic()
-                messages = reading.step.take(all_that_wait=now - taken > _HOLD_S)
+                messages = reading.take(all_that_wait=now - taken > _HOLD_S)
                 reading.resume()
                 for start in range(0, len(messages), self._chunk_rows):
                     chunk = self._chunk(messages[start : start + self._chunk_rows], done)
                     yield chunk
                     done = chunk.position
+                    self._reading = reading, done
                 if messages or not reading.holds:
                     taken = time.monotonic()
                 if not messages and sleep(0):
@@ -159,7 +162,16 @@ class KafkaSource:
                     reading.look_for_partitions(patient=False)
                     looked = now
         finally:
+            self._reading = None
             reading.close()
+
+    def n_unread(self) -> int | None:
+        """Return how many messages nobody has taken yet; None while nobody reads, or where no broker says."""
+        at = self._reading
+        if at is None:
+            return None
+        reading, done = at
+        return reading.n_unread(done)
 
     def _chunk(self, messages: Sequence[Message], before: Mapping[str, int]) -> MessageChunk:
         records = [each.record or {} for each in messages]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from rtrec.errors import DeploymentError, InputError
 from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.feeds import Fed
+from rtrec.events.kafka import reader
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.feed import KafkaFeed
 from rtrec.events.kafka.properties import Properties
 from rtrec.events.kafka.source import KafkaSource
+from rtrec.events.lag import SourceLag
 from rtrec.events.mapping import ColumnMapping
 from tests.kafka_cluster import Cluster
 
@@ -282,3 +285,40 @@ def test_another_topic_or_other_columns_are_another_feed(make_feed, kafka_cluste
         identity, {}
     )
     assert "its columns was" in make_feed(ColumnMapping("user", "sku", "at")).difference(identity, {})
+
+
+def test_how_far_a_topic_is_ahead_is_its_end_less_what_was_taken(make_feed, kafka_cluster, address):
+    kafka_cluster.send(address.topic, *(click(second) for second in range(0, 60, 2)), partition=0)
+    kafka_cluster.send(address.topic, *(click(second) for second in range(1, 60, 2)), partition=2)
+    feed = make_feed(chunk_rows=20)
+    assert feed.lag() == SourceLag()  # nobody reads
+    reading, n_taken = start(feed), 0
+    while n_taken < 60:
+        n_taken += next(reading).events.num_rows
+        # A chunk counts as taken once the next one is asked for: by then it is in the log.
+        assert 60 - n_taken <= feed.lag().n_unread <= 60 - n_taken + 20
+    kafka_cluster.send(address.topic, click(61), click(62), partition=1)
+    assert feed.lag().n_unread >= 2
+    reading.close()
+    assert feed.lag() == SourceLag()
+
+
+def test_large_messages_are_read_on_only_when_those_before_were_taken(
+    make_feed, kafka_cluster, address, monkeypatch
+):
+    """Count messages alone, and a topic of large ones is read into memory by the thousands."""
+    monkeypatch.setattr(reader, "MOST_WAITING_BYTES", 20_000)
+    kafka_cluster.send(address.topic, *(click(second, note="x" * 5_000) for second in range(40)), partition=0)
+    fed = read(make_feed(), 40)
+    assert users(fed) == [f"u{second}" for second in range(40)]
+    assert max(each.events.num_rows for each in fed) <= 8
+
+
+def test_what_a_consumer_is_handed_while_it_asks_for_the_reason_of_a_fault_is_read_again(address):
+    """Let it go, and a message is lost whenever a broker does not say which partitions there are."""
+    message = SimpleNamespace(error=lambda: None, topic=lambda: "t", partition=lambda: 3, offset=lambda: 17)
+    sought = []
+    client = SimpleNamespace(poll=lambda _: message, seek=lambda to: sought.append((to.partition, to.offset)))
+    with pytest.raises(DeploymentError, match="no answer"):
+        Brokers(address, Properties({}))._asked(client, lambda: None, "looking")
+    assert sought == [(3, 17)]

@@ -29,7 +29,14 @@ class Reference(Opinions):
         self.factor_squares = start.squared_gradient.astype(float)
 
     def test_then_learn(
-        self, user: int, item: int, now: float, kind: str = "view", value: float = math.nan
+        self,
+        user: int,
+        item: int,
+        now: float,
+        kind: str = "view",
+        value: float = math.nan,
+        *,
+        asked: bool = True,
     ) -> tuple[int, dict[int, float]]:
         """Return the event's rank (0 for a miss, -1 if not asked) and all candidates' scores, then learn."""
         weight = getattr(self.settings, f"weight_{kind}")
@@ -47,10 +54,11 @@ class Reference(Opinions):
         best += [each for each in hottest if each not in best and self.may_get(user, each)]
         best = best[: self.settings.list_length]
         rank = best.index(item) + 1 if item in best else 0
-        if len(found) > 1 and kind != "dislike" and weight > 0.0:
+        asked = asked and kind != "dislike"
+        if len(found) > 1 and asked and weight > 0.0:
             self.learn_ranker(found, scores, scale, item, moment, seen)
         self.learn(user, item, now, weight, value)
-        return -1 if kind == "dislike" else rank, scores
+        return rank if asked else -1, scores
 
     def moment(self, user: int, now: float) -> tuple[str, bool]:
         gap = now - self.last_time.get(user, -math.inf)
