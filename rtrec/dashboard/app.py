@@ -13,6 +13,7 @@ import param
 from bokeh.events import ConnectionLost
 from bokeh.models import CustomJS
 from panel.util import edit_readonly
+from param.parameterized import discard_events
 from tornado.ioloop import IOLoop
 
 from rtrec.dashboard import style
@@ -177,7 +178,7 @@ def let_go_of(page: pmui.Page) -> None:
     It shows whether Panel is busy, and so the state of Panel, which lives as long as the process, would hold
     each page there ever was: 1.5 MB apiece. What it refers to instead is its own.
     """
-    with edit_readonly(page):
+    with discard_events(page), edit_readonly(page):  # no browser is there to hear of it
         page.busy = page.param.theme_toggle
 
 

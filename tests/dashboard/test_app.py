@@ -103,7 +103,7 @@ def test_bare_requests_leave_neither_sessions_nor_watchers(scripted_run, until):
         server.stop()
 
 
-def test_pages_that_were_closed_are_forgotten(scripted_run, until):
+def test_pages_that_were_closed_are_forgotten(scripted_run, until, caplog):
     """Fails if what outlives a page holds it, as the state of Panel does by itself: 1.5 MB a page."""
     server = DashboardServer(
         RunStore(scripted_run), make_page, "127.0.0.1", free_port("127.0.0.1"), unused_session_ms=1
@@ -125,6 +125,7 @@ def test_pages_that_were_closed_are_forgotten(scripted_run, until):
         for _ in range(3):
             visit()
         until(lambda: documents() <= before)
+        assert "on_session_destroyed" not in caplog.text  # nothing failed on the way out
     finally:
         server.stop()
 
