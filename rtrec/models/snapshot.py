@@ -336,16 +336,17 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    # A NaN is written as such: no writer puts one there, so a reader finds that the checksum is another.
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _file(path: Path, name: str) -> Path:
     return path / f"{name}.npy"
 
 
-def _age(path: Path) -> list[tuple[int, str]]:
-    """Return a sort key under which numbers in a name count as numbers."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
+def _age(path: Path) -> list[int | str]:
+    """Return a sort key under which numbers in a name count as numbers: every second part is one."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.name)]
 
 
 def _discard(path: Path) -> None:

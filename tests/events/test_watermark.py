@@ -143,6 +143,37 @@ def test_the_lateness_that_was_stored_holds_until_another_is_given():
     assert Watermark.resumed({}).is_open
 
 
+def test_what_is_stored_is_what_a_log_has_always_held():
+    watermark = Watermark(TEN_MINUTES)
+    assert watermark.stored() == {"highest_us": None, "most_behind_us": 0, "lateness_us": 600_000_000}
+    watermark.take(watermark.sight(np.array([5e6, 3e6, 4e6]), latest=np.inf))
+    stored = {"highest_us": 5_000_000, "most_behind_us": 2_000_000, "lateness_us": 600_000_000}
+    assert watermark.stored() == stored
+    again = Watermark.resumed(stored)
+    assert again.stored() == stored
+    assert again.sight(np.array([1e6]), latest=np.inf).behind.tolist() == [4e6]
+    assert (Watermark.resumed({}).moment, Watermark.resumed({}).most_behind) == (None, 0.0)
+    assert Watermark().stored()["lateness_us"] is None
+
+
+def test_events_in_their_order_are_not_behind_and_none_at_all_move_nothing():
+    watermark = Watermark(timedelta(0))
+    sighting = watermark.sight(np.array([1e6, 1e6, 2e6]), latest=np.inf)
+    assert sighting.behind.tolist() == [0.0, 0.0, 0.0]
+    assert sighting.is_late.tolist() == [False, False, False]
+    watermark.take(sighting)
+    watermark.take(watermark.sight(np.array([]), latest=np.inf))
+    assert watermark.stored() == {"highest_us": 2_000_000, "most_behind_us": 0, "lateness_us": 0}
+    assert watermark.sight(np.array([2e6 - 1, 2e6]), latest=np.inf).is_late.tolist() == [True, False]
+
+
+def test_the_most_behind_of_all_sightings_is_kept():
+    watermark = Watermark()
+    for seconds in ([9.0, 4.0, 8.0], [8.0]):
+        watermark.take(watermark.sight(np.array(seconds) * 1e6, latest=np.inf))
+    assert watermark.most_behind == 5e6
+
+
 def test_a_negative_lateness_is_refused():
     with pytest.raises(ValueError, match="zero or more; got -1 day"):
         Watermark(timedelta(days=-1))
