@@ -14,6 +14,7 @@ from rtrec.events.recent import RecentIds
 
 
 def test_an_id_is_new_once():
+    """Fails if the window forgets what it took, within one call or from one to the next."""
     recent = RecentIds(100)
     assert recent.add(["a", "b", "a"]).tolist() == [True, True, False]
     assert recent.add(["b", "c"]).tolist() == [False, True]

@@ -102,6 +102,7 @@ def test_a_snapshot_of_the_same_name_is_replaced(written):
     ],
 )
 def test_damage_names_the_file(written, harm, message, verify):
+    """Fails if files are not counted, their sizes or the manifest's checksum not compared."""
     harm(written)
 
     with pytest.raises(CorruptionError, match=message):
@@ -109,6 +110,7 @@ def test_damage_names_the_file(written, harm, message, verify):
 
 
 def test_no_flipped_byte_goes_unnoticed(written):
+    """Fails if the checksum of an array's file, or that of the manifest, is not compared."""
     for file in sorted(path for path in written.rglob("*") if path.is_file()):
         original = file.read_bytes()
         for place in range(len(original)):
