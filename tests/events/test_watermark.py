@@ -152,7 +152,8 @@ def test_what_is_stored_is_what_a_log_has_always_held():
     again = Watermark.resumed(stored)
     assert again.stored() == stored
     assert again.sight(np.array([1e6]), latest=np.inf).behind.tolist() == [4e6]
-    assert (Watermark.resumed({}).moment, Watermark.resumed({}).most_behind) == (None, 0.0)
+    assert json.dumps(again.stored()) == json.dumps(stored)  # 600000000, not 600000000.0
+    assert (Watermark.resumed({}, TEN_MINUTES).moment, Watermark.resumed({}).most_behind) == (None, 0.0)
     assert Watermark().stored()["lateness_us"] is None
 
 

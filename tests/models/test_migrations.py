@@ -146,15 +146,21 @@ def test_every_version_before_this_one_has_a_step() -> None:
 
 
 def test_steps_follow_one_another(old_table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = {
-        1: lambda content: Content(content.arrays, content.manifest | {"steps": [1]}),
-        2: lambda content: Content(
-            content.arrays, content.manifest | {"steps": [*content.manifest["steps"], 2]}
-        ),
-    }
-    monkeypatch.setattr(snapshots, "MIGRATIONS", steps)
+    def first(content: Content) -> Content:
+        return Content(content.arrays | {"first": np.array([1.0])}, {"steps": [1]})
+
+    def second(content: Content) -> Content:
+        return Content(
+            content.arrays | {"second": content.arrays["first"] + 1.0},
+            {"steps": [*content.manifest["steps"], 2]},
+        )
+
+    monkeypatch.setattr(snapshots, "MIGRATIONS", {1: first, 2: second})
     monkeypatch.setattr(snapshots, "FORMAT_VERSION", 3)
-    assert read_snapshot(old_table).manifest["steps"] == [1, 2]
+    snapshot = read_snapshot(old_table)
+    assert snapshot.manifest["steps"] == [1, 2]
+    assert snapshot.array_names == ["first", "second", "table/weight"]
+    assert snapshot.arrays()["second"].tolist() == [2.0]
 
 
 def test_a_format_of_the_future_names_who_wrote_it(old_table: Path) -> None:
