@@ -78,7 +78,7 @@ class Snapshot:
     def _load(self, name: str) -> npt.NDArray[Any]:
         if self._migrated is not None:
             array = self._migrated[name]
-            return array if self._mmap else np.array(array, order="K")
+            return array if self._mmap else np.array(array)
         return self._read(name, mmap=self._mmap)
 
     def _read(self, name: str, *, mmap: bool) -> npt.NDArray[Any]:
