@@ -20,6 +20,7 @@ from rtrec import __version__
 from rtrec.errors import CorruptionError
 from rtrec.failpoints import arm, disarm
 from rtrec.models.snapshot import (
+    FORMAT_VERSION,
     latest_snapshot,
     list_snapshots,
     prune_snapshots,
@@ -48,6 +49,7 @@ def test_what_is_written_is_read(written, mmap):
     snapshot = read_snapshot(written, mmap=mmap)
 
     assert snapshot.manifest == {"offsets": [3, 4], "model": "default"}
+    assert (snapshot.format_version, snapshot.written_by) == (FORMAT_VERSION, f"rtrec {__version__}")
     assert snapshot.array_names == sorted(ARRAYS)
     arrays = snapshot.arrays()
     assert arrays.keys() == ARRAYS.keys()
