@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rtrec.clock import SteadyClock
 from rtrec.events.cleaning import Cleaner
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.watermark import ANY_LATENESS, CLOCK_ERROR, Watermark
+from rtrec.events.watermark import ANY_LATENESS, Watermark
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MAPPING = ColumnMapping("user", "item", "time")
@@ -70,7 +70,7 @@ def test_a_client_whose_clock_is_five_minutes_ahead_moves_it_to_now_and_a_clock_
     events, letters = clean.clean(rows(5, -10, -9.9), 1)
     assert letters[0].row == 2  # ten minutes before now and 5 s
     assert events.num_rows == 2
-    assert clean.watermark.moment == NOON + CLOCK_ERROR - TEN_MINUTES
+    assert clean.watermark.moment == NOON + timedelta(seconds=5) - TEN_MINUTES
 
 
 def test_a_refused_row_and_a_late_one_do_not_move_it():

@@ -10,7 +10,6 @@ import pytest
 from rtrec.models.arrays import copied, leaves
 from rtrec.models.guard import (
     BOUNDS,
-    MOST_STRIKES,
     SOUND,
     copy_ranker,
     fault_in,
@@ -236,10 +235,10 @@ def test_room_behind_a_bad_lesson_stays_as_it_is() -> None:
 
 def test_ten_strikes_freeze_it_until_they_are_taken_back() -> None:
     ranker = fresh()
-    ranker.strikes[0] = MOST_STRIKES - 1.0
+    ranker.strikes[0] = 9.0
     assert not is_frozen(ranker)
     assert teach(ranker, lessons(np.nan)) == 1
-    assert ranker.strikes.tolist() == [MOST_STRIKES]
+    assert ranker.strikes.tolist() == [10.0]
     assert is_frozen(ranker)
     before = numbers(ranker)
     assert teach(ranker, lessons(3.0)) == SOUND

@@ -136,9 +136,7 @@ def test_a_later_format_is_refused_whoever_wrote_it(written):
     edit(written, f'"written_by": "rtrec {__version__}",\n', "")
     edit(written, '"format_version": 2', '"format_version": 3')
 
-    with pytest.raises(
-        CorruptionError, match=r"got 3; use the rtrec that wrote it \(it does not say which\)"
-    ):
+    with pytest.raises(CorruptionError, match=r"got 3; use the rtrec .* \(it does not say which\)"):
         read_snapshot(written)
 
 
@@ -221,7 +219,7 @@ def test_what_the_disk_does_not_take_leaves_the_older_one_and_takes_no_room(writ
     assert read_snapshot(written).array_names == sorted(ARRAYS)
 
 
-def test_the_disk_s_error_is_told_even_if_nothing_can_be_cleared_away(tmp_path, monkeypatch):
+def test_an_error_of_the_disk_is_told_even_if_nothing_can_be_cleared_away(tmp_path, monkeypatch):
     def fails(path):
         shutil.rmtree(tmp_path / "s" / ".unfinished-cut-1", ignore_errors=True)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
