@@ -1,8 +1,9 @@
-# make demo   create the environment, install, and run the live demo on http://127.0.0.1:5006
-# make test   the same, with every test: slow, cluster, browser and notebook ones too
-# make chaos  kill, crash and damage it in a thousand ways, and print what came of it (an hour)
-# make lint   ruff (lint and format) and mypy, as CI runs them
-# make clean  remove the environment and all caches (data/ stays)
+# make demo     create the environment, install, and run the live demo on http://127.0.0.1:5006
+# make test     the same, with every test: slow, cluster, browser and notebook ones too
+# make chaos    kill, crash and damage it in a thousand ways, and print what came of it (an hour)
+# make mutants  break the code line by line, and see that a test notices (a quarter of an hour)
+# make lint     ruff (lint and format) and mypy, as CI runs them
+# make clean    remove the environment and all caches (data/ stays)
 #
 # PYTHON=python3.12 chooses the interpreter, ARGS="..." is passed on to `rtrec demo` or pytest.
 
@@ -14,7 +15,7 @@ ARGS ?=
 # A file of tests at a time runs in one of so many processes.
 WORKERS ?= 2
 
-.PHONY: help demo test chaos lint clean
+.PHONY: help demo test chaos mutants lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,13 +30,16 @@ test: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+mutants: $(VENV)/.dev
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # A name on PATH may be a launcher for a version that is not installed, so each candidate has to run.

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from rtrec.files import publish_new_text, publish_text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file a descriptor is of")
+def test_a_file_is_synced_before_it_has_its_name_and_the_name_behind_it(tmp_path, monkeypatch):
+    """Fails if a sync is left out, or comes after what it is to come before."""
+    steps = []
+
+    def noted(step: str, function: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object) -> None:
+            of = [os.readlink(f"/proc/self/fd/{each}") if step == "sync" else each for each in arguments]
+            steps.append((step, *(os.path.relpath(each, tmp_path) for each in of)))
+            function(*arguments)
+
+        return call
+
+    monkeypatch.setattr("os.fsync", noted("sync", os.fsync))
+    monkeypatch.setattr("os.replace", noted("name", os.replace))
+    publish_text(tmp_path / "reports" / "a.txt", "x")
+    assert steps == [
+        ("sync", "."),  # the folder is new
+        ("sync", "reports/.unfinished-a.txt"),
+        ("name", "reports/.unfinished-a.txt", "reports/a.txt"),
+        ("sync", "reports"),
+    ]
 
 
 def test_a_new_text_is_written_beside_those_of_its_name(tmp_path):

@@ -47,7 +47,7 @@ class RecentIds:
             # hash() of a string is keyed per process, so nobody can send ids that collide on purpose; the
             # window lives in this process only.
             hashes = [hash(each) for each in part]
-            new = ~self._in_merged(np.array(hashes, np.int64))
+            new = ~self._in_merged(hashes)
             for position, each in enumerate(hashes):
                 if new[position]:
                     if each in self._newest:
@@ -62,14 +62,15 @@ class RecentIds:
     def holds(self, ids: Iterable[str]) -> npt.NDArray[np.bool_]:
         """Return of each id whether the window holds it, and take none."""
         hashes = [hash(each) for each in ids]
-        held = self._in_merged(np.array(hashes, np.int64))
-        return held | np.fromiter((each in self._newest for each in hashes), np.bool_, count=len(hashes))
+        return self._in_merged(hashes) | np.array([each in self._newest for each in hashes], np.bool_)
 
-    def _in_merged(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+    def _in_merged(self, hashes: list[int]) -> npt.NDArray[np.bool_]:
         if len(self._sorted) == 0:
             return np.zeros(len(hashes), np.bool_)
-        places = np.minimum(np.searchsorted(self._sorted, hashes), len(self._sorted) - 1)
-        return np.asarray(self._sorted[places] == hashes, np.bool_)
+        wanted = np.array(hashes, np.int64)
+        places = np.minimum(np.searchsorted(self._sorted, wanted), len(self._sorted) - 1)
+        held: npt.NDArray[np.bool_] = self._sorted[places] == wanted
+        return held
 
     def _merge(self) -> None:
         newest = np.fromiter(self._newest, np.int64, count=len(self._newest))

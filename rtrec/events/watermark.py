@@ -113,7 +113,7 @@ class Watermark:
         """
         reached = np.maximum.accumulate(np.concatenate([[self._highest], np.minimum(times, latest)]))
         behind = np.maximum(reached[:-1] - times, 0.0)
-        allowed = np.inf if self.is_open else self.lateness / timedelta(microseconds=1)
+        allowed = self.lateness / timedelta(microseconds=1)  # 9e19 for any, and no two times are so far apart
         return Sighting(behind, behind > allowed, float(reached[-1]))
 
     def take(self, sighting: Sighting) -> None:

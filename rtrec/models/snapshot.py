@@ -78,7 +78,7 @@ class Snapshot:
     def _load(self, name: str) -> npt.NDArray[Any]:
         if self._migrated is not None:
             array = self._migrated[name]
-            return array if self._mmap else np.array(array, order="K")
+            return array if self._mmap else np.array(array)
         return self._read(name, mmap=self._mmap)
 
     def _read(self, name: str, *, mmap: bool) -> npt.NDArray[Any]:
@@ -336,16 +336,17 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    # A NaN is written as such: no writer puts one there, so a reader finds that the checksum is another.
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _file(path: Path, name: str) -> Path:
     return path / f"{name}.npy"
 
 
-def _age(path: Path) -> list[tuple[int, str]]:
-    """Return a sort key under which numbers in a name count as numbers."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
+def _age(path: Path) -> list[int | str]:
+    """Return a sort key under which numbers in a name count as numbers: every second part is one."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.name)]
 
 
 def _discard(path: Path) -> None:

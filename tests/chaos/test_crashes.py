@@ -29,7 +29,7 @@ def crashes(*options: str) -> list[dict[str, object]]:
 
 
 def test_wherever_a_life_ends_the_next_one_comes_to_the_same() -> None:
-    """Take ``synchronous = FULL`` out of the log, or the order out of ``publish_file``, and it fails."""
+    """Fails if ``synchronous = FULL`` is taken out of the log, or the order out of ``publish_file``."""
     *bad, summary = crashes("--points", "12", "--seed", "5")
     assert bad == []
     assert summary["points"] == 12
@@ -37,6 +37,6 @@ def test_wherever_a_life_ends_the_next_one_comes_to_the_same() -> None:
 
 @pytest.mark.parametrize("syncs", ["files", "log"])
 def test_without_syncs_a_failure_of_the_power_is_found_out(syncs: str) -> None:
-    """What looks for lost writes can find them."""
+    """Fails if what looks for lost writes cannot find them: it leaves the syncs out itself."""
     *bad, _ = crashes("--points", "8", "--seed", "5", "--action", "power", "--without", syncs)
     assert bad

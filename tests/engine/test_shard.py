@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtrec.engine.exchange import Batch
+from rtrec.engine.exchange import Agreement, Batch
 from rtrec.engine.shard import Shard
 from rtrec.errors import ShardError
+from rtrec.models.ranker import new_ranker
+from rtrec.models.tables import empty_operations
 from rtrec.settings import Settings
 from rtrec.types import NumberedEvents
 
@@ -29,13 +31,23 @@ def shard() -> Shard:
 
 
 def test_a_gap_is_refused() -> None:
+    """Fails if a shard applies a batch that is not the next one."""
     one = shard()
     one.step(batch(1))
     with pytest.raises(ShardError, match="shard 0: expected batch 2, got 3"):
         one.step(batch(3))
 
 
+def test_an_agreement_on_another_batch_than_the_last_is_refused() -> None:
+    """Fails if a shard learns what the others agreed on after a batch that it has not seen."""
+    one = Shard(0, 2, Settings().model_dump())
+    one.step(batch(1))
+    with pytest.raises(ShardError, match="shard 0: expected the agreement on batch 1, got 2"):
+        one.settle(Agreement(2, empty_operations(0, 10), new_ranker()))
+
+
 def test_a_repeated_batch_is_answered_again_and_learned_once() -> None:
+    """Fails if a shard does not know the batch that it applied last."""
     one = shard()
     first = one.step(batch(1))
     again = one.step(batch(1))

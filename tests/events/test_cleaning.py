@@ -157,6 +157,7 @@ def test_rules_leave_rows_out_before_anything_is_called_a_fault():
 
 
 def test_a_repeated_id_is_dropped_within_and_across_chunks():
+    """Fails if repeats are not looked for, not left out, or ids are not remembered."""
     mapping = ColumnMapping("user", "item", "time", event_id="id")
     clean = cleaner(mapping)
     events, dead_letters = clean.clean(rows({"id": "a"}, {"id": "b"}, {"id": "a", "item": "8"}), 1)

@@ -414,6 +414,7 @@ def tamper(path: Path, statement: str) -> None:
     ],
 )
 def test_damage_names_file_and_place(path, statement, message):
+    """Fails if a seal covers nothing or is not compared, or a gap in the offsets is read over."""
     log = EmbeddedLog(path, partitions=1)
     for first in (0, 2, 4):
         log.append([events(first, first + 1)])

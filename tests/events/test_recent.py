@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +14,28 @@ from rtrec.events.recent import RecentIds
 
 
 def test_an_id_is_new_once():
+    """Fails if the window forgets what it took, within one call or from one to the next."""
     recent = RecentIds(100)
     assert recent.add(["a", "b", "a"]).tolist() == [True, True, False]
     assert recent.add(["b", "c"]).tolist() == [False, True]
     assert len(recent) == 3
+
+
+def test_a_window_of_one_holds_the_last_one_alone():
+    recent = RecentIds(1)
+    assert recent.add(["a"]).tolist() == [True]
+    assert recent.add(["a"]).tolist() == [False]
+    for each in "bcd":
+        recent.add([each])
+        assert len(recent) == 1
+        assert recent.holds(["a", "b", "c", "d"]).tolist() == [each == other for other in "abcd"]
+
+
+def test_no_ids_are_no_answers_and_all_answers_are_masks():
+    recent = RecentIds(10)
+    for ids in ([], ["a"], ["a", "b"]):
+        for answers in (recent.holds(ids), recent.add(ids)):
+            assert (answers.dtype, answers.shape) == (np.bool_, (len(ids),))
 
 
 def test_window_forgets_the_oldest():

@@ -77,7 +77,7 @@ def sent(how: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize("chunk_rows", [25, 2000])
 @pytest.mark.parametrize("restart_every", [None, 110])
 def test_the_log_holds_each_event_once(tmp_path, once, how, chunk_rows, restart_every):
-    """Without the ids that a log is asked for at a restart, this fails."""
+    """Fails if the window of ids is not asked, not filled, or not filled again from the log at a restart."""
     rows = sent(how)
     feed = FileFeed(FileSource(write(tmp_path / "again.jsonl", rows), BY_ID, chunk_rows=chunk_rows))
     path = tmp_path / "again" / "events.sqlite"

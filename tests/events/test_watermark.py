@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rtrec.clock import SteadyClock
 from rtrec.events.cleaning import Cleaner
 from rtrec.events.mapping import ColumnMapping
-from rtrec.events.watermark import ANY_LATENESS, CLOCK_ERROR, Watermark
+from rtrec.events.watermark import ANY_LATENESS, Watermark
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MAPPING = ColumnMapping("user", "item", "time")
@@ -70,7 +70,7 @@ def test_a_client_whose_clock_is_five_minutes_ahead_moves_it_to_now_and_a_clock_
     events, letters = clean.clean(rows(5, -10, -9.9), 1)
     assert letters[0].row == 2  # ten minutes before now and 5 s
     assert events.num_rows == 2
-    assert clean.watermark.moment == NOON + CLOCK_ERROR - TEN_MINUTES
+    assert clean.watermark.moment == NOON + timedelta(seconds=5) - TEN_MINUTES
 
 
 def test_a_refused_row_and_a_late_one_do_not_move_it():
@@ -141,6 +141,38 @@ def test_the_lateness_that_was_stored_holds_until_another_is_given():
     assert Watermark.resumed(stored).moment == watermark.moment
     assert Watermark.resumed(stored, ANY_LATENESS).is_open
     assert Watermark.resumed({}).is_open
+
+
+def test_what_is_stored_is_what_a_log_has_always_held():
+    watermark = Watermark(TEN_MINUTES)
+    assert watermark.stored() == {"highest_us": None, "most_behind_us": 0, "lateness_us": 600_000_000}
+    watermark.take(watermark.sight(np.array([5e6, 3e6, 4e6]), latest=np.inf))
+    stored = {"highest_us": 5_000_000, "most_behind_us": 2_000_000, "lateness_us": 600_000_000}
+    assert watermark.stored() == stored
+    again = Watermark.resumed(stored)
+    assert again.stored() == stored
+    assert again.sight(np.array([1e6]), latest=np.inf).behind.tolist() == [4e6]
+    assert json.dumps(again.stored()) == json.dumps(stored)  # 600000000, not 600000000.0
+    assert (Watermark.resumed({}, TEN_MINUTES).moment, Watermark.resumed({}).most_behind) == (None, 0.0)
+    assert Watermark().stored()["lateness_us"] is None
+
+
+def test_events_in_their_order_are_not_behind_and_none_at_all_move_nothing():
+    watermark = Watermark(timedelta(0))
+    sighting = watermark.sight(np.array([1e6, 1e6, 2e6]), latest=np.inf)
+    assert sighting.behind.tolist() == [0.0, 0.0, 0.0]
+    assert sighting.is_late.tolist() == [False, False, False]
+    watermark.take(sighting)
+    watermark.take(watermark.sight(np.array([]), latest=np.inf))
+    assert watermark.stored() == {"highest_us": 2_000_000, "most_behind_us": 0, "lateness_us": 0}
+    assert watermark.sight(np.array([2e6 - 1, 2e6]), latest=np.inf).is_late.tolist() == [True, False]
+
+
+def test_the_most_behind_of_all_sightings_is_kept():
+    watermark = Watermark()
+    for seconds in ([9.0, 4.0, 8.0], [8.0]):
+        watermark.take(watermark.sight(np.array(seconds) * 1e6, latest=np.inf))
+    assert watermark.most_behind == 5e6
 
 
 def test_a_negative_lateness_is_refused():

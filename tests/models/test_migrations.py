@@ -148,12 +148,30 @@ def test_what_lies_on_disk_stays_as_it_was_written(old: Path) -> None:
     assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == before
 
 
-def test_a_table_of_an_older_format_is_as_it_was(tmp_path: Path) -> None:
-    path = write_snapshot(tmp_path, "1", {"table/weight": np.array([np.nan, 1.0])}, {"model": "mine"})
-    rewrite(path, format_version=1)
-    table = read_snapshot(path)
+@pytest.fixture
+def old_table(tmp_path: Path) -> Path:
+    weights = np.array([[np.nan, 1.0], [2.0, 3.0]], order="F")
+    path = write_snapshot(tmp_path, "1", {"table/weight": weights}, {"model": "mine"})
+    rewrite(path, format_version=1, written_by=None)
+    return path
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_table_of_an_older_format_is_as_it_was(old_table: Path, mmap: bool) -> None:
+    table = read_snapshot(old_table, mmap=mmap)
+    assert (table.format_version, table.written_by) == (1, "rtrec 0.1")
     assert table.manifest == {"model": "mine"}
     assert table.array_names == ["table/weight"]
+    [weights] = table.arrays("table/").values()
+    np.testing.assert_array_equal(weights, [[np.nan, 1.0], [2.0, 3.0]])
+    assert weights.flags.writeable is not mmap
+    assert weights.flags.f_contiguous
+
+
+def test_an_older_table_that_may_be_changed_gives_each_reader_an_array_of_its_own(old_table: Path) -> None:
+    table = read_snapshot(old_table)
+    table.arrays()["table/weight"][:] = 7.0
+    assert table.arrays()["table/weight"][1].tolist() == [2.0, 3.0]
 
 
 def test_numbers_that_no_guard_kept_out_are_not_brought_along(old: Path, blend: Blend) -> None:
@@ -175,31 +193,36 @@ def test_every_version_before_this_one_has_a_step() -> None:
     assert sorted(MIGRATIONS) == list(range(1, FORMAT_VERSION))
 
 
-def test_steps_follow_one_another(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = {
-        1: lambda content: Content(content.arrays, content.manifest | {"steps": [1]}),
-        2: lambda content: Content(
-            content.arrays, content.manifest | {"steps": [*content.manifest["steps"], 2]}
-        ),
-    }
-    monkeypatch.setattr(snapshots, "MIGRATIONS", steps)
+def test_steps_follow_one_another(old_table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first(content: Content) -> Content:
+        return Content(content.arrays | {"first": np.array([1.0])}, {"steps": [1]})
+
+    def second(content: Content) -> Content:
+        return Content(
+            content.arrays | {"second": content.arrays["first"] + 1.0},
+            {"steps": [*content.manifest["steps"], 2]},
+        )
+
+    monkeypatch.setattr(snapshots, "MIGRATIONS", {1: first, 2: second})
     monkeypatch.setattr(snapshots, "FORMAT_VERSION", 3)
-    assert read_snapshot(old).manifest["steps"] == [1, 2]
+    snapshot = read_snapshot(old_table)
+    assert snapshot.manifest["steps"] == [1, 2]
+    assert snapshot.array_names == ["first", "second", "table/weight"]
+    assert snapshot.arrays()["second"].tolist() == [2.0]
 
 
-def test_a_format_of_the_future_names_who_wrote_it(old: Path) -> None:
-    rewrite(old, format_version=FORMAT_VERSION + 1, written_by="rtrec 9.9")
+def test_a_format_of_the_future_names_who_wrote_it(old_table: Path) -> None:
+    rewrite(old_table, format_version=FORMAT_VERSION + 1, written_by="rtrec 9.9")
     expected = rf"version up to {FORMAT_VERSION}, got {FORMAT_VERSION + 1}; use .* wrote it \(rtrec 9\.9\)"
     with pytest.raises(CorruptionError, match=expected):
-        read_snapshot(old)
+        read_snapshot(old_table)
 
 
-def test_a_step_that_fails_names_who_can_read_it(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_fails_names_who_can_read_it(old_table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: Content) -> Content:
         raise KeyError("items")
 
     monkeypatch.setattr(snapshots, "MIGRATIONS", {1: fails})
-    with pytest.raises(
-        CorruptionError, match=r"to version 2: 'items'; the rtrec 0\.1 that wrote it can read it"
-    ):
-        read_snapshot(old)
+    expected = r"of format version 1, .* to version 2: 'items'; the rtrec 0\.1 that wrote it can read it"
+    with pytest.raises(CorruptionError, match=expected):
+        read_snapshot(old_table)
