@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
+import dask
 import structlog
 from dask.distributed import Client, Nanny, Scheduler, Security, SpecCluster, Worker
 from distributed.client import _current_client
@@ -34,6 +35,9 @@ _GIVEN_UP_S = 10.0
 _SILENT_S = 5.0
 #: From then on questions are answered from the last snapshot, in case it is.
 _DOUBTFUL_S = 1.5
+#: Of the last messages to each worker, unless the configuration says otherwise; by default Dask keeps 1,000.
+_KEPT_MESSAGES = 100
+
 _log = structlog.get_logger(__name__)
 
 
@@ -118,6 +122,8 @@ class Workers:
         """
         if self.risk:
             _log.warning(self.risk)
+        # What the scheduler last sent to a worker it keeps for debugging: the tasks of a what-if are 0.3 MB.
+        dask.config.update_defaults({"distributed": {"admin": {"low-level-log-length": _KEPT_MESSAGES}}})
         if self.scheduler is None:
             self._cluster = await SpecCluster(
                 workers=self._worker_specs(),

@@ -3,7 +3,7 @@
     python -m tests.chaos.soak --minutes 30
     python -m tests.chaos.soak --minutes 3 --rate 60 --warm 0.6 --most 8
 
-About 11 micro-batches a second are tested and learned by workers in processes of their own. Meanwhile pages
+About 14 micro-batches a second are tested and learned by workers in processes of their own. Meanwhile pages
 of the dashboard are opened, read and closed, lists asked for, settings changed, changes replayed, a model
 refitted, snapshots written and pruned. Users, items and pairs stay as many as they are, so that nothing has a
 reason to grow but what is on disk. The first part is warm-up and does not count: memory that is given back in
@@ -40,10 +40,12 @@ from rtrec.events.synthetic import SyntheticConfig, SyntheticStream
 from rtrec.models.nearline.recipe import Recipe
 from tests.chaos.workers import shard_process, wait_for
 
-#: Makes 20,000 micro-batches in half an hour, with a little to spare.
-BATCHES_PER_S, EVENTS_A_BATCH = 11.5, 10
+#: Makes 20,000 micro-batches in half an hour, with a fifth to spare.
+BATCHES_PER_S, EVENTS_A_BATCH = 14.0, 10
 #: The bound; and how many descriptors and threads more there may be at the end.
 MOST_MB_PER_MIN, MOST_MORE = 1.0, 5
+#: Of the micro-batches asked for: a machine that makes fewer has not tried what it should.
+LEAST_SHARE = 0.8
 _SAMPLE_S = 1.0
 _VISIT_S = 5.0
 
@@ -110,15 +112,16 @@ def main() -> None:
         watched, found = soak(Path(folder), 60.0 * options.minutes, options.rate)
     parts = {name: each.found(options.warm * 60.0 * options.minutes) for name, each in watched.items()}
     flat = all(
-        each["mb_per_min"] < options.most
+        each["interval"][1] < options.most
         and each["more_descriptors"] <= MOST_MORE
         and each["more_threads"] <= MOST_MORE
         for each in parts.values()
     )
     if options.samples is not None:
         options.samples.write_text(json.dumps({name: each.seen for name, each in watched.items()}))
-    print(json.dumps(found | parts | {"flat": flat}))
-    sys.exit(not flat)
+    enough = found["micro_batches"] >= LEAST_SHARE * options.rate * 60.0 * options.minutes
+    print(json.dumps(found | parts | {"flat": flat, "enough": enough}))
+    sys.exit(not (flat and enough))
 
 
 def soak(folder: Path, seconds: float, rate: float) -> tuple[dict[str, Watched], dict[str, Any]]:
