@@ -15,7 +15,7 @@ import time
 
 #: Name, module, options of a whole campaign and of a quick one.
 CAMPAIGNS = [
-    ("killed at random", "kills", "--kills 200 --events 100000", "--kills 15 --events 10000"),
+    ("killed at random", "kills", "--kills 200 --events 130000", "--kills 15 --events 10000"),
     ("worker ended", "workers", "--rounds 5", "--rounds 1"),
     ("crash at a failpoint", "crashes", "--failpoints", "--failpoints"),
     ("crash at any write", "crashes", "--points 300", "--points 30"),
