@@ -50,7 +50,8 @@ def feed() -> SyntheticFeed:
 
 def kill_workers() -> None:
     for process in psutil.Process().children(recursive=True):
-        if "spawn_main" in " ".join(process.cmdline()):
+        said = " ".join(process.cmdline())
+        if "spawn_main" in said or "dask worker" in said:  # as it calls itself where setproctitle is there
             process.kill()
 
 

@@ -134,9 +134,10 @@ def test_a_file_that_leads_nowhere_is_named(written, verify):
 
 def test_a_later_format_is_refused_whoever_wrote_it(written):
     edit(written, f'"written_by": "rtrec {__version__}",\n', "")
-    edit(written, '"format_version": 2', '"format_version": 3')
+    later = FORMAT_VERSION + 1
+    edit(written, f'"format_version": {FORMAT_VERSION}', f'"format_version": {later}')
 
-    with pytest.raises(CorruptionError, match=r"got 3; use the rtrec .* \(it does not say which\)"):
+    with pytest.raises(CorruptionError, match=rf"got {later}; use the rtrec .* \(it does not say which\)"):
         read_snapshot(written)
 
 
