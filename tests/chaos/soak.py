@@ -1,7 +1,7 @@
 """A deployment in use for half an hour: memory, descriptors and threads must not grow.
 
     python -m tests.chaos.soak --minutes 30
-    python -m tests.chaos.soak --minutes 3 --rate 60 --warm 0.6 --most 8
+    python -m tests.chaos.soak --minutes 3 --rate 40 --warm 0.6 --most 10
 
 About 14 micro-batches a second are tested and learned by workers in processes of their own. Meanwhile pages
 of the dashboard are opened, read and closed, lists asked for, settings changed, changes replayed, a model
