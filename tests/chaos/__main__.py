@@ -21,7 +21,7 @@ CAMPAIGNS = [
     ("crash at any write", "crashes", "--points 300", "--points 30"),
     ("file damaged", "corruption", "--n 1000", "--n 100"),
     ("bad rows among good ones", "poison", "--n 100000", "--n 5000"),
-    ("in use for long", "soak", "--minutes 30", "--minutes 3 --rate 40 --warm 0.6 --most 10"),
+    ("in use for long", "soak", "--minutes 30", "--minutes 3 --rate 40 --warm 0.6 --most 15"),
 ]
 #: They do the same each time.
 _WITHOUT_CHANCE = ("workers", "soak")
