@@ -51,6 +51,11 @@ def made_of(table: _Table, arrays: Mapping[str, np.ndarray], prefix: str = "") -
     return made
 
 
+def under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with ``prefix``, by what is behind it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def used(name: str, array: np.ndarray, n: int, n_walkers: int = 0) -> np.ndarray:
     """Return the part of an array that belongs to ``n`` known items or users, as a view."""
     if name in WHOLE:

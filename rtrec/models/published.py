@@ -15,7 +15,7 @@ import numpy as np
 from rtrec.declared import HISTORICAL, SLOTS
 from rtrec.errors import CorruptionError
 from rtrec.features.categories import NO_CATEGORY, ItemCategories, no_categories
-from rtrec.models.arrays import leaves, made_of
+from rtrec.models.arrays import leaves, made_of, under
 from rtrec.models.forgetting import without_categories, without_neighbours
 from rtrec.models.nearline.tables import NeighbourTable, VectorTable, empty_table
 from rtrec.models.past import Past, no_past, without_known
@@ -172,7 +172,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], prefix: str, where: 
     CorruptionError
         If they are of no kind there is, or do not fit together.
     """
-    found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    found = under(arrays, prefix)
     for empty in KINDS:
         expected = to_arrays(empty)
         if found.keys() == expected.keys():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtrec.models.arrays import under
 from rtrec.models.base import Ranks
 from rtrec.models.blend import Blend
 from rtrec.models.kernel import RACERS
@@ -102,8 +103,7 @@ class BuiltIn:
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """See :class:`rtrec.models.base.Model`."""
         blend = Blend.from_arrays(arrays, self.blend.settings, racers=(self.name,))
-        beside = {name for name in arrays if name.startswith(_BESIDE)}
-        self.nearline.restore({name.removeprefix(_BESIDE): arrays[name] for name in beside})
+        self.nearline.restore(under(arrays, _BESIDE))
         self.blend = blend
 
     def publish(self, slot: str, value: Published) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtrec.models.arrays import stored
+from rtrec.models.arrays import stored, under
 from rtrec.models.nearline.base import NearlineModel
 from rtrec.models.nearline.interactions import Interactions
 from rtrec.models.nearline.nearest import Nearest
@@ -86,7 +86,7 @@ class Alongside:
         arrays["due"] = np.array([self._until, self._n_fitted], np.int64)
         if self._n_fitted:
             for slot, model in self.models.items():
-                arrays |= {f"model/{slot}/{name}": array for name, array in model.to_arrays().items()}
+                arrays |= {f"model/{slot}/{name}": array.copy() for name, array in model.to_arrays().items()}
         return arrays
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -106,9 +106,7 @@ class Alongside:
         )
         if n_fitted:
             for slot, model in self.models.items():
-                prefix = f"model/{slot}/"
-                own = {name for name in arrays if name.startswith(prefix)}
-                model.restore({name.removeprefix(prefix): arrays[name] for name in own})
+                model.restore(under(arrays, f"model/{slot}/"))
         self._history, self._until, self._n_fitted = [history], until, n_fitted
 
     def _whole_history(self) -> NumberedEvents:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtrec.models.arrays import stored
+from rtrec.models.arrays import stored, under
 from rtrec.models.base import Recommender, checked_kind_weights
 from rtrec.models.books import Books
 from rtrec.models.nearline.base import NearlineModel
@@ -126,8 +126,7 @@ class Refitted(Recommender):
             for name, dtype in _COLUMNS.items()
         ]
         if n_fitted:
-            own = {name: array for name, array in arrays.items() if name.startswith(_MODEL)}
-            self.model.restore({name.removeprefix(_MODEL): array for name, array in own.items()})
+            self.model.restore(under(arrays, _MODEL))
         self._books, self._n_fitted = books, n_fitted
         self._events, self._history = [], {}
         for event in zip(*(column.tolist() for column in columns), strict=True):

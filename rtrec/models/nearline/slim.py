@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from rtrec.models.arrays import under
 from rtrec.models.nearline.base import Arrays, NearlineModel
 from rtrec.models.nearline.ease import EASE
 from rtrec.models.nearline.interactions import Interactions
@@ -115,11 +116,7 @@ class SLIM(NearlineModel):
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """See :class:`~rtrec.models.nearline.base.NearlineModel`."""
         table = stored_table(arrays, "SLIM")
-        prefix = "ease/"
-        of_ease = {
-            name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)
-        }
-        self.ease.restore(of_ease)
+        self.ease.restore(under(arrays, "ease/"))
         self._table = table
 
 
