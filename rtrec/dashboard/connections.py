@@ -8,16 +8,28 @@ Woken up, its page says that the connection was lost, and comes back by itself.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
+from tornado.websocket import WebSocketClosedError
 
 #: A browser that has taken nothing for so long is asleep, or gone: a page that is read takes milliseconds.
 STALLED_AFTER_S = 30.0
 
 _log = structlog.get_logger(__name__)
+
+
+def pass_over_hung_up(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what went wrong in a loop, and say nothing of a browser that hung up before all was written.
+
+    Nobody waits for what Panel writes to a page that is gone, so asyncio would print a traceback for it; and a
+    log that keeps its records would keep the page with them. An exception handler of the server's loop.
+    """
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
 
 def is_behind(connection: Any) -> bool:

@@ -13,7 +13,7 @@ import panel as pn
 from bokeh.util.warnings import BokehUserWarning
 from tornado.ioloop import PeriodicCallback
 
-from rtrec.dashboard.connections import STALLED_AFTER_S, StalledBrowsers
+from rtrec.dashboard.connections import STALLED_AFTER_S, StalledBrowsers, pass_over_hung_up
 from rtrec.dashboard.store import RunStore
 from rtrec.errors import InputError
 
@@ -113,6 +113,7 @@ class DashboardServer:
     def _serve(self) -> None:
         warnings.filterwarnings("ignore", _HARMLESS, BokehUserWarning)
         loop = asyncio.new_event_loop()
+        loop.set_exception_handler(pass_over_hung_up)
         asyncio.set_event_loop(loop)
         try:
             self._server = self._listen()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pageclient import PageClient
+from tornado.websocket import WebSocketClosedError
 
 from rtrec.dashboard.app import make_page
-from rtrec.dashboard.connections import StalledBrowsers, is_behind
+from rtrec.dashboard.connections import StalledBrowsers, is_behind, pass_over_hung_up
 from rtrec.dashboard.server import DashboardServer, free_port
 from rtrec.dashboard.session import Session
 from rtrec.dashboard.store import RunStore
@@ -106,3 +109,19 @@ def test_a_tab_that_is_put_to_sleep_holds_little_is_let_go_and_another_reads_on(
         until(lambda: server.n_sessions == 0)
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(("error", "is_told"), [(WebSocketClosedError(), False), (ValueError("of ours"), True)])
+def test_a_browser_that_hung_up_leaves_no_traceback_and_all_else_does(error, is_told, caplog) -> None:
+    async def fail() -> None:
+        raise error
+
+    async def nobody_waits() -> None:
+        asyncio.get_running_loop().set_exception_handler(pass_over_hung_up)
+        task = asyncio.ensure_future(fail())
+        await asyncio.sleep(0.01)
+        del task
+        gc.collect()  # only then asyncio knows that nobody will ask
+
+    asyncio.run(nobody_waits())
+    assert ("exception was never retrieved" in caplog.text) == is_told
