@@ -25,8 +25,8 @@ _log = structlog.get_logger(__name__)
 def pass_over_hung_up(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Handle what went wrong in a loop, and say nothing of a browser that hung up before all was written.
 
-    Nobody waits for what Panel writes to a page that is gone, so asyncio would print a traceback for it; and a
-    log that keeps its records would keep the page with them. An exception handler of the server's loop.
+    Nobody waits for what Panel writes to a page that is gone, so asyncio would print a traceback for it, and
+    a log that keeps its records would keep the page with them. An exception handler of the server's loop.
     """
     if not isinstance(context.get("exception"), WebSocketClosedError):
         loop.default_exception_handler(context)

@@ -19,6 +19,7 @@ from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 import dask
+import psutil
 import structlog
 from dask.distributed import Client, Nanny, Scheduler, Security, SpecCluster, Worker
 from distributed.client import _current_client
@@ -30,11 +31,13 @@ from rtrec.errors import WorkerLost
 BULK = "bulk"
 #: A nanny brings its worker back in two or three seconds, or not at all.
 _GIVEN_UP_S = 10.0
-#: A worker of ours gives a sign of life twice a second. One that gives none for so long is stopped, swapped
-#: out or stuck, and is replaced: that takes less time than to wait and see whether it comes back.
+#: A worker of ours gives a sign of life twice a second. One that gives none for so long is stuck, and is
+#: replaced: that takes less time than to wait and see whether it comes back.
 _SILENT_S = 5.0
+#: One that does not use the processor either is stopped or swapped out, and does not come round by itself.
+_STILL_S = 1.5
 #: From then on questions are answered from the last snapshot, in case it is.
-_DOUBTFUL_S = 1.5
+_DOUBTFUL_S = 1.0
 #: Of the last messages to each worker, unless the configuration says otherwise; by default Dask keeps 1,000.
 _KEPT_MESSAGES = 100
 
@@ -248,18 +251,21 @@ class Workers:
 
     async def _watched(self, asked: Awaitable[Any], mark: str, silent_s: float, alive: Any = None) -> Any:
         """Await something of the worker with a mark, and kill it if it gives no sign of life for so long."""
-        silence = Silence()
+        silence, stillness = Silence(), Silence()
         if self._cluster is None or not self.processes:
             # The scheduler of a cluster that is not ours has a rule of its own: worker-ttl.
             return await answer_of(asked, alive)
         workers = self._cluster.scheduler.workers
 
         def look() -> None:
-            silence.hear([each.last_seen for each in workers.values() if mark in each.resources])
+            heard = [each.last_seen for each in workers.values() if mark in each.resources]
+            silence.hear(heard)
+            stillness.hear((heard, self._processor_s(mark)))
             (self._silent.add if silence.lasted_s >= _DOUBTFUL_S else self._silent.discard)(mark)
-            if silence.lasted_s > silent_s:
+            stands_still = bool(heard) and stillness.lasted_s > _STILL_S  # none is heard while one starts
+            if stands_still or silence.lasted_s > silent_s:
                 self._kill(mark)
-                raise _Silent(f"a worker has given no sign of life for {silent_s:g} s")
+                raise _Silent(f"a worker has given no sign of life for {silence.lasted_s:.1f} s")
 
         try:
             return await answer_of(asked, alive, look)
@@ -273,11 +279,23 @@ class Workers:
 
     def _kill(self, mark: str) -> None:
         """Kill a worker of ours, whatever it is doing; its nanny starts another one."""
-        nanny = self._cluster.workers.get(mark)  # none, where it gave up
-        process_id = None if nanny is None else nanny.pid
-        if process_id is not None:
+        if (process_id := self._process_of(mark)) is not None:
             with suppress(ProcessLookupError):
                 os.kill(process_id, signal.SIGKILL)
+
+    def _processor_s(self, mark: str) -> float:
+        """Return for how long a worker of ours has used the processor so far."""
+        if (process_id := self._process_of(mark)) is None:
+            return 0.0
+        try:
+            used = psutil.Process(process_id).cpu_times()
+        except psutil.Error:  # it is gone, which others notice
+            return 0.0
+        return float(used.user + used.system)
+
+    def _process_of(self, mark: str) -> int | None:
+        nanny = self._cluster.workers.get(mark)  # none, where it gave up
+        return None if nanny is None else nanny.pid
 
     def _has_bulk_worker(self) -> bool:
         if self._cluster is None:

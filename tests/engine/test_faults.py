@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,7 @@ def test_a_worker_whose_nanny_gave_up_is_lost_and_a_restart_brings_another(
         await workers.start()
         try:
             await workers._cluster.workers.pop("shard0").close()
-            with pytest.raises(WorkerLost, match="no sign of life for 1 s"):
+            with pytest.raises(WorkerLost, match=r"no sign of life for 1\.\d s"):
                 await workers.place(Shard, 0, 1, {})
             monkeypatch.undo()
             await workers.restart()
@@ -114,6 +116,42 @@ def test_a_worker_whose_nanny_gave_up_is_lost_and_a_restart_brings_another(
             await workers.close()
 
     assert asyncio.run(placed())
+
+
+class Computer:
+    """Holds the interpreter of its worker while it computes, so that no sign of life comes from it."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def compute(self, at_least_s: float) -> float:
+        began = time.perf_counter()
+        sum(range(10_000_000))
+        sum(range(int(10_000_000 * at_least_s / (time.perf_counter() - began))))
+        return time.perf_counter() - began
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_worker_that_computes_is_waited_for_and_one_that_stands_still_is_not() -> None:
+    """Fails without the look at what the processor was used for, whichever patience all then get."""
+
+    async def tried() -> tuple[float, str]:
+        workers = Workers(1)
+        await workers.start()
+        try:
+            placed = await workers.place(Computer, 0)
+            took_s = await workers.ask(placed, "compute", 3.0)
+            os.kill(workers._cluster.workers["shard0"].pid, signal.SIGSTOP)
+            with pytest.raises(WorkerLost) as lost:
+                await workers.ask(placed, "compute", 3.0)
+            return took_s, str(lost.value)
+        finally:
+            await workers.close()
+
+    took_s, words = asyncio.run(tried())
+    assert took_s > 2.0, "longer than one that stands still is waited for"
+    assert float(re.findall(r"no sign of life for ([\d.]+) s", words)[0]) <= 2.0
 
 
 def test_no_worker_at_all_is_silence_too() -> None:
