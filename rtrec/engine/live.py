@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rtrec.engine.allocator import give_memory_back
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.recommendation import Recommendation
 from rtrec.engine.starting import check_options, manifest_of, take_up
@@ -220,6 +221,7 @@ class LiveRun:
                 sink=sink,
             )
 
+        give_memory_back()
         run = cls(deployment, held, session)
         run._thread.start()
         return run
