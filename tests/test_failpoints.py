@@ -13,6 +13,7 @@ import pytest
 
 from rtrec import failpoints
 from rtrec.failpoints import FAILPOINTS, arm, arm_as_told, disarm, failpoint
+from tests.sources import tree_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,7 +81,7 @@ def test_every_declared_failpoint_stands_somewhere_and_no_other_does() -> None:
     used = {
         node.args[0].value
         for path in (ROOT / "rtrec").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "failpoint"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rtrec
+from tests.sources import tree_of
 
 ROOT = Path(__file__).resolve().parent.parent
 #: From the ground up; what shares a line must not know of the other, except within its own layer.
@@ -42,7 +43,7 @@ def imports_of(source: str, package: str, *, for_types: bool = True) -> set[str]
     Without ``for_types`` those are left out that only a type checker follows.
     """
     found = set()
-    tree = ast.parse(source)
+    tree = tree_of(source)
     only_types = set()
     if not for_types:
         for node in ast.walk(tree):

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import tree_of
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("rtrec", "dashboards", "benchmarks", "notebooks")
 FILES = sorted(
@@ -88,7 +90,7 @@ class Names:
 
 def unsafe(source: str) -> list[str]:
     """Return what in ``source`` could run code that it read, with its line."""
-    tree = ast.parse(source)
+    tree = tree_of(source)
     names = Names(tree)
     told = {
         node.func
