@@ -31,11 +31,18 @@ class CorruptionError(RtrecError):
 
 
 class StorageUnavailable(DeploymentError):
-    """What was to be stored was not, in no part, and may be another time: the disk is full, or in trouble."""
+    """What was to be stored was not, in no part, and may be another time.
+
+    Where no subclass says otherwise, the disk is full, or in trouble.
+    """
 
 
 class BrokersUnavailable(StorageUnavailable):
     """The brokers of a topic do not answer, or cannot store now, and may another time."""
+
+
+class SlotTaken(StorageUnavailable):
+    """Another fit for a slot is at work, and will be done."""
 
 
 class NotFinite(RtrecError, ValueError):

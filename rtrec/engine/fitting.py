@@ -20,7 +20,7 @@ from rtrec.declared import HISTORICAL
 from rtrec.engine.deployment import Deployment
 from rtrec.engine.learned import learned_events
 from rtrec.engine.storage import may_pass
-from rtrec.errors import InputError
+from rtrec.errors import InputError, StorageUnavailable
 from rtrec.models.beginning import known_items
 from rtrec.models.finite import check_finite
 from rtrec.models.nearline.base import NearlineModel
@@ -102,12 +102,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class FitFailed:
-    """A fit that came to nothing, and why; one that ``may_pass`` found no room on the disk, or trouble."""
+    """A fit that came to nothing, and why; what may pass (:mod:`rtrec.engine.storage`) is ``passing``."""
 
     slot: str
     model: str
     why: str
-    may_pass: bool = False
+    passing: StorageUnavailable | None = None
 
 
 def try_to_fit(request: FitRequest) -> Fit | FitFailed:
@@ -116,7 +116,8 @@ def try_to_fit(request: FitRequest) -> Fit | FitFailed:
         return fit(request)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
-        return FitFailed(request.slot, request.recipe.model, why, may_pass(error))
+        passing = error if isinstance(error, StorageUnavailable) else StorageUnavailable(why)
+        return FitFailed(request.slot, request.recipe.model, why, passing if may_pass(error) else None)
 
 
 def fit(request: FitRequest) -> Fit:
@@ -128,7 +129,7 @@ def fit(request: FitRequest) -> Fit:
     ------
     InputError
         If the model or an option is unknown, or there is nothing to learn.
-    DeploymentError
+    SlotTaken
         If another fit for the slot is at work.
     ValueError
         If the model learned something that is not finite; nothing is written then.

@@ -7,7 +7,8 @@ A plan that *waits* holds the stream instead until the fit is published: then th
 nothing but its events, as a test with ``rtrec evaluate`` does.
 
 What the disk does not take, a version or its record, is tried again (:mod:`rtrec.engine.storage`): a fit that
-found no room begins anew, from what the last one kept.
+found no room begins anew, from what the last one kept. So does one whose slot is taken, by a job or by a fit
+that an earlier run gave up.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rtrec.engine.fitting import Fit, FitFailed, FitRequest, check_recipe, try_t
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.status import Notice
 from rtrec.engine.storage import Storage
-from rtrec.errors import InputError, StorageUnavailable, WorkerLost, nearest
+from rtrec.errors import InputError, WorkerLost, nearest
 from rtrec.failpoints import failpoint
 from rtrec.models.nearline.recipe import Recipe
 
@@ -236,8 +237,8 @@ class Refits:
         except WorkerLost as error:
             _log.warning("a worker was lost in the midst of a fit; fitting again", error=str(error))
             outcome = await self._run(try_to_fit, request)
-        if isinstance(outcome, FitFailed) and outcome.may_pass:
-            raise StorageUnavailable(outcome.why)
+        if isinstance(outcome, FitFailed) and outcome.passing is not None:
+            raise outcome.passing
         return outcome
 
     def _tell(self, request: FitRequest, why: str) -> None:

@@ -1,7 +1,7 @@
 """When a disk or a broker does not take what it is given: wait, say so, try again; what passes ends no run.
 
-A full disk, an error of reading or writing and a broker that is away may pass; what is *damaged* does not,
-and is never tried again.
+A full disk, an error of reading or writing, a broker that is away and another fit for the same slot may pass;
+what is *damaged* does not, and is never tried again.
 While the log takes nothing, nothing more is accepted: the feed waits, and its position stays where it was, so
 nothing is lost and nothing comes twice. A fitted table that finds no room is fitted again once there may be
 some, and its record in the log waits as events do. A snapshot that cannot be written is given up, for the log
@@ -23,7 +23,7 @@ import structlog
 
 from rtrec.clock import utc_now
 from rtrec.engine.status import Notice
-from rtrec.errors import BrokersUnavailable, StorageUnavailable
+from rtrec.errors import BrokersUnavailable, SlotTaken, StorageUnavailable
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -39,7 +39,7 @@ _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def may_pass(error: BaseException) -> bool:
-    """Say whether what failed may be tried again: the disk is full, or in trouble."""
+    """Say whether what failed may be tried again."""
     return isinstance(error, StorageUnavailable) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
 
 
@@ -104,7 +104,8 @@ class Storage:
                     raise
                 if notice is None:
                     _log.error("it is not stored; waiting", what=what, error=str(error))
-                    room = "" if isinstance(error, BrokersUnavailable) else f". {self.room()}"
+                    elsewhere = isinstance(error, BrokersUnavailable | SlotTaken)
+                    room = "" if elsewhere else f". {self.room()}"
                     notice = self.tell(f"{what} has to wait: {error}{room}")
                 if waited_s >= MOST_PATIENCE_S or await self._sleep(pause_s):
                     raise StorageUnavailable(str(error)) from error

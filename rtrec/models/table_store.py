@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rtrec.errors import CorruptionError, DeploymentError
+from rtrec.errors import CorruptionError, SlotTaken
 from rtrec.failpoints import failpoint
 from rtrec.files import blake2b, make_folder
 from rtrec.models.nearline.base import Arrays
@@ -61,7 +61,7 @@ class TableStore:
 
         Raises
         ------
-        DeploymentError
+        SlotTaken
             If another fit holds it.
         """
         make_folder(self.tables / slot)
@@ -69,7 +69,7 @@ class TableStore:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DeploymentError(
+                raise SlotTaken(
                     f"{self.tables / slot}: another fit for this slot is at work; try again when it is done"
                 ) from None
             yield

@@ -187,7 +187,8 @@ class Sleeps:
 
 
 def test_what_the_disk_does_not_take_is_fitted_and_published_again(tmp_path: Path) -> None:
-    full = [FitFailed("own", "ials", "OSError: [Errno 28] No space left on device", may_pass=True)] * 3
+    no_space = StorageUnavailable("OSError: [Errno 28] No space left on device")
+    full = [FitFailed("own", "ials", str(no_space), no_space)] * 3
     trouble: list[Exception] = [StorageUnavailable("the log is full"), OSError(errno.EIO, "in trouble")]
 
     async def story() -> None:
@@ -228,7 +229,7 @@ def test_a_disk_that_stays_full_ends_the_refit_and_not_the_run(tmp_path: Path) -
         sleeps = Sleeps()
         bench = Bench(
             RefitPlan({"own": Recipe("ials")}, every=100, wait=True),
-            outcome=lambda _: FitFailed("own", "ials", "it is full", may_pass=True),
+            outcome=lambda _: FitFailed("own", "ials", "it is full", StorageUnavailable("it is full")),
             storage=Storage(tmp_path, sleep=sleeps, clock=lambda: NOW),
         )
         bench.refits.resume(bench.ledger)

@@ -302,6 +302,22 @@ def test_a_stop_while_there_is_no_room_for_a_fit_is_a_stop(
     assert_same(state(undisturbed.deployment.home), state(tmp_path))
 
 
+def test_a_slot_that_another_fit_holds_is_waited_for(tmp_path: Path, undisturbed: LiveRun) -> None:
+    """Take it for a fit that failed, and the stream goes on without the table it should have waited for."""
+    with live(tmp_path, limit=200) as run:
+        finished(run)
+    with TableStore(tmp_path).fitting("history"):
+        run = live(tmp_path)
+        until(lambda: any("Fitting ease" in each.sentence for each in run.status().alarms))
+        [alarm] = [each.sentence for each in run.status().alarms if "has to wait" in each.sentence]
+        assert "another fit for this slot is at work" in alarm
+        assert "MB free" not in alarm, "room would not help"
+        assert run.status().events == 1300
+    with run:
+        finished(run)
+    assert_same(state(undisturbed.deployment.home), state(tmp_path))
+
+
 def test_a_slow_fit_holds_nothing_up_and_is_published_where_it_is_done(tmp_path: Path, monkeypatch) -> None:
     go_on = threading.Event()
     fit = EASE.fit
