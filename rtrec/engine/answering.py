@@ -55,7 +55,7 @@ class Answering:
     @property
     def is_away(self) -> bool:
         """Say whether the shards are (still, or perhaps) on their way to the state of the log."""
-        return self._driver.is_recovering or self._workers.is_silent or not self.started.is_set()
+        return self._driver.recovery.is_going_on or self._workers.is_silent or not self.started.is_set()
 
     def tidy(self) -> None:
         """Let go of the snapshot that was opened, once nobody needs it."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import structlog
 
 from rtrec.engine.checkpoints import Checkpoints
 from rtrec.engine.cluster import Workers
@@ -23,11 +22,12 @@ from rtrec.engine.exchange import Agreement, Outcome, agree, cut_up, in_common_o
 from rtrec.engine.ledger import Ledger
 from rtrec.engine.origin import Origin, origin_of
 from rtrec.engine.publications import read_publications
+from rtrec.engine.recovery import Recovery
 from rtrec.engine.shard import Shard
 from rtrec.engine.status import Phase
 from rtrec.engine.storage import Storage
 from rtrec.engine.versions import clear_undone
-from rtrec.errors import ClusterUnreachable, CorruptionError, ShardError, WorkerLost
+from rtrec.errors import CorruptionError, WorkerLost
 from rtrec.events.log import Cut, EventLog
 from rtrec.events.schema import shard_of
 from rtrec.failpoints import failpoint
@@ -39,13 +39,6 @@ from rtrec.models.ranker import Ranker, new_ranker, ranker_of
 from rtrec.models.snapshot import Snapshot, latest_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
-
-_log = structlog.get_logger(__name__)
-_Result = TypeVar("_Result")
-#: A batch that kills its worker each time ends the run, but only then.
-_MOST_ATTEMPTS = 5
-#: For so long a scheduler that is not ours may be away.
-_PATIENCE_S = 900.0
 
 
 class Driver:
@@ -74,10 +67,10 @@ class Driver:
 
     Attributes
     ----------
-    recoveries, recovery_s
-        How often a shard was brought back, and how many seconds the last time took; NaN before any.
-    is_recovering
-        Whether that is going on.
+    ledger
+        What was learned so far.
+    recovery
+        Brings lost shards back.
     """
 
     def __init__(
@@ -98,9 +91,7 @@ class Driver:
         self.deployment = deployment
         self.log = log
         self.ledger = self._empty_ledger(Origin())
-        self.recoveries = 0
-        self.recovery_s = float("nan")
-        self.is_recovering = False
+        self.recovery = Recovery(self._restore, workers.restart, say=say, monotonic=monotonic)
         self._workers = workers
         self._tables = TableStore(deployment.home)
         self._known = texts, categories
@@ -110,7 +101,6 @@ class Driver:
         self._storage = storage or Storage(deployment.home)
         self._checkpoints = Checkpoints(deployment, log, keep=keep, storage=self._storage)
         self._say = say
-        self._monotonic = monotonic
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
@@ -129,13 +119,7 @@ class Driver:
 
     async def start(self) -> None:
         """Come to the state that the log has, for the first time."""
-        self.is_recovering = True
-        try:
-            await self._restore()
-        except WorkerLost as error:
-            await self._recover(error)
-        finally:
-            self.is_recovering = False
+        await self.recovery.start()
         await asyncio.to_thread(clear_undone, self.deployment, self.ledger.seq)
 
     async def _restore(self) -> None:
@@ -197,19 +181,11 @@ class Driver:
             cut = await self._storage.keep_trying("Learning", partial(self._journal, ends, n_controls))
             try:
                 await self._apply(cut)
-            except WorkerLost as error:
-                await self._recover(error)  # the cut is in the journal, so it is applied on the way
+            except WorkerLost as error:  # the cut is in the journal, so it is applied on the way
+                await self.recovery.bring_back(error)
             learned(self.ledger.n_events)
             if self.ledger.n_events - self._snapshot_at >= self._snapshot_every:
                 await self.snapshot()
-
-    async def restart(self) -> None:
-        """Start all workers anew and come back to the state as it is."""
-        try:
-            await self._workers.restart()
-            await self._restore()
-        except WorkerLost as error:
-            await self._recover(error)
 
     async def snapshot(self) -> None:
         """Take the state as it is now and begin to write it; the stream goes on meanwhile.
@@ -218,7 +194,7 @@ class Driver:
         """
         await self.written()
         with failpoint("driver.snapshot"):
-            states = await self._surely(
+            states = await self.recovery.surely(
                 lambda: asyncio.gather(
                     *(
                         self._call(i, "arrays", self._agreement, items=i == 0)
@@ -245,7 +221,9 @@ class Driver:
         shard = int(shard_of([user_id], len(self._shards))[0])
         user = int(self.ledger.numbering.users[shard].lookup([user_id])[0])
         now = self.ledger.last_time if self.ledger.n_events else 0.0
-        answer = await self._surely(lambda: self._call(shard, "answer", self._agreement, user, now, k))
+        answer = await self.recovery.surely(
+            lambda: self._call(shard, "answer", self._agreement, user, now, k)
+        )
         return answer, user >= 0
 
     async def lists(self, user_ids: Sequence[str], k: int) -> list[Answer]:
@@ -257,13 +235,13 @@ class Driver:
             places = np.flatnonzero(shards == shard).tolist()
             nums = self.ledger.numbering.users[shard].lookup([user_ids[place] for place in places]).tolist()
             ask = partial(self._call, shard, "lists", self._agreement, nums, now, k)
-            for place, found in zip(places, await self._surely(ask), strict=True):
+            for place, found in zip(places, await self.recovery.surely(ask), strict=True):
                 answers[place] = found
         return answers
 
     async def coverage(self) -> dict[str, float]:
         """Return for each racer the share of known items it has recommended to anybody."""
-        seen = await self._surely(
+        seen = await self.recovery.surely(
             lambda: asyncio.gather(*(self._call(i, "coverage") for i in range(len(self._shards))))
         )
         width = max(shown.shape[1] for shown, _ in seen)
@@ -357,14 +335,6 @@ class Driver:
     async def _call(self, shard: int, method: str, *arguments: Any, **options: Any) -> Any:
         return await self._workers.ask(self._shards[shard], method, *arguments, **options)
 
-    async def _surely(self, ask: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what ``ask`` returns; if a worker was lost, bring its shard back and ask again."""
-        try:
-            return await ask()
-        except WorkerLost as error:
-            await self._recover(error)
-            return await ask()
-
     async def _place(self, index: int, snapshot: Snapshot | None) -> Any:
         if snapshot is None:
             state = self.origin().arrays
@@ -373,40 +343,6 @@ class Driver:
         arrays = None if state is None else await self._workers.share(state)
         settings, n_shards = self.ledger.settings.model_dump(), self.log.partitions
         return await self._workers.place(Shard, index, n_shards, settings, arrays, self.ledger.seq)
-
-    async def _recover(self, error: WorkerLost) -> None:
-        """Go back to the last snapshot and apply the journal again, on whatever workers there are now.
-
-        A scheduler that is not ours may be away for as long as it takes to start it again; a batch that takes
-        its worker with it each time ends the run.
-        """
-        began, attempt = self._monotonic(), 0
-        self.is_recovering = True
-        try:
-            while True:
-                self.recoveries += 1
-                _log.warning("a shard was lost; going back to the last snapshot", error=str(error))
-                self._say(Phase.RECOVERING, f"a shard was lost ({error}); coming back")
-                try:
-                    if attempt > 0:
-                        await self._workers.restart()
-                    await self._restore()
-                    break
-                except ClusterUnreachable as again:
-                    error, attempt = again, max(attempt, 1)
-                    if self._monotonic() - began > _PATIENCE_S:
-                        raise ShardError(f"gave up after {_PATIENCE_S:g} s: {again}") from again
-                    await asyncio.sleep(1.0)
-                except WorkerLost as again:
-                    error, attempt = again, attempt + 1
-                    if attempt >= _MOST_ATTEMPTS:
-                        raise ShardError(
-                            f"gave up after {attempt} attempts to recover; the last error: {again}"
-                        ) from again
-                    await asyncio.sleep(0.2)
-        finally:
-            self.is_recovering = False
-        self.recovery_s = self._monotonic() - began
 
 
 def shard_arrays(snapshot: Snapshot, shard: int) -> dict[str, np.ndarray]:

@@ -396,8 +396,8 @@ class Session:
             shards=self._log.partitions,
             seconds=now - self._began if running else self._seconds,
             source=self._source_name,
-            recoveries=self._driver.recoveries,
-            recovery_s=self._driver.recovery_s,
+            recoveries=self._driver.recovery.count,
+            recovery_s=self._driver.recovery.last_s,
             delivery=None if self._outbox is None else self._outbox.delivery,
         )
         self._run._publish(status, ledger.history.to_xarray())

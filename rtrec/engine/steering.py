@@ -69,7 +69,7 @@ class Steering:
             return await compare_settings(self._workers, past, changed)
         except WorkerLost:  # with what had been sent there
             async with self._lock:
-                await self._driver.restart()
+                await self._driver.recovery.restart()
             return await compare_settings(self._workers, past, changed)
 
     async def apply(self, changes: Mapping[str, Any]) -> AppliedChange:

@@ -171,14 +171,14 @@ def test_while_shards_come_back_lists_are_those_of_the_last_snapshot(tmp_path: P
         assert not live.from_snapshot
         # As in the midst of a recovery: the driver is taken, and says so.
         asyncio.run_coroutine_threadsafe(session._lock.acquire(), run._loop).result(10)
-        session._driver.is_recovering = True
+        session._driver.recovery.is_going_on = True
         until(lambda: run.status().phase is Phase.RECOVERING)
         standby = run.recommend(user)
         assert standby.from_snapshot
         assert standby.offset == live.offset  # the run is over, so the last snapshot has it all
         assert (standby.items, standby.history, standby.known) == (live.items, live.history, True)
         assert not run.recommend("nobody").known
-        session._driver.is_recovering = False
+        session._driver.recovery.is_going_on = False
         run._loop.call_soon_threadsafe(session._lock.release)
         until(lambda: run.status().phase is Phase.FINISHED)
         assert not run.recommend(user).from_snapshot

@@ -272,7 +272,7 @@ def test_shards_that_come_back_amid_a_stretch_and_two_of_them_end_as_the_log_say
 
 async def restart(session: Any) -> None:
     async with session._lock:
-        await session._driver.restart()
+        await session._driver.recovery.restart()
 
 
 @pytest.mark.slow
