@@ -4,7 +4,8 @@
 
 Every commit is synced to the disk before the next begins, so the disk sets the pace: the first line says how
 long a plain 16 KB write with fsync takes in the same folder. The sizes take turns, so that a disk that is
-slow for a while is slow for all of them.
+slow for a while is slow for all of them. The exit status is 1 if 100 events a commit make fewer than 50,000 a
+second.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +28,8 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.schema import EVENT_SCHEMA
 
 SIZES = (100, 200, 500, 1000)
+#: Events a second that commits of the first size reach at the least, one partition.
+LEAST = 50_000
 PARTITIONS = (1, 2, 4)
 ROUNDS = 10
 
@@ -122,11 +126,12 @@ def main() -> None:
         rows = measure(Path(folder), options.seconds)
     if options.json:
         print(json.dumps({"fsync_p50_ms": plain[0], "fsync_p99_ms": plain[1], "append": rows}))
-        return
-    print(f"plain write and fsync: p50 {plain[0]:.2f} ms, p99 {plain[1]:.2f} ms")
-    print("".join(f"{name:>17}" for name in rows[0]))
-    for row in rows:
-        print("".join(f"{value:>17,}" for value in row.values()))
+    else:
+        print(f"plain write and fsync: p50 {plain[0]:.2f} ms, p99 {plain[1]:.2f} ms")
+        print("".join(f"{name:>17}" for name in rows[0]))
+        for row in rows:
+            print("".join(f"{value:>17,}" for value in row.values()))
+    sys.exit(rows[0]["events_per_s"] < LEAST)
 
 
 if __name__ == "__main__":

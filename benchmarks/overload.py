@@ -7,8 +7,8 @@
 fast for some seconds, and at half that speed from then on. The run goes on until it is caught up with and
 tests all events again. Looked at four times a second: events and bytes that wait, how far the source is
 ahead, which share is tested, and the memory of the processes. In the end every event's id is looked for in
-the log, and what was learned is counted in the tables. Settings bound users and pairs, so that what
-memory does then is no state that grows.
+the log, and what was learned is counted in the tables: the exit status is 1 if one is not there. Settings
+bound users and pairs, so that what memory does then is no state that grows.
 
 *sampling*: a data set, all of it tested and a tenth of it, in turns.
 """
@@ -53,6 +53,8 @@ from rtrec.types import Columns
 LOOK_S = 0.25
 #: The trickle goes on for so long, or until the source is caught up with.
 TRICKLE_S = 200.0
+#: What must be 0 behind a burst: events, of the log and of the tables.
+LOSSES = ("lost or twice in the log", "not learned exactly once")
 
 
 class Burst(SyntheticStream):
@@ -181,10 +183,9 @@ def losses(home: Path, stream: Burst, n_learned: int) -> dict[str, int]:
     snapshot = latest_snapshot(home / "snapshots")
     assert snapshot is not None
     in_tables = int(snapshot.arrays("items/")["total"].sum())
-    return {
-        "lost or twice in the log": len(set(expected) ^ set(ids)) + len(ids) - len(set(ids)),
-        "not learned exactly once": abs(len(ids) - n_learned) + abs(in_tables - n_learned),
-    }
+    in_log = len(set(expected) ^ set(ids)) + len(ids) - len(set(ids))
+    learned = abs(len(ids) - n_learned) + abs(in_tables - n_learned)
+    return dict(zip(LOSSES, (in_log, learned), strict=True))
 
 
 # --------------------------------------------------------------------------------------------------- sampling
@@ -248,6 +249,7 @@ def main() -> None:
                     homes, data, name, rounds=options.rounds, limit=options.limit, share=options.share
                 )
     show(rows, as_json=options.json)
+    sys.exit(any(each.get(name, 0) for each in rows for name in LOSSES))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ Beside the speed stands what the threads of the dashboard take of a core, which 
 the machine does.
 
 *Sink*: runs in turns, of the same events, a fresh home each, without a sink and with one that never comes
-back with its first lists. The median of all rounds' ratios counts.
+back with its first lists. The median of all rounds' ratios counts: the exit status is 1 if what stalls costs
+more than a twentieth.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from rtrec.settings import Settings
 #: How long is waited before each turn: to build a page takes most of a second, and within five seconds after
 #: one has gone Panel looks through all memory for what it left.
 _SETTLE_S = 6.0
+#: What may not slow a run down, and to what share of its speed alone it may.
+STALLED, LEAST = ("a browser sleeps", "a sink hangs"), 0.95
 
 
 def nobody(server: DashboardServer, held: ExitStack) -> None:
@@ -200,6 +203,7 @@ def main() -> None:
         rows = browsers(homes / "browsers", rounds=options.rounds, window_s=options.window)
         rows += sinks(homes, rounds=options.turns, n_events=options.limit)
     show(rows, as_json=options.json)
+    sys.exit(any(each["ratio"] < LEAST for each in rows if each["way"] in STALLED))
 
 
 if __name__ == "__main__":

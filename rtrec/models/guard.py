@@ -11,6 +11,12 @@ A quarantine is a *strike*; every sound lesson takes a hundredth of one back. At
 :data:`MOST_STRIKES` the ranker is *frozen*: answers go on with what it knows, and nothing is learned until
 somebody changes a setting (even to the value it has), which takes all strikes back.
 
+A hit rate that falls is an alarm (:mod:`rtrec.evaluation.drift`) and freezes nothing: what helps against a
+world that changed is to learn it. With all items of MovieLens latest-small renumbered after 30,000 of 60,000
+events the hit rate fell from 0.16 to 0.02; over the last 25,000 it was 0.118 where the ranker went on to
+learn, 0.106 where it was frozen at the change, 0.100 where that was noticed 1,000 events later (Online
+Retail: 0.261, 0.243, 0.205).
+
 How far is too far. Over MovieLens latest-small and Online Retail the largest weight was 0.63 (1.8 at the
 largest learning rate there may be), the largest sum of squared gradients 2.5e7 in 400,000 events, the largest
 spread 145. A weight of 100 is beyond that by far; a billion events would bring sums of 6e10, one gradient of
