@@ -160,6 +160,12 @@ def test_a_row_that_was_too_large_to_keep_is_said_to_be_so(log):
     assert log.dead_letters()[0].kept == "part"
 
 
+def test_a_part_is_not_taken_for_the_whole_though_it_reads_as_one(log):
+    letter = DeadLetter("shop.jsonl", 5, "unparsable row", "", json.dumps(GOOD), "part")
+    log.append([empty_events()] * 2, dead_letters=[letter])
+    assert redrive(log, cleaner()) == Redriven(still_bad={"unparsable row": 1}, n_cut=1)
+
+
 def test_a_column_that_no_row_has_is_an_error_and_changes_no_letter(log):
     feed(log, {"time": "01.05.2024 09:00"})
     with pytest.raises(InputError, match=r"no column 'tim'.*did you mean 'time'"):
