@@ -150,3 +150,18 @@ def test_what_was_kept_before_as_a_whole_line_and_was_none_is_not_taken_for_an_e
     )
     assert redrive(log, cleaner(), encoding="latin-1") == Redriven(still_bad={"unparsable row": 1})
     assert log.dead_letters()[0].payload == payload
+
+
+@pytest.mark.parametrize("message", [{"user": "x" * 10_000_000}, b"x" * 10_000_000, b"\xff" * 10_000_000])
+def test_messages_of_ten_megabytes_are_dead_letters_and_do_not_add_up_in_memory(dead, message):
+    """The mock broker keeps 5 MB of a partition, or one message."""
+    tracemalloc.start()
+    letters = dead(*[message] * 4, partitions=4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(letters) == 4
+    for each in letters:
+        assert each.kept == "part"
+        assert "(10,000,0" in each.payload
+        assert len(each.payload) < 2_100
+    assert peak < 100e6
