@@ -19,6 +19,7 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.letters import DeadLetter
 from rtrec.events.log import Refusal
 from rtrec.events.mapping import ColumnMapping
+from rtrec.events.parsing import RawColumn
 from rtrec.events.recorded_log import RecordedLog
 from rtrec.events.redriving import Redriven, redrive
 from rtrec.events.schema import empty_events
@@ -142,6 +143,25 @@ def test_a_row_that_could_not_be_read_can_be_tried_once_it_can(log):
     outcome = redrive(log, cleaner())
     assert outcome == Redriven(n_events=1, still_bad={"unparsable row": 1})
     assert ids_in(log) == ["shop.jsonl:5"]
+
+
+def test_a_row_on_which_our_own_code_failed_comes_back_once_that_is_mended(log, monkeypatch):
+    def buggy(self, mapping, read=RawColumn.microseconds):
+        times = read(self, mapping)
+        if (times == 1_714_557_540e6).any():  # 2024-05-01 09:59 UTC
+            raise TypeError("cannot compare apples with pears")
+        return times
+
+    monkeypatch.setattr(RawColumn, "microseconds", buggy)
+    feed(log, {}, {"time": "2024-05-01T09:59Z", "user": "ben"}, {"user": None})
+    assert log.dead_letter_counts() == {"missing user": 1, "raised: TypeError": 1}
+    chosen = {"reason": "raised: TypeError"}
+    assert redrive(log, cleaner(), **chosen) == Redriven(still_bad={"raised: TypeError": 1})
+    assert log.dead_letters()[0].detail == "cannot compare apples with pears"
+    monkeypatch.undo()
+    assert redrive(log, cleaner(), **chosen) == Redriven(n_events=1)
+    assert ids_in(log) == ["shop.csv:1", "shop.csv:2"]
+    assert log.dead_letter_counts() == {"missing user": 1}
 
 
 @pytest.mark.parametrize("size", [3_000, 60_000])
