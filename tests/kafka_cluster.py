@@ -27,7 +27,8 @@ class Cluster:
         self._held = Producer({"test.mock.num.brokers": 1, "log_level": 0})
         [broker] = self._held.list_topics(timeout=10).brokers.values()
         self.servers = f"{broker.host}:{broker.port}"
-        self._producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "log_level": 0})
+        large = {"message.max.bytes": 20_000_000}
+        self._producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "log_level": 0} | large)
 
     def new_topic(self, name: str = "") -> KafkaAddress:
         """Return the address of a topic that nobody has used."""

@@ -66,12 +66,14 @@ def dead_letters(
 ) -> None:
     """List the rows that could not become events and wait, with where they stood and why.
 
-    `rtrec log redrive` tries them again.
+    `rtrec log redrive` tries them again. With `--json`, `kept` says what `payload` is: all `cells`, the
+    `line` as it stood, its `bytes` in base64 where it is no UTF-8, or only a `part`.
 
     Example: `rtrec log dead-letters --home .rtrec/demo --reason 'unparsable time'`
     """
     from rtrec.cli.homes import find_deployment
     from rtrec.errors import InputError, nearest
+    from rtrec.events.payloads import readable
 
     log = find_deployment(home).open_log(mode="read")
     try:
@@ -89,7 +91,10 @@ def dead_letters(
             print_json(vars(each) | {"time": each.time.isoformat()})
         return
     total = sum(counts.values()) if reason is None else counts[reason]
-    rows = [[each.source, f"{each.row:,}", each.column, _why(each), each.payload[:200]] for each in letters]
+    rows = [
+        [each.source, f"{each.row:,}", each.column, _why(each), readable(each.payload, each.kept)[:200]]
+        for each in letters
+    ]
     title = f"{len(letters):,} of {total:,} dead letters" if total else "No dead letters"
     print_table(["source", "row", "column", "reason", "what it said"], rows, title=title, right=["row"])
 

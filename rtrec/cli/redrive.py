@@ -60,6 +60,9 @@ def redrive(
             "--kind-map", "What a kind is called, such as impression=view; as often as needed.", "NAME=KIND"
         ),
     ] = None,
+    encoding: Annotated[
+        str, _column("--encoding", "Of rows that were kept as bytes, since they are no UTF-8.", "NAME")
+    ] = "utf-8",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     json: Json = False,
 ) -> None:
@@ -95,7 +98,9 @@ def redrive(
         if reason is not None and reason not in counts:
             known = f"there are {', '.join(counts)}" if counts else "no dead letter waits"
             raise InputError(f"no dead letter waits for {reason!r}{nearest(reason, counts)}; {known}")
-        outcome = try_again(log, cleaner, reason=reason, ids=chosen, edited=mended, dry_run=dry_run)
+        outcome = try_again(
+            log, cleaner, reason=reason, ids=chosen, edited=mended, encoding=encoding, dry_run=dry_run
+        )
     if json:
         print_json(
             {

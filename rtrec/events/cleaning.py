@@ -29,6 +29,7 @@ from rtrec.events.letters import LATE, DeadLetter, advice
 from rtrec.events.mapping import ColumnMapping, require_columns
 from rtrec.events.packing import json_objects, row_kept
 from rtrec.events.parsing import RawColumn, null_mask
+from rtrec.events.payloads import readable
 from rtrec.events.poison import piecewise
 from rtrec.events.rawrows import ROW, UNREADABLE_REASON, require_readable, typed_frame
 from rtrec.events.recent import RecentIds
@@ -262,9 +263,8 @@ class Cleaner:
         message = f"{self.source}: none of {sum(self.counts.values()):,} rows is an event ({reasons})"
         if (first := self._first_dead) is not None:
             place = f"row {first.row}" + (f", column {first.column!r}" if first.column else "")
-            message += (
-                f"; the first refused: {place}, {first.reason}: {first.payload[:200]}{advice(first.reason)}"
-            )
+            said = readable(first.payload, first.kept)[:200]
+            message += f"; the first refused: {place}, {first.reason}: {said}{advice(first.reason)}"
         raise InputError(message)
 
     def _check_readable(

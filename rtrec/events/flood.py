@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtrec.events.letters import DeadLetter, advice
+from rtrec.events.payloads import readable
 
 #: A flood is more than this share of so many rows. A thousand tell: of a source with 5% bad rows, more than
 #: 200 in a thousand are bad by chance less than once in 10^60 times.
@@ -44,7 +45,10 @@ class FloodWatch:
         """
         whole = np.concatenate([self._bad, bad])
         # Only what is said of them is kept: a payload may be long.
-        self._letters.extend(replace(each, payload=each.payload[:_SHOWN_CHARACTERS]) for each in letters)
+        self._letters.extend(
+            replace(each, payload=readable(each.payload, each.kept)[:_SHOWN_CHARACTERS], kept="part")
+            for each in letters
+        )
         n_bad = np.cumsum(np.concatenate([[0], whole]))
         within = n_bad[self._n_rows :] - n_bad[: -self._n_rows]
         floods = np.flatnonzero(within > self._most)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from rtrec.events.payloads import Kept
 from rtrec.types import KINDS
 
 #: The reason of an event that came later than its source allows. The row is sound, so it is not counted as
 #: bad; it can be taken all the same by ``rtrec log redrive --reason late``.
 LATE = "late"
-
-#: What a dead letter keeps of its row: all ``cells`` as JSON, the ``line`` as it stood, or ``part`` of it.
-Kept = Literal["cells", "line", "part"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class DeadLetter:
     reason, column
         Why it is none, and the column at fault (empty if it is the row as a whole).
     payload
-        The raw row as JSON text, or as it stood if it could not be read. A row of more than 65,536
-        characters is cut to 2,000, with its full size said.
+        The raw row as JSON text, or as it stood if it could not be read: in base64 if that is no text. A row
+        of more than 65,536 characters (bytes, if it is no text) is cut to 2,000, with its full size said.
     kept
         What ``payload`` is; with a ``part`` the row cannot be tried again.
     detail

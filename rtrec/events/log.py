@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from rtrec.events.letters import DeadLetter, Kept
+from rtrec.events.letters import DeadLetter
+from rtrec.events.payloads import Kept
 
 if TYPE_CHECKING:
     from rtrec.events.history import HistoryFile

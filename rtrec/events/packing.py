@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rtrec.events.letters import Kept
 from rtrec.events.parsing import RawColumn, as_arrow
-from rtrec.events.rawrows import UNREADABLE_REASON, UNREADABLE_SIZE, UNREADABLE_TEXT, kept
+from rtrec.events.payloads import Payload, keep_text
+from rtrec.events.rawrows import UNREADABLE_KEPT, UNREADABLE_PAYLOAD, UNREADABLE_REASON
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
 
@@ -37,7 +37,7 @@ def json_objects(frame: pd.DataFrame, names: Sequence[str]) -> pa.StringArray:
     return pc.if_else(pc.equal(inside, ""), pa.scalar(None, pa.string()), whole)
 
 
-def json_row(record: dict[Any, Any]) -> str:
+def json_row(record: Mapping[Any, Any]) -> str:
     """Return a raw row as a JSON object, empty cells as null.
 
     >>> json_row({"userId": 7.5, "movieId": float("nan")})
@@ -46,23 +46,26 @@ def json_row(record: dict[Any, Any]) -> str:
     return _encoded({name: None if _is_empty(cell) else cell for name, cell in record.items()})
 
 
-def row_kept(record: dict[Any, Any]) -> tuple[str, Kept]:
-    """Return what a dead letter keeps of a raw row, and what that is; see :class:`DeadLetter`.
-
-    >>> row_kept({"userId": 7, "movieId": None})
-    ('{"userId": 7, "movieId": null}', 'cells')
-    """
+def row_kept(record: Mapping[Any, Any]) -> Payload:
+    """Return what a dead letter keeps of a raw row: what its reader says, or its cells."""
     cells = dict(record)
-    line, size = cells.pop(UNREADABLE_TEXT, None), cells.pop(UNREADABLE_SIZE, None)
+    row, what = cells.pop(UNREADABLE_PAYLOAD, None), cells.pop(UNREADABLE_KEPT, None)
     cells.pop(UNREADABLE_REASON, None)
-    if isinstance(line, str):
-        payload, is_whole = kept(line, len(line) if _is_empty(size) else int(size))
-        return payload, "line" if is_whole else "part"
+    if isinstance(row, str):
+        return Payload(row, what)
+    return cells_kept(cells)
+
+
+def cells_kept(cells: Mapping[Any, Any]) -> Payload:
+    """Return what a dead letter keeps of cells.
+
+    >>> cells_kept({"userId": 7, "movieId": None})
+    Payload(text='{"userId": 7, "movieId": null}', kept='cells')
+    """
     try:
-        payload, is_whole = kept(json_row(cells))
+        return keep_text(json_row(cells), as_kept="cells")
     except Exception as error:  # of the cells themselves: whatever they are, their row must not be lost
-        return f"a row that cannot be written down: {type(error).__name__}: {error}"[:500], "part"
-    return payload, "cells" if is_whole else "part"
+        return Payload(f"a row that cannot be written down: {type(error).__name__}: {error}"[:500], "part")
 
 
 def _json_cells(column: pd.Series) -> pa.StringArray:
@@ -87,13 +90,16 @@ def _encoded(cell: object) -> str:
 
 
 def _spelt(cell: Any) -> Any:
-    """Return a cell with NaN as null and infinities as texts, however deep: JSON has neither."""
+    """Return a cell with NaN as null, infinities and bytes as texts, however deep: JSON has none of them."""
     if isinstance(cell, dict):
         return {str(name): _spelt(each) for name, each in cell.items()}
     if isinstance(cell, list | tuple | np.ndarray):
         return [_spelt(each) for each in cell]
     if isinstance(cell, np.number | np.bool_) and not isinstance(cell, np.timedelta64):
         cell = cell.item()  # the encoder would spell NumPy's numbers as texts
+    if isinstance(cell, bytes):
+        # As the column is read: text if it can be, and else never taken for some.
+        return cell.decode("utf-8", "surrogateescape")
     if isinstance(cell, float) and not np.isfinite(cell):
         return None if np.isnan(cell) else str(cell)
     return cell

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import pandas as pd
 import pyarrow as pa
 
 from rtrec.errors import InputError
+from rtrec.events.payloads import Kept
 
 #: Name of a frame's index that carries each row's number in its file.
 ROW = "row"
 
-#: Columns by which a reader marks a row it could not read: the reason, the row as it stood (at least its
-#: first :data:`KEPT_CHARACTERS`), and how many characters it had in all.
+#: Columns by which a reader marks a row it could not read: the reason, what is kept of the row, and what that
+#: is of it.
 UNREADABLE_REASON = "rtrec: reason"
-UNREADABLE_TEXT = "rtrec: text"
-UNREADABLE_SIZE = "rtrec: size"
-
-#: A row up to this size is kept whole in its dead letter: as large as a single field may be.
-KEPT_CHARACTERS = 65_536
-#: What is left of a row that is cut.
-PAYLOAD_CHARACTERS = 2_000
+UNREADABLE_PAYLOAD = "rtrec: payload"
+UNREADABLE_KEPT = "rtrec: kept"
 
 
-def cut(payload: str, size: int | None = None) -> str:
-    """Return at most 2,000 characters of ``payload``, with its full size (``size``, if cut before) when cut.
+class Unreadable(NamedTuple):
+    """A row that is no record: why, what is kept of it, and what that is of it."""
 
-    >>> cut("x" * 3000)[1998:]
-    'xx... (3,000 characters in all)'
+    reason: str
+    payload: str
+    kept: Kept
+
+
+def unreadable_columns(faults: Sequence[Unreadable | None]) -> dict[str, pd.Series]:
+    """Return the columns that mark rows; None is one that could be read."""
+    names = (UNREADABLE_REASON, UNREADABLE_PAYLOAD, UNREADABLE_KEPT)
+    cells = zip(*(each or (None, None, None) for each in faults), strict=True)
+    return {name: pd.Series(column, dtype=object) for name, column in zip(names, cells, strict=True)}
+
+
+def read_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return a JSON object, None if it is none; bytes may be any UTF.
+
+    >>> read_object('{"user": 7}'), read_object(b"[7]"), read_object("{")
+    ({'user': 7}, None, None)
     """
-    size = len(payload) if size is None else size
-    if size <= PAYLOAD_CHARACTERS:
-        return payload
-    return f"{payload[:PAYLOAD_CHARACTERS]}... ({size:,} characters in all)"
-
-
-def kept(row: str, size: int | None = None) -> tuple[str, bool]:
-    """Return what a dead letter keeps of a row, and whether that is the whole of it."""
-    size = len(row) if size is None else size
-    return (row, True) if size <= KEPT_CHARACTERS else (cut(row, size), False)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def require_readable(schema: pa.Schema, *, where: str) -> None:

@@ -7,7 +7,7 @@ happen while a run is live.
 
 from __future__ import annotations
 
-import json
+from codecs import IncrementalDecoder
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,13 @@ import pandas as pd
 import pyarrow as pa
 
 from rtrec.events.cleaning import DEDUP_WINDOW, Cleaner
+from rtrec.events.kafka.source import MESSAGE
 from rtrec.events.log import EventLog, Refusal, StoredDeadLetter
 from rtrec.events.mapping import require_columns
-from rtrec.events.rawrows import ROW
+from rtrec.events.payloads import bytes_of
+from rtrec.events.rawrows import ROW, read_object
 from rtrec.events.schema import EVENT_SCHEMA, shard_of
+from rtrec.events.textfile import text_decoder
 from rtrec.events.verdicts import ACCEPTED
 from rtrec.types import Columns
 
@@ -59,6 +62,7 @@ def redrive(
     reason: str | None = None,
     ids: tuple[int, int] | None = None,
     edited: Mapping[int, Mapping[str, Any]] | None = None,
+    encoding: str = "utf-8",
     dry_run: bool = False,
     batch: int = BATCH,
 ) -> Redriven:
@@ -72,19 +76,29 @@ def redrive(
         Knows which column means what, as it should be; a lateness that it does not bound takes late events.
     edited
         By id of a letter, its row as it should have been, column by column: only these are tried.
+    encoding
+        Of rows that were kept as bytes, since they are no UTF-8.
     dry_run
         Only say what would happen.
     batch
         Letters that go in one transaction.
+
+    Raises
+    ------
+    InputError
+        If there is no such encoding, or no row has a column of the mapping.
     """
     outcome, after = Redriven(), -1
+    decoder = text_decoder(encoding)
     if cleaner.mapping.event_id is not None:
         cleaner.remember(log.recent_event_ids(DEDUP_WINDOW))
     while letters := log.dead_letters(limit=batch, reason=reason, ids=ids or (0, _LAST_ID), after=after):
         after = letters[-1].id
         if edited is not None:
             letters = [each for each in letters if each.id in edited]
-        rows = {each.id: _cells(each, edited) for each in letters}
+            rows: dict[int, Mapping[str, Any] | None] = {each.id: edited[each.id] for each in letters}
+        else:
+            rows = {each.id: _cells(each, decoder) for each in letters}
         whole = [each for each in letters if rows[each.id] is not None]
         others = [each for each in letters if rows[each.id] is None]
         refused: dict[int, Refusal] = {}
@@ -115,19 +129,17 @@ class _Cleaned(NamedTuple):
     refused: dict[int, Refusal]  # by id of the letter
 
 
-def _cells(
-    letter: StoredDeadLetter, edited: Mapping[int, Mapping[str, Any]] | None
-) -> Mapping[str, Any] | None:
-    """Return a letter's row column by column; None if it has none, or not all of it."""
-    if edited is not None:
-        return edited[letter.id]
+def _cells(letter: StoredDeadLetter, decoder: IncrementalDecoder) -> Mapping[str, Any] | None:
+    """Return a letter's row column by column; None if it still cannot be read, or not all of it is there."""
     if letter.kept == "part":
         return None
+    if letter.kept != "bytes":
+        return read_object(letter.payload)
+    decoder.reset()
     try:
-        cells = json.loads(letter.payload)
-    except (ValueError, RecursionError):
-        return None  # a line that still cannot be read
-    return cells if isinstance(cells, dict) else None
+        return read_object(decoder.decode(bytes_of(letter.payload), True))
+    except UnicodeError:
+        return None
 
 
 def _groups(letters: Sequence[StoredDeadLetter]) -> list[list[StoredDeadLetter]]:
@@ -145,6 +157,9 @@ def _clean(
 ) -> _Cleaned:
     cleaner.source = letters[0].source
     records = [rows[each.id] or {} for each in letters]
+    if cleaner.mapping.event_id == MESSAGE:  # it is no part of what a message says
+        places = [f"{each.source}:{each.row}" for each in letters]
+        records = [{**cells, MESSAGE: place} for cells, place in zip(records, places, strict=True)]
     names = list(dict.fromkeys(name for record in records for name in record))
     require_columns(cleaner.columns, names, where="the rows of dead letters")
     frame = pd.DataFrame(

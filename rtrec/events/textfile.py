@@ -120,7 +120,7 @@ def check_text(path: Path, encoding: str) -> TextFacts:
     InputError
         If the file is empty, cannot be unpacked, or is not text in this encoding; with line and byte.
     """
-    decoder = _decoder(encoding)
+    decoder = text_decoder(encoding)
     n_bytes = n_lines = n_returns = 0
     last = b""
     try:
@@ -164,7 +164,14 @@ def check_text(path: Path, encoding: str) -> TextFacts:
     return TextFacts(n_lines or n_returns, last.rstrip(b"\0").endswith((b"\n", b"\r")), False)
 
 
-def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """Return what decodes a text encoding, strictly.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
     try:
         name = _with_mark(encoding)
         # Not so base64 and rot13, which turn bytes into bytes and text into text.

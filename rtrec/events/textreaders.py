@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import csv
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from rtrec.errors import InputError
 from rtrec.events.mapping import require_columns
-from rtrec.events.rawrows import (
-    KEPT_CHARACTERS,
-    ROW,
-    UNREADABLE_REASON,
-    UNREADABLE_SIZE,
-    UNREADABLE_TEXT,
-    cut,
-)
+from rtrec.events.payloads import KEPT_CHARACTERS, cut, keep_text
+from rtrec.events.rawrows import ROW, Unreadable, read_object, unreadable_columns
 from rtrec.events.textfile import MAX_ROW_CHARACTERS, Lines, LongLine, check_text, open_lines
 
 # The delimiter is whichever of these the header has most of; a comma if it has none.
 _DELIMITERS = ",\t;|"
 _KEYS_FROM_ROWS = 1_000
-
-
-class Unreadable(NamedTuple):
-    """A row that is no record: why, what stood there, and how many characters that were in all.
-
-    A row of more than :data:`rtrec.events.rawrows.KEPT_CHARACTERS` need not be there whole.
-    """
-
-    reason: str
-    text: str
-    size: int
 
 
 class TextReader(ABC):
@@ -105,15 +87,18 @@ class TextReader(ABC):
                 cells = [get(record) for record in chunk]
             columns[name] = self._series(cells)
         if bad:
-            faults = [bad.get(place, Unreadable("", "", 0)) for place in range(len(chunk))]
-            columns[UNREADABLE_REASON] = pd.Series([fault.reason or None for fault in faults], dtype=object)
-            columns[UNREADABLE_TEXT] = pd.Series(
-                [fault.text if fault.reason else None for fault in faults], dtype=object
-            )
-            columns[UNREADABLE_SIZE] = pd.Series([fault.size for fault in faults])
+            columns |= unreadable_columns([bad.get(place) for place in range(len(chunk))])
         frame = pd.DataFrame(columns)
         frame.index = pd.RangeIndex(row, row + len(chunk), name=ROW)
         return frame
+
+    def _unreadable(self, reason: str, lines: Sequence[str | LongLine]) -> Unreadable:
+        first = lines[: KEPT_CHARACTERS + 1]
+        text = "".join(line if isinstance(line, str) else line.beginning for line in first).rstrip("\r\n")
+        size = _size(lines)
+        payload, kept = keep_text(text[:KEPT_CHARACTERS], size if size > KEPT_CHARACTERS else len(text))
+        # What stands for half a character is not what stood there.
+        return Unreadable(reason, payload, "part" if self._is_half(payload) else kept)
 
     def _is_half(self, line: str) -> bool:
         return self._ends_in_half_character and line.endswith("\ufffd")
@@ -167,10 +152,10 @@ class DelimitedReader(TextReader):
                 record = []
             if len(record) == n_fields and not self._is_half(record[-1]):
                 has_zero = any("\0" in field for field in record)
-                yield _unreadable("unparsable row", lines.taken) if has_zero else record
+                yield self._unreadable("unparsable row", lines.taken) if has_zero else record
                 continue
             if _size(lines.taken) > csv.field_size_limit() and self._take_whole_row(lines, n_fields):
-                yield _unreadable("oversize field", lines.taken)
+                yield self._unreadable("oversize field", lines.taken)
                 continue
             # A quote that is never closed swallows the rows below it: only the first line is at fault.
             first, *others = lines.taken
@@ -178,7 +163,7 @@ class DelimitedReader(TextReader):
             if isinstance(first, LongLine) or first.strip():
                 # csv refuses a field over its limit even in columns nobody reads.
                 too_long = _size([first]) > csv.field_size_limit()
-                yield _unreadable("oversize field" if too_long else "unparsable row", [first])
+                yield self._unreadable("oversize field" if too_long else "unparsable row", [first])
 
     def _take_whole_row(self, lines: Lines, n_fields: int) -> bool:
         """Take the lines that are left of a row too large for csv; say whether there is such a row at all."""
@@ -255,13 +240,6 @@ def _size(lines: Sequence[str | LongLine]) -> int:
     return sum(len(line) if isinstance(line, str) else line.size for line in lines)
 
 
-def _unreadable(reason: str, lines: Sequence[str | LongLine]) -> Unreadable:
-    first = lines[: KEPT_CHARACTERS + 1]
-    text = "".join(line if isinstance(line, str) else line.beginning for line in first).rstrip("\r\n")
-    size = _size(lines)
-    return Unreadable(reason, text[:KEPT_CHARACTERS], size if size > KEPT_CHARACTERS else len(text))
-
-
 class JsonLinesReader(TextReader):
     """JSON Lines: one object a line, keys in any order, and not every key in every line."""
 
@@ -284,9 +262,9 @@ class JsonLinesReader(TextReader):
                     break
         if first is None:
             raise InputError(f"{self.path}: no rows; expected one JSON object a line")
-        if isinstance(first, Unreadable) and (not seen or first.text.lstrip().startswith("[")):
+        if isinstance(first, Unreadable) and (not seen or first.payload.lstrip().startswith("[")):
             raise InputError(
-                f"{self.path}: row 1: expected one JSON object a line; got {first.text[:80]!r}; "
+                f"{self.path}: row 1: expected one JSON object a line; got {first.payload[:80]!r}; "
                 f"if the file is one big array, try: jq -c '.[]'"
             )
         require_columns(names, list(seen), where=str(self.path))
@@ -300,15 +278,12 @@ class JsonLinesReader(TextReader):
             except StopIteration:
                 return
             except LongLine as long:
-                yield _unreadable("oversize field", [long])
+                yield self._unreadable("oversize field", [long])
                 continue
             if not line.strip():
                 continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                record = None
-            yield record if isinstance(record, dict) else _unreadable("unparsable row", [line])
+            record = read_object(line)
+            yield self._unreadable("unparsable row", [line]) if record is None else record
 
     def _cell_getters(self, names: Sequence[str]) -> list[Callable[[Any], Any]]:
         return [_GetKey(name) for name in names]

@@ -53,6 +53,8 @@ POISON: dict[str, Callable[[np.random.Generator], bytes]] = {
     "half a character": lambda rng: b'{"user_id": "\\ud800", "item_id": "i", "timestamp": "2025-01-01"}',
     "numbers beyond all": lambda rng: b'{"user_id": "u", "item_id": "i", "timestamp": 1e999}',
 }
+#: Rows of ten megabytes: one of each, since thousands would be a file of gigabytes.
+HUGE = {"ten megabytes of an id": _line(user_id="x" * 10_000_000), "ten megabytes": b"x" * 10_000_000}
 
 
 def main() -> None:
@@ -72,8 +74,9 @@ def campaign(folder: Path, n_rows: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     n_bad = int(_SHARE * n_rows)
     good = [_line(**row) for row in rows_of(n_rows - n_bad)]
-    kinds = rng.choice(list(POISON), n_bad)
-    bad = [POISON[kind](rng) for kind in kinds]
+    kinds = rng.choice(list(POISON), n_bad - len(HUGE))
+    bad = [*HUGE.values(), *(POISON[kind](rng) for kind in kinds)]
+    rng.shuffle(bad)
     mixed, places = list(good), np.sort(rng.integers(0, len(good) + 1, n_bad))
     for place, row in zip(places[::-1].tolist(), bad, strict=True):
         mixed.insert(place, row)
@@ -83,7 +86,7 @@ def campaign(folder: Path, n_rows: int, seed: int) -> dict[str, Any]:
     return {
         "rows": n_rows,
         "poison": n_bad,
-        "kinds": len(POISON),
+        "kinds": len(POISON) + len(HUGE),
         "dead_letters": poisoned["dead_letters"],
         "lost": max(clean["events"] - poisoned["events"], 0),
         "taken_for_events": max(poisoned["events"] - clean["events"], 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from contextlib import closing
 
 import pytest
@@ -14,6 +15,7 @@ from tests.cli.samples import COLUMNS, write_events
 
 WORDS = ("--user", "user", "--item", "item", "--time", "at", "--headless", "--json")
 SECRET = "hunter2-and-more"
+LATIN = '{"user": "Jürgen", "item": "i1", "at": 1700000050}'.encode("latin-1")
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +25,10 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def clicks(kafka_cluster):
-    """Return a topic with a hundred events and two messages that are none."""
+    """Return a topic with a hundred events, a tombstone, and an event in Latin-1."""
     address = kafka_cluster.new_topic()
     rows = [{"user": f"u{n % 7}", "item": f"i{n % 5}", "at": 1_700_000_000 + n} for n in range(100)]
-    kafka_cluster.send(address.topic, *rows[:50], None, b"no json", *rows[50:])
+    kafka_cluster.send(address.topic, *rows[:50], None, LATIN, *rows[50:])
     return address
 
 
@@ -70,7 +72,17 @@ def test_from_a_topic_into_a_topic_with_lists_in_a_third(rtrec, kafka_cluster, c
     )
     [letter] = rtrec("log", "dead-letters", "--home", home, "--json").stdout.splitlines()
     letter = json.loads(letter)
-    assert (letter["source"], letter["row"], letter["payload"]) == (f"{clicks.topic}:0", 51, "no json")
+    assert (letter["source"], letter["row"], letter["kept"]) == (f"{clicks.topic}:0", 51, "bytes")
+    assert b64decode(letter["payload"]) == LATIN
+    assert "J\\xfcrgen" in rtrec("log", "dead-letters", "--home", home).stdout
+    result = rtrec("log", "redrive", "--home", home, "--encoding", "latin-2x")
+    assert (result.exit_code, "encoding 'latin-2x' is unknown" in result.stderr) == (2, True)
+    assert "still bad: 1" in rtrec("log", "redrive", "--home", home).stderr
+    assert rtrec("log", "redrive", "--home", home, "--encoding", "latin-1").stderr == "redriven: 1\n"
+    with closing(deployment.open_log(mode="read")) as log:
+        assert log.read(0, 100).select(["event_id", "user_id"]).to_pylist() == [
+            {"event_id": f"{clicks.topic}:0:51", "user_id": "Jürgen"}
+        ]
 
 
 def test_the_place_of_the_events_is_fixed(rtrec, kafka_cluster, tmp_path, in_threads):

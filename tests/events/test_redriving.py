@@ -19,6 +19,7 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.letters import DeadLetter
 from rtrec.events.log import Refusal
 from rtrec.events.mapping import ColumnMapping
+from rtrec.events.parsing import RawColumn
 from rtrec.events.recorded_log import RecordedLog
 from rtrec.events.redriving import Redriven, redrive
 from rtrec.events.schema import empty_events
@@ -144,6 +145,25 @@ def test_a_row_that_could_not_be_read_can_be_tried_once_it_can(log):
     assert ids_in(log) == ["shop.jsonl:5"]
 
 
+def test_a_row_on_which_our_own_code_failed_comes_back_once_that_is_mended(log, monkeypatch):
+    def buggy(self, mapping, read=RawColumn.microseconds):
+        times = read(self, mapping)
+        if (times == 1_714_557_540e6).any():  # 2024-05-01 09:59 UTC
+            raise TypeError("cannot compare apples with pears")
+        return times
+
+    monkeypatch.setattr(RawColumn, "microseconds", buggy)
+    feed(log, {}, {"time": "2024-05-01T09:59Z", "user": "ben"}, {"user": None})
+    assert log.dead_letter_counts() == {"missing user": 1, "raised: TypeError": 1}
+    chosen = {"reason": "raised: TypeError"}
+    assert redrive(log, cleaner(), **chosen) == Redriven(still_bad={"raised: TypeError": 1})
+    assert log.dead_letters()[0].detail == "cannot compare apples with pears"
+    monkeypatch.undo()
+    assert redrive(log, cleaner(), **chosen) == Redriven(n_events=1)
+    assert ids_in(log) == ["shop.csv:1", "shop.csv:2"]
+    assert log.dead_letter_counts() == {"missing user": 1}
+
+
 @pytest.mark.parametrize("size", [3_000, 60_000])
 def test_a_long_row_comes_back_whole(log, size):
     feed(log, {"item": "x" * size, "time": "01.05.2024 09:00"})
@@ -158,6 +178,12 @@ def test_a_row_that_was_too_large_to_keep_is_said_to_be_so(log):
     outcome = redrive(log, cleaner())
     assert outcome == Redriven(still_bad={"oversize field": 1}, n_cut=1)
     assert log.dead_letters()[0].kept == "part"
+
+
+def test_a_part_is_not_taken_for_the_whole_though_it_reads_as_one(log):
+    letter = DeadLetter("shop.jsonl", 5, "unparsable row", "", json.dumps(GOOD), "part")
+    log.append([empty_events()] * 2, dead_letters=[letter])
+    assert redrive(log, cleaner()) == Redriven(still_bad={"unparsable row": 1}, n_cut=1)
 
 
 def test_a_column_that_no_row_has_is_an_error_and_changes_no_letter(log):

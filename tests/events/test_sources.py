@@ -366,7 +366,19 @@ def test_a_character_cut_in_half_at_the_end_is_a_dead_letter(tmp_path: Path):
     path = write(tmp_path, "log.csv", (HEADER + "anna,7,30\n").encode() + "ben,8,ë".encode()[:-1])
     users, (dead,) = users_and_dead(path)
     assert users == ["anna"]
-    assert (dead.row, dead.reason) == (2, "unparsable row")
+    assert (dead.row, dead.reason, dead.kept) == (2, "unparsable row", "part")
+
+
+def test_bytes_in_a_cell_are_kept_so_that_nobody_takes_them_for_text(tmp_path: Path):
+    """Spell them as Python does, and a redrive makes users of them that there never were."""
+    users = pa.array([b"anna", "käse".encode(), b"\xff\xfe", rb"\xff\xfe"])
+    table = pa.table({"user": users, "item": [7] * 4, "time": [30, -1e12, 20, -1e12]})
+    path = tmp_path / "log.parquet"
+    pq.write_table(table, path)
+    events, dead = replay(FileSource(path, MAPPING))
+    assert events["user_id"].to_pylist() == ["anna"]
+    assert [json.loads(each.payload)["user"] for each in dead] == ["käse", "\udcff\udcfe", r"\xff\xfe"]
+    assert "\udcff\udcfe".encode("utf-8", "surrogateescape") == b"\xff\xfe"
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.csv.gz"])

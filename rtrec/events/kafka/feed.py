@@ -11,12 +11,15 @@ from rtrec.events.cleaning import CleanBatch, Cleaner
 from rtrec.events.feeds import Fed, FileFeed
 from rtrec.events.kafka.source import KafkaSource
 from rtrec.events.lag import SourceLag
+from rtrec.events.packing import cells_kept
+from rtrec.events.payloads import Payload
 
 
 class KafkaFeed(FileFeed):
     """A topic's messages, cleaned; it never ends.
 
-    A message that cannot be an event is a dead letter of ``topic:partition``, and its row is the offset.
+    A message that cannot be an event is a dead letter of ``topic:partition``, and its row is the offset. It
+    keeps the whole message; of one that is too large, if it can, the keys that the mapping names.
 
     Parameters
     ----------
@@ -64,7 +67,14 @@ class KafkaFeed(FileFeed):
         for letter in batch.dead_letters:
             message = part.messages[letter.row]
             where = f"{self.name}:{message.partition}"
-            letters.append(replace(letter, source=where, row=message.offset))
+            kept = Payload(letter.payload, letter.kept)
+            if message.fault is None:
+                # A key that is not read now may be what a redrive is told to read.
+                whole = cells_kept(part.row(letter.row))
+                kept = kept if whole.kept == "part" else whole
+            letters.append(
+                replace(letter, source=where, row=message.offset, payload=kept.text, kept=kept.kept)
+            )
         return batch._replace(dead_letters=letters)
 
     def _finish(self, cleaner: Cleaner) -> None:

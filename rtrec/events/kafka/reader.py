@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,8 @@ from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.instep import InStep
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
-from rtrec.events.rawrows import cut
+from rtrec.events.payloads import keep_bytes
+from rtrec.events.rawrows import Unreadable, read_object
 
 #: How long a wait for messages is, and one for an answer about partitions.
 _POLL_S, _LOOK_TIMEOUT_S = 0.05, 2.0
@@ -29,13 +29,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Message(NamedTuple):
-    """Where a message is, what it says, why it cannot be read, if so, and its size; None is a tombstone."""
+    """Where a message is, what it says, why it cannot be read, if so, and its size.
+
+    Without a record and without a fault it is a tombstone.
+    """
 
     partition: int
     offset: int
     record: Mapping[str, Any] | None
-    fault: str = ""
-    text: str = ""
+    fault: Unreadable | None = None
     n_bytes: int = 0
 
 
@@ -204,7 +206,8 @@ class TopicReader:
             )
         if wanted < low:
             text = f"messages {wanted:,} to {low - 1:,} were deleted before they were read"
-            self.step.add(partition, np.nan, Message(partition, low - 1, {}, "deleted unread", text))
+            fault = Unreadable("deleted unread", text, "part")
+            self.step.add(partition, np.nan, Message(partition, low - 1, None, fault))
         self._next[partition] = max(wanted, low)
         return self._next[partition]
 
@@ -219,11 +222,6 @@ def _message(raw: Any) -> Message:
     partition, offset, value, n_bytes = raw.partition(), raw.offset(), raw.value(), len(raw)
     if value is None:
         return Message(partition, offset, None)
-    try:
-        record = json.loads(value)
-    except (ValueError, RecursionError):
-        record = None
-    if isinstance(record, dict):
-        return Message(partition, offset, record, n_bytes=n_bytes)
-    text = cut(value.decode("utf-8", "backslashreplace"))
-    return Message(partition, offset, {}, "unparsable row", text, n_bytes)
+    record = read_object(value)
+    fault = Unreadable("unparsable row", *keep_bytes(value)) if record is None else None
+    return Message(partition, offset, record, fault, n_bytes)

@@ -22,7 +22,7 @@ from rtrec.events.kafka.reader import Message, TopicReader
 from rtrec.events.log import Position
 from rtrec.events.mapping import ColumnMapping
 from rtrec.events.parsing import RawColumn
-from rtrec.events.rawrows import UNREADABLE_REASON, UNREADABLE_TEXT
+from rtrec.events.rawrows import unreadable_columns
 from rtrec.events.rules import Rule
 from rtrec.types import Floats
 
@@ -58,6 +58,11 @@ class MessageChunk:
     def times(self) -> Floats:
         """Return event times in seconds since 1970 UTC, NaN where unreadable, shape ``(row,)``."""
         return RawColumn(self.frame[self.mapping.time]).microseconds(self.mapping) / 1e6
+
+    def row(self, place: int) -> dict[str, Any]:
+        """Return all that a message says, not only what the mapping names."""
+        named = dict.fromkeys(name for name in self.mapping.columns if name != MESSAGE)
+        return named | dict(self.messages[place].record or {})
 
     def part(self, start: int, stop: int) -> MessageChunk:
         """Return rows ``start`` to ``stop - 1`` of this chunk as a chunk."""
@@ -182,9 +187,7 @@ class KafkaSource:
         if not self.has_ids:
             ids = [f"{self.name}:{each.partition}:{each.offset}" for each in messages]
             columns[MESSAGE] = pd.Series(ids, dtype=object)
-        columns[_EMPTY] = pd.Series([each.record is None and not each.fault for each in messages])
-        if any(each.fault for each in messages):
-            faults = [(each.fault or None, each.text if each.fault else None) for each in messages]
-            columns[UNREADABLE_REASON] = pd.Series([reason for reason, _ in faults], dtype=object)
-            columns[UNREADABLE_TEXT] = pd.Series([text for _, text in faults], dtype=object)
+        columns[_EMPTY] = pd.Series([each.record is None and each.fault is None for each in messages])
+        if any(each.fault is not None for each in messages):
+            columns |= unreadable_columns([each.fault for each in messages])
         return MessageChunk(messages, pd.DataFrame(columns), self.mapping, before)

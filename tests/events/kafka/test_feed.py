@@ -102,11 +102,11 @@ def test_tombstones_are_counted_and_poison_becomes_a_dead_letter(make_feed, kafk
     assert users(fed) == ["u1", "u2"]
     letters = [letter for each in fed for letter in each.dead_letters]
     where = f"{address.topic}:1"
-    assert [(letter.source, letter.row, letter.reason, letter.payload) for letter in letters[:4]] == [
-        (where, 2, "unparsable row", "no json"),
-        (where, 3, "unparsable row", "[1]"),
-        (where, 4, "unparsable row", '{"half": '),
-        (where, 5, "unparsable row", "\\xff\\xfe"),
+    assert [(each.source, each.row, each.reason, each.payload, each.kept) for each in letters[:4]] == [
+        (where, 2, "unparsable row", "no json", "line"),
+        (where, 3, "unparsable row", "[1]", "line"),
+        (where, 4, "unparsable row", '{"half": ', "line"),
+        (where, 5, "unparsable row", "//4=", "bytes"),
     ]
     assert (letters[4].row, letters[4].reason, letters[4].column) == (6, "missing user", "user")
     assert '"item": "i"' in letters[4].payload
@@ -252,6 +252,7 @@ def test_messages_deleted_before_they_were_read_are_told_of(make_feed, kafka_clu
     [letter] = [letter for each in fed for letter in each.dead_letters]
     assert (letter.source, letter.row, letter.reason) == (f"{address.topic}:0", 2, "deleted unread")
     assert letter.payload == "messages 1 to 2 were deleted before they were read"
+    assert letter.kept == "part"  # nobody can bring them back
     assert fed[-1].position["0"] == 5
 
 
