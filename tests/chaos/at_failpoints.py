@@ -37,7 +37,8 @@ def at_failpoints(folder: Path) -> list[Point]:
 def in_a_row(folder: Path) -> list[Point]:
     """Let one deployment be killed before and behind each failpoint, life after life; compare its end.
 
-    It takes a life for two that are tried by themselves, and does not say which of them it was.
+    It takes one life for two of those that are tried by themselves, and does not say which of them it was.
+    ``FAILPOINTS`` are in the order in which a life comes by: what stands behind is still to come.
     """
     life = Life(folder / "row", is_mended=True, snapshot_every=60)  # often, so that each step comes late too
     expected = _undisturbed(replace(life, home=folder / "calm"))

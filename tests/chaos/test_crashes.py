@@ -14,7 +14,7 @@ from rtrec.failpoints import FAILPOINTS
 from tests.chaos import at_failpoints, shim
 from tests.chaos.trying import Expected
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

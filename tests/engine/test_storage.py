@@ -31,6 +31,7 @@ from rtrec.models.snapshot import list_snapshots
 from tests.engine.live_runs import assert_same, feed, finished, start, state, until
 from tests.needs import missing
 
+pytestmark = pytest.mark.faults
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 
 

@@ -17,7 +17,7 @@ from rtrec.errors import CorruptionError
 from tests.chaos import shim
 from tests.events.log_writer import assert_nothing_confirmed_is_missing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 
 
