@@ -1,4 +1,4 @@
-"""Named places in the code at which a test may end the process, raise, or wait.
+"""Named places in the code at which a test may end the process, or have a step fail.
 
 A failpoint stands around a step that matters for what survives a crash::
 
@@ -8,7 +8,8 @@ A failpoint stands around a step that matters for what survives a crash::
 Nothing happens there until it is armed, in this process by :func:`arm`, or in any that is started with
 ``RTREC_FAILPOINTS="log.append=kill@3"``: at the third time it comes by, it is killed before the step
 (``kill``) or behind it (``kill-after``), or the step fails with an error of the disk (``raise``, and
-``raise-after``, where the step was done all the same). Several are separated by commas.
+``raise-after``, where the step was done all the same). Several are separated by commas. Whoever has to know
+that it came to that gives :func:`arm` a ``mark``.
 """
 
 from __future__ import annotations
@@ -19,23 +20,29 @@ import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from rtrec.errors import nearest
+from rtrec.files import publish_text
 
-#: Every failpoint there is, and the step it stands around.
+#: Every failpoint there is, and the step it stands around; in the order in which a new deployment comes by.
 FAILPOINTS = {
+    "deployment.clear": "a part of what lies in a home is removed, to start afresh",
     "deployment.create": "the manifest of a new deployment is written",
+    "log.keep": "the bodies of events are made to last, in the topic if there is one; no row names them yet",
     "log.append": "events are appended, with where they came from",
-    "log.control": "a control is appended",
     "log.cut": "a cut is journaled",
-    "log.compact": "events move from the log to a history file",
     "driver.apply": "the shards learn a cut",
-    "driver.snapshot": "a snapshot is taken of the shards",
     "shard.step": "a shard learns its part of a cut",
+    "driver.snapshot": "a snapshot is taken of the shards",
     "snapshot.write": "a snapshot is written and gets its name",
-    "snapshot.prune": "snapshots that are no longer needed are deleted",
+    "log.control": "a control is appended",
+    "log.rewind": "the journal is taken back to a snapshot; newer ones are gone, what they made is not",
+    "log.redrive": "rows name the events that dead letters became, which wait no more",
     "table.write": "a fitted table is stored",
     "table.publish": "a fitted table gets its record in the log",
+    "snapshot.prune": "snapshots that are no longer needed are deleted",
+    "log.compact": "events move from the log to a history file",
 }
 VARIABLE = "RTREC_FAILPOINTS"
 ACTIONS = ("kill", "kill-after", "raise", "raise-after")
@@ -47,6 +54,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 class _Armed:
     action: str
     left: int  # times to come by before it acts
+    mark: Path | None  # written just before it does
 
 
 _armed: dict[str, _Armed] = {}
@@ -58,8 +66,13 @@ def failpoint(name: str) -> AbstractContextManager[None]:
     return _NOTHING if armed is None else _around(armed, name)
 
 
-def arm(name: str, action: str, *, at: int = 1) -> None:
+def arm(name: str, action: str, *, at: int = 1, mark: Path | None = None) -> None:
     """Let ``action`` happen once, when this process comes by ``name`` for the ``at``-th time from now on.
+
+    Parameters
+    ----------
+    mark
+        A file that is there, and synced, once it acts: it outlives the process, and an error that is caught.
 
     Raises
     ------
@@ -74,7 +87,7 @@ def arm(name: str, action: str, *, at: int = 1) -> None:
         raise ValueError(
             f"failpoint {name!r}: expected one of {', '.join(ACTIONS)}, at 1 or later; got {action!r} at {at}"
         )
-    _armed[name] = _Armed(action, at)
+    _armed[name] = _Armed(action, at, mark)
 
 
 def disarm() -> None:
@@ -101,18 +114,20 @@ def arm_as_told(text: str) -> None:
 @contextmanager
 def _around(armed: _Armed, name: str) -> Iterator[None]:
     armed.left -= 1
-    if armed.left == 0:
-        _act(armed.action, "", name)
+    acts = armed.left == 0
+    if acts and armed.action in ("kill", "raise"):
+        _act(armed, name)
     yield
-    if armed.left == 0:
-        _act(armed.action, "-after", name)
+    if acts and armed.action in ("kill-after", "raise-after"):
+        _act(armed, name)
 
 
-def _act(wanted: str, moment: str, name: str) -> None:
-    if wanted == f"kill{moment}":
+def _act(armed: _Armed, name: str) -> None:
+    if armed.mark is not None:
+        publish_text(armed.mark, f"{name} {armed.action}\n")
+    if armed.action.startswith("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if wanted == f"raise{moment}":
-        raise OSError(errno.EIO, f"failpoint {name}: {wanted}")
+    raise OSError(errno.EIO, f"failpoint {name}: {armed.action}")
 
 
 arm_as_told(os.environ.get(VARIABLE, ""))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.needs import missing
+
 if TYPE_CHECKING:
     from tests.kafka_cluster import Cluster
 
@@ -43,7 +45,7 @@ def kafka_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Path:
-    """Return the Chromium for browser tests; skip without one, or fail if RTREC_REQUIRE_BROWSER is 1."""
+    """Return the Chromium for browser tests; without one :func:`tests.needs.missing` decides."""
     named = os.environ.get("RTREC_CHROMIUM")
     for name in [named] if named else ["chromium", "chromium-browser", "google-chrome"]:
         found = shutil.which(name)
@@ -54,9 +56,7 @@ def chromium() -> Path:
         if named
         else ("no Chromium on PATH (Debian: apt install chromium; elsewhere set RTREC_CHROMIUM to its path)")
     )
-    if os.environ.get("RTREC_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"{reason}; RTREC_REQUIRE_BROWSER=1 asks for one")
-    pytest.skip(reason)
+    missing(reason)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

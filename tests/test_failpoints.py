@@ -63,6 +63,25 @@ def test_a_process_is_killed_where_its_environment_says(action: str, said: str) 
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, said)
 
 
+@pytest.mark.parametrize("action", ["kill", "kill-after", "raise", "raise-after"])
+def test_what_acts_leaves_its_mark_and_what_does_not_leaves_none(tmp_path: Path, action: str) -> None:
+    """Fails if the mark is written when a failpoint is armed or passed, or only once the process is gone."""
+    mark = tmp_path / "mark"
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from rtrec.failpoints import arm, failpoint\n"
+        f"arm('log.cut', '{action}', at=2, mark=Path(sys.argv[1]))\n"
+        "with failpoint('log.cut'): pass\n"
+        "print(Path(sys.argv[1]).exists(), flush=True)\n"
+        "with failpoint('log.cut'): pass\n"
+    )
+    command = [sys.executable, "-c", code, str(mark)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL if "kill" in action else 1, "False\n")
+    assert mark.read_text() == f"log.cut {action}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -212,10 +212,11 @@ class Deployment:
         """Remove log, snapshots, tables, features and manifest; reports and whatever else lies there stay."""
         for name in _OURS:
             path = self.home / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            with failpoint("deployment.clear"):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
 
     def open_log(self, *, mode: Mode = "write") -> RecordedLog:
         """Open the log; ``"read"`` looks on while a run writes."""

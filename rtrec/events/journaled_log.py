@@ -205,7 +205,7 @@ class JournaledLog:
         ValueError
             If the log has not come so far.
         """
-        with self._database.writing() as connection:
+        with failpoint("log.rewind"), self._database.writing() as connection:
             return rewind(
                 connection,
                 seq=cut.seq,

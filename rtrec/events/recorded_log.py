@@ -109,7 +109,7 @@ class RecordedLog(JournaledLog, ABC):
         See :meth:`rtrec.events.log.EventLog.redrive`.
         """
         kept = self._kept(parts)
-        with self._database.writing() as connection:
+        with failpoint("log.redrive"), self._database.writing() as connection:
             head = Head.load(connection, str(self.path))
             journal.settle_dead_letters(connection, settled, refused, self._clock())
             n_events = sum(part.num_rows for part in parts)
@@ -133,7 +133,8 @@ class RecordedLog(JournaledLog, ABC):
             for partition, part in enumerate(parts)
             for n, body in encode(partition, part, self._MOST_BYTES)
         ]
-        held = self._keep([(partition, body) for partition, _, body in pieces]) if pieces else []
+        with failpoint("log.keep"):
+            held = self._keep([(partition, body) for partition, _, body in pieces]) if pieces else []
         return [Kept(*piece, each) for piece, each in zip(pieces, held, strict=True)]
 
     def read(self, partition: int, start: int, stop: int | None = None) -> pa.Table:

@@ -7,7 +7,8 @@ Then, at points drawn over all of them (with ``--points 0`` at every one), a lif
 there: killed before or behind the call, killed with part of it done, or without power, which loses what was
 not synced; or the disk gives errors for a while. The next life must end with the same events, metrics and
 state, bit by bit. ``--only ACTION:N:SEED`` repeats one point. ``--failpoints`` ends lives before and behind
-each named step of the code instead, or has the step fail. The last line is JSON.
+each named step of the code instead, or has the step fail; a step that no life comes by is an error. The last
+line is JSON: points are those at which something struck; calm are those that a life did not come to.
 
 Take the sync out of ``rtrec.files.sync``, or ``synchronous = FULL`` out of the log, and failures of the power
 find it: ``--without files`` and ``--without log`` do that, and have to fail.
@@ -18,46 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rtrec.events.database import Database
-from rtrec.failpoints import ACTIONS as FAILPOINT_ACTIONS
-from rtrec.failpoints import FAILPOINTS, arm
 from tests.chaos import shim
-from tests.chaos.lives import Life, figures, fingerprint, live
+from tests.chaos.at_failpoints import at_failpoints, in_a_row
+from tests.chaos.lives import Life, live
 from tests.chaos.shim import Action
+from tests.chaos.syncs import WITHOUT
+from tests.chaos.trying import Expected, Point, in_child, report_of, try_point
 
 ACTIONS = tuple(each for each in Action if each is not Action.NOTHING)
-_PATIENCE_S = 120.0
-#: Errors of the disk last for so many calls.
+#: So many calls meet errors of the disk.
 _SPAN = 6
-
-
-@dataclass(frozen=True)
-class Point:
-    """One disturbance, where it struck, and what came of it.
-
-    ``outcome`` is equal, lost, duplicated, unequal, failed (the next life said so) or hung.
-    """
-
-    action: str
-    at: int
-    seed: int
-    outcome: str
-    where: str = ""
-    words: str = ""
 
 
 def main() -> None:
@@ -67,21 +47,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--action", action="append", choices=[each.name.lower() for each in ACTIONS])
     parser.add_argument("--failpoints", action="store_true", help="at each failpoint, not at calls")
-    parser.add_argument("--without", choices=BREAKS, help="leave the syncs of one kind out")
+    parser.add_argument(
+        "--in-a-row", action="store_true", help="with --failpoints: one deployment is killed at all of them"
+    )
+    parser.add_argument("--without", choices=WITHOUT, help="leave the syncs of one kind out")
     parser.add_argument("--only", metavar="ACTION:N:SEED", help="repeat one point")
     parser.add_argument("--folder", type=Path, help="where homes are made (default: a temporary one)")
     options = parser.parse_args()
-    if not shim.is_loaded():
+    if not options.failpoints and not shim.is_loaded():
         folder = Path(tempfile.mkdtemp(prefix="rtrec-shim-"))
         shim.start_again_with(shim.build(folder), "tests.chaos.crashes", sys.argv[1:])
     os.environ.pop("LD_PRELOAD", None)  # compilers and the like need no such layer
     with tempfile.TemporaryDirectory(prefix="rtrec-crashes-", dir=options.folder) as folder:
         found = campaign(Path(folder), options)
-    bad = [asdict(each) for each in found if each.outcome != "equal"]
+    bad = [each for each in found if each.is_bad]
     for each in bad:
-        print(json.dumps(each))
+        print(json.dumps(asdict(each)))
     outcomes = Counter(each.outcome for each in found)
-    print(json.dumps({"points": len(found), **outcomes}))
+    print(json.dumps({"points": sum(bool(each.where) for each in found), **outcomes}))
     sys.exit(bool(bad))
 
 
@@ -91,12 +74,12 @@ def campaign(folder: Path, options: argparse.Namespace) -> list[Point]:
 
     assert lives_preload is not None
     if options.without:
-        BREAKS[options.without]()
-    calm = folder / "calm"
-    n_calls = int(in_child(lambda: counted(calm), folder / "n"))
-    expected = figures(calm), fingerprint(calm)
+        WITHOUT[options.without]()
     if options.failpoints:
-        return at_failpoints(folder, expected)
+        return in_a_row(folder) if options.in_a_row else at_failpoints(folder)
+    calm = Life(folder / "calm")
+    n_calls = int(in_child(lambda: counted(calm), folder / "n"))
+    expected = Expected.of(calm.home)
     if options.only:
         action, at, seed = options.only.split(":")
         points = [(Action[action.upper()], int(at), int(seed))]
@@ -105,61 +88,20 @@ def campaign(folder: Path, options: argparse.Namespace) -> list[Point]:
     print(json.dumps({"calls": n_calls, "points": len(points)}), file=sys.stderr, flush=True)
     found = []
     for number, (action, at, seed) in enumerate(points):
-        home = folder / f"home{number}"
-        point = try_point(home, partial(disturb, home, action, at, seed), (action, at, seed), expected)
-        if point.outcome != "equal" or number % 20 == 0:
+        life = Life(folder / f"home{number}")
+        point = Point(action.name.lower(), at, seed, "")
+        point = try_point(life, [partial(disturb, life, action, at, seed)], point, expected)
+        if point.is_bad or number % 20 == 0:
             print(json.dumps({"number": number} | asdict(point)), file=sys.stderr, flush=True)
         found.append(point)
     return found
 
 
-def at_failpoints(folder: Path, expected: tuple[dict[str, Any], str]) -> list[Point]:
-    """End a life, or fail a step, the first and the second time that a life comes by each failpoint."""
-    found = []
-    for name in FAILPOINTS:
-        for action in FAILPOINT_ACTIONS:
-            for at in (1, 2):
-                home = folder / f"{name}-{action}-{at}"
-                disturbed = partial(live_with_failpoint, home, name, action, at)
-                point = try_point(home, disturbed, (f"{name}={action}", at, 0), expected)
-                if point.outcome != "equal":
-                    print(json.dumps(asdict(point)), file=sys.stderr, flush=True)
-                found.append(point)
-    return found
-
-
-def live_with_failpoint(home: Path, name: str, action: str, at: int) -> str:
-    """Live with one failpoint armed."""
-    arm(name, action, at=at)
-    live(Life(home))
-    return ""
-
-
-def disturb(home: Path, action: Action, at: int, seed: int) -> str:
+def disturb(life: Life, action: Action, at: int, seed: int) -> str:
     """Live until the ``at``-th call, and whatever happens there."""
-    report = home.with_name(f"{home.name}.report")
-    shim.arm(home, report, action, at=at, seed=seed, span=_SPAN)
-    live(Life(home))
+    shim.arm(life.home, report_of(life.home), action, at=at, seed=seed, span=_SPAN)
+    live(life)
     return ""
-
-
-def without_syncs_of_files() -> None:
-    """Let no file of ours be waited for; SQLite still waits for its own."""
-    os.fsync = lambda _: None  # type: ignore[assignment]
-
-
-def without_syncs_of_the_log() -> None:
-    """Let SQLite wait for nothing."""
-    opened = Database.__init__
-
-    def hasty(self: Database, *arguments: Any, **options: Any) -> None:
-        opened(self, *arguments, **options)
-        self._writer.execute("PRAGMA synchronous = OFF")
-
-    Database.__init__ = hasty  # type: ignore[method-assign]
-
-
-BREAKS = {"files": without_syncs_of_files, "log": without_syncs_of_the_log}
 
 
 def draw(options: argparse.Namespace, n_calls: int) -> list[tuple[Action, int, int]]:
@@ -176,80 +118,11 @@ def draw(options: argparse.Namespace, n_calls: int) -> list[tuple[Action, int, i
     ]
 
 
-def counted(home: Path) -> str:
+def counted(life: Life) -> str:
     """Live to the end and return how many calls that took."""
-    shim.arm(home, home.with_name("report"), Action.NOTHING, at=0, seed=0)
-    live(Life(home))
+    shim.arm(life.home, report_of(life.home), Action.NOTHING, at=0, seed=0)
+    live(life)
     return str(shim.count())
-
-
-def try_point(
-    home: Path,
-    disturbed: Callable[[], str],
-    what: tuple[Any, int, int],
-    expected: tuple[dict[str, Any], str],
-) -> Point:
-    """Live one life that is disturbed, live again, and compare."""
-    report = home.with_name(f"{home.name}.report")
-    action, at, seed = what
-    name = action.name.lower() if isinstance(action, Action) else str(action)
-
-    def judged(outcome: str, words: str = "") -> Point:
-        where = report.read_text().strip() if report.exists() else ""
-        return Point(name, at, seed, outcome, where, words)
-
-    try:
-        in_child(disturbed, home.with_name("unused"), may_die=True)
-        in_child(lambda: str(live(Life(home))), home.with_name("again"))
-        now = figures(home)
-        if now["events"] != expected[0]["events"]:
-            return judged("lost" if now["events"] < expected[0]["events"] else "duplicated", str(now))
-        if now != expected[0]:
-            return judged("unequal", f"{now} {expected[0]}")
-        return judged("equal" if fingerprint(home) == expected[1] else "unequal", "state")
-    except TimeoutError as error:
-        return judged("hung", str(error))
-    except RuntimeError as error:
-        return judged("failed", str(error))
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-        shutil.rmtree(home.with_name(home.name + ".backups"), ignore_errors=True)
-
-
-def in_child(work: Callable[[], str], said_in: Path, *, may_die: bool = False) -> str:
-    """Do something in a forked process and return what it says.
-
-    Raises
-    ------
-    RuntimeError
-        If it fails, or dies although it ``may_die`` not.
-    TimeoutError
-        If it takes too long.
-    """
-    errors = said_in.with_suffix(".errors")
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            with errors.open("w") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-                said_in.write_text(work())
-            code = 0
-        except BaseException as error:
-            errors.write_text(f"{type(error).__name__}: {error}")
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + _PATIENCE_S
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            raise TimeoutError(f"a life did not end within {_PATIENCE_S:g} s: {errors.read_text()[-2000:]}")
-        time.sleep(0.01)
-    if ended[1] != 0 and not may_die:
-        raise RuntimeError(errors.read_text()[-2000:])
-    return said_in.read_text() if ended[1] == 0 else ""
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ struct pending {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char prefix[PATH_MAX], backups[PATH_MAX - 32], report[PATH_MAX];
-static long target, span, count, n_backups;
+static long target, span, count, n_failed, n_backups;
 static enum action wanted;
 static unsigned seed;
 static struct pending *newest;
@@ -68,7 +68,7 @@ void chaos_arm(const char *folder, const char *said_in, long at, int action, uns
     snprintf(backups, sizeof backups, "%s.backups", folder);
     snprintf(report, sizeof report, "%s", said_in);
     mkdir(backups, 0700);
-    target = at, wanted = action, seed = from_seed, span = how_long, count = 0;
+    target = at, wanted = action, seed = from_seed, span = how_long, count = n_failed = 0;
 }
 
 long chaos_count(void) { return count; }
@@ -199,9 +199,16 @@ static void lose_power(void) {
     for (struct pending *each = newest; each && lost; each = each->next, lost--) take_back(each);
 }
 
-static void die(const char *what, const char *path) {
-    int fd = open(report, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+/* Write down the first call that something happened to. */
+static void say(const char *what, const char *path) {
+    int fd = open(report, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return;
     dprintf(fd, "%ld %s %s\n", count, what, path);
+    close(fd);
+}
+
+static void die(const char *what, const char *path) {
+    say(what, path);
     raise(SIGKILL);
     pause();
 }
@@ -209,13 +216,17 @@ static void die(const char *what, const char *path) {
 /* Count a call; return an errno it has to fail with, 0 to go on. ``tears`` says that it can be done in part. */
 static int arrive(const char *what, const char *path, int tears) {
     long now = ++count;
-    if (!target || now < target || now >= target + span) return 0;
+    if (!target || now < target) return 0;
     switch (wanted) {
     case KILL: die(what, path); break;
     case POWER: lose_power(); die(what, path); break;
     case TORN: if (!tears) die(what, path); break;
-    case EIO_ONCE: return EIO;
-    case ENOSPC_ONCE: return tears ? ENOSPC : 0; /* syncs and renames need no room */
+    case EIO_ONCE: case ENOSPC_ONCE:
+        /* Syncs and renames need no room. */
+        if (n_failed == span || (wanted == ENOSPC_ONCE && !tears)) return 0;
+        n_failed++;
+        say(what, path);
+        return wanted == EIO_ONCE ? EIO : ENOSPC;
     default: break;
     }
     return 0;

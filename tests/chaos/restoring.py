@@ -48,6 +48,9 @@ class InProcess:
     async def share(self, value: Any) -> Any:
         return value
 
+    async def restart(self) -> None:
+        raise AssertionError("nobody can be lost here")
+
 
 def driver_of(deployment: Deployment, log: EmbeddedLog, **options: Any) -> Driver:
     return Driver(

@@ -10,6 +10,8 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 
+from tests.needs import missing
+
 SOURCE = Path(__file__).with_name("io_shim.c")
 
 
@@ -28,6 +30,12 @@ class Action(IntEnum):
 def compiler() -> str | None:
     """Return a C compiler, if there is one."""
     return shutil.which("cc") or shutil.which("gcc")
+
+
+def require() -> None:
+    """Skip the test that calls this where the layer cannot be built, or fail it: see :mod:`tests.needs`."""
+    if not sys.platform.startswith("linux") or compiler() is None:
+        missing("a layer below a process needs Linux and a C compiler (Debian: apt install gcc libc6-dev)")
 
 
 def build(folder: Path) -> Path:
@@ -55,9 +63,9 @@ def arm(folder: Path, report: Path, action: Action, *, at: int, seed: int, span:
     Parameters
     ----------
     report
-        A file that will say, before the process ends, which call it was.
+        A file that will say which call it was, the first if several fail; it must not be there yet.
     span
-        For how many calls errors last.
+        How many calls fail, from that one on.
     """
     arm_it = ctypes.CDLL(None).chaos_arm
     arm_it.argtypes = [

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.corruption import harm_file, in_memory, kinds_of, make_deployment, report, trials
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("at_rest", [False, True], ids=["killed", "at rest"])

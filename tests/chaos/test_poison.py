@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.poison import POISON, campaign
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 def test_bad_rows_among_good_ones_change_nothing(tmp_path: Path) -> None:
     """Fails if a row that is no event is taken for one, is lost, or takes a good one with it."""

@@ -11,6 +11,7 @@ import pytest
 
 from rtrec.engine.deployment import FORMAT_VERSION, Deployment
 from rtrec.errors import CorruptionError
+from rtrec.failpoints import arm, disarm
 from rtrec.files import new_hash
 from rtrec.settings import Settings
 
@@ -110,3 +111,18 @@ def test_damage_to_what_the_last_feed_was_is_noticed(deployment: Deployment) -> 
     path.write_text(path.read_text().replace("700", "300"))
     with pytest.raises(CorruptionError, match=r"feed\.json: its content does not match its checksum"):
         deployment.last_feed()
+
+
+@pytest.mark.parametrize("at", range(1, 11))
+def test_one_whose_clearing_is_cut_short_is_no_deployment(deployment: Deployment, at: int) -> None:
+    """Remove the manifest behind anything else, and this fails."""
+    arm("deployment.clear", "raise-after", at=at)
+    try:
+        with pytest.raises(OSError, match=r"failpoint deployment\.clear"):
+            deployment.clear()
+    finally:
+        disarm()
+    assert not deployment.exists
+    deployment.refuse_remains()  # what is left of one without events is no obstacle
+    deployment.clear()
+    assert list(deployment.home.iterdir()) == []

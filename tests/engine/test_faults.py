@@ -29,6 +29,7 @@ from rtrec.errors import ClusterUnreachable, WorkerLost
 from tests.engine.live_runs import assert_same, finished, start, state, until
 
 OPTIONS: dict[str, Any] = {"limit": 12_000, "snapshot_every": 2000, "batch_events": 100}
+pytestmark = pytest.mark.faults
 
 
 def figures(run: LiveRun) -> dict[str, Any]:

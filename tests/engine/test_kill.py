@@ -14,7 +14,7 @@ from rtrec.models.nearline.recipe import Recipe
 from tests.engine.live_runs import assert_same, state
 from tests.engine.lives import begin, kill, logged
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(400)]
 #: A life takes a second or two.
 PATIENCE_S = 200
 

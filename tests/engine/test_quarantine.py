@@ -21,7 +21,7 @@ from rtrec.models.snapshot import latest_snapshot, list_snapshots
 from rtrec.models.table_store import TableStore
 from tests.engine.live_runs import assert_same, finished, start, state
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(180)]
 N_ITEMS = 60
 
 

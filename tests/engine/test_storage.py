@@ -29,7 +29,9 @@ from rtrec.events.feeds import Fed, SyntheticFeed
 from rtrec.models import snapshot as snapshots
 from rtrec.models.snapshot import list_snapshots
 from tests.engine.live_runs import assert_same, feed, finished, start, state, until
+from tests.needs import missing
 
+pytestmark = pytest.mark.faults
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 
 
@@ -257,10 +259,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)]
     if shutil.which("mount") is None or os.geteuid() != 0:
-        pytest.skip("a disk of its own takes root: only it may mount one")
+        missing("a disk of its own takes root: only it may mount one")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no disk of its own here: {done.stderr.strip()}")
+        missing(f"no disk of its own here: {done.stderr.strip()} (a container may need --cap-add SYS_ADMIN)")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 

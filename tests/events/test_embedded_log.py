@@ -24,6 +24,9 @@ from rtrec.events.embedded_log import EmbeddedLog
 from rtrec.events.letters import DeadLetter
 from rtrec.events.schema import EVENT_SCHEMA
 from rtrec.files import UNFINISHED
+from tests.events.log_writer import assert_nothing_confirmed_is_missing
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def events(*numbers: int) -> pa.Table:
@@ -203,34 +206,6 @@ print(*(log.append_control({"control": "theirs"}).offset for _ in range(2)))
 log.close()
 """
 
-WRITER = """
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
-import pyarrow as pa
-from rtrec.events.embedded_log import EmbeddedLog
-from rtrec.events.letters import DeadLetter
-from rtrec.events.schema import EVENT_SCHEMA
-
-def events(first, n):
-    numbers = range(first, first + n)
-    times = [datetime.fromtimestamp(number, UTC) for number in numbers]
-    columns = [[f"e{number}" for number in numbers], ["u"] * n, ["i"] * n, times, ["view"] * n]
-    return pa.table([*columns, [None] * n, [None] * n], schema=EVENT_SCHEMA)
-
-log = EmbeddedLog(Path(sys.argv[1]), partitions=2)
-position = log.position("stream")
-while True:
-    odd, even = 1 + position % 7, 1 + position % 5
-    parts = [events(position, odd), events(position + odd, even)]
-    position += odd + even
-    ends = log.append(parts, source="stream", position=position)
-    print(position, flush=True)
-    cut = log.cut(ends, 0)
-    if cut.seq % 4 == 0:
-        log.compact(log.cuts(after=cut.seq - 3)[0].ends, cut.seq)
-"""
-
 
 def run(script: str, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -241,25 +216,14 @@ def run(script: str, path: Path) -> subprocess.CompletedProcess[str]:
 def test_a_writer_killed_at_random_moments_loses_nothing_it_confirmed(path):
     """Six lives of one log, each ended by SIGKILL after some confirmed appends, cuts and compactions."""
     rng = np.random.default_rng(5)
+    writer = [sys.executable, "-m", "tests.events.log_writer", str(path)]
     for _ in range(6):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-        ) as process:
+        with subprocess.Popen(writer, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             confirmed = [int(next(process.stdout)) for _ in range(rng.integers(1, 40))][-1]
             process.send_signal(signal.SIGKILL)
             confirmed = max([confirmed, *(int(line) for line in process.stdout if line.endswith("\n"))])
-        log = EmbeddedLog(path)
-
-        position = log.position("stream")
-        assert position >= confirmed
-        assert sum(log.ends()) == position
-        both = [*event_ids(log, 0), *event_ids(log, 1)]
-        assert sorted(both, key=lambda each: int(each[1:])) == [f"e{number}" for number in range(position)]
-        cuts = log.cuts()
-        assert [cut.seq for cut in cuts] == list(range(1, len(cuts) + 1))
-        assert all(cut <= end for cut, end in zip(cuts[-1].ends, log.ends(), strict=True))
-        log.close()
+        assert_nothing_confirmed_is_missing(path, confirmed)
     assert len(log_history(path)) > 3, "the writer never lived to compact"
 
 

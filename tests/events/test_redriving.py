@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,9 @@ from rtrec.events.recorded_log import RecordedLog
 from rtrec.events.redriving import Redriven, redrive
 from rtrec.events.schema import empty_events
 from rtrec.events.watermark import Watermark
+from rtrec.failpoints import VARIABLE
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MAPPING = ColumnMapping("user", "item", "time", kind="kind")
 GERMAN = replace(MAPPING, time_format="%d.%m.%Y %H:%M")
@@ -229,9 +232,7 @@ def test_killed_in_the_midst_it_neither_loses_nor_doubles(log):
     n = 900
     feed(log, *[{"time": "01.05.2024 09:00", "user": f"u{row}"} for row in range(n)])
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(log.path), log.at or ""],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", KILLED, str(log.path), log.at or ""], stdout=subprocess.PIPE, cwd=ROOT
     )
     assert process.stdout is not None
     process.stdout.readline()
@@ -243,4 +244,23 @@ def test_killed_in_the_midst_it_neither_loses_nor_doubles(log):
     assert 0 < done < n, "it was killed too late: give it more to do"
     assert redrive(log, cleaner(GERMAN)).n_events == n - done
     assert ids_in(log) == sorted(f"shop.csv:{row}" for row in range(1, n + 1))
+    assert log.dead_letters() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "done"), [("log.keep=kill-after@2", 3), ("log.redrive=kill-after@2", 6)])
+def test_killed_before_or_behind_the_journal_names_them_they_are_events_once(log, moment, done):
+    """Mark letters before their events are kept, and this fails.
+
+    Of nine letters three are taken at a time. With Kafka the first moment lies between topic and journal.
+    """
+    feed(log, *[{"time": "01.05.2024 09:00", "user": f"u{row}"} for row in range(9)])
+    command = [sys.executable, "-c", KILLED, str(log.path), log.at or ""]
+    killed = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {VARIABLE: moment}, stdout=subprocess.PIPE, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert (sum(log.ends()), len(log.dead_letters()), len(log.controls())) == (done, 9 - done, done // 3)
+    assert redrive(log, cleaner(GERMAN)).n_events == 9 - done
+    assert ids_in(log) == [f"shop.csv:{row}" for row in range(1, 10)]
     assert log.dead_letters() == []

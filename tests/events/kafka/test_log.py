@@ -5,7 +5,11 @@ That it does what every log does is tested in ``tests/events/test_log.py``.
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,8 +25,11 @@ from rtrec.events.kafka.log import KafkaLog, _Tail
 from rtrec.events.kafka.properties import Properties
 from rtrec.events.kafka.topic import LOG_HEADER
 from rtrec.events.schema import empty_events
+from rtrec.failpoints import VARIABLE
 from tests.events.test_log import events
 from tests.kafka_cluster import Cluster
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -83,6 +90,34 @@ def test_what_a_crash_left_in_the_topic_is_no_event(open_log, kafka_cluster, add
     assert read_ids(log, 1) == ["e2"]
     assert log.needed_from() == {0: 0, 1: 0}
     assert list(log.recent_event_ids(3)) == ["e2", "e3", "e4"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from rtrec.events.opening import open_log
+from tests.events.test_log import events
+log = open_log(Path(sys.argv[1]), sys.argv[2])
+for first in (0, 3):
+    log.append([events(first, 2), events(first + 2, 1)], source="f", position=first + 3)
+"""
+
+
+def test_killed_between_topic_and_journal_the_events_come_again_and_count_once(open_log, path):
+    """Fails if what is in the topic is read because it is there, or its place is given to another event."""
+    open_log().close()
+    command = [sys.executable, "-c", KILLED, str(path), open_log().at]
+    environment = os.environ | {VARIABLE: "log.keep=kill-after@2"}
+    killed = subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    log = open_log()
+    assert (log.ends(), log.position("f")) == ((2, 1), 3)
+    log.append([events(3, 1), events(4, 2)], source="f", position=6)  # shared out otherwise than before
+    log.close()
+    log = open_log()
+    assert (log.ends(), log.position("f")) == ((3, 3), 6)
+    assert [read_ids(log), read_ids(log, 1)] == [["e0", "e1", "e3"], ["e2", "e4", "e5"]]
 
 
 def test_messages_of_others_in_the_topic_are_passed_over(open_log, kafka_cluster, address):

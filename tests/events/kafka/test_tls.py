@@ -16,13 +16,14 @@ from rtrec.errors import DeploymentError
 from rtrec.events.kafka.address import KafkaAddress
 from rtrec.events.kafka.brokers import Brokers
 from rtrec.events.kafka.properties import Properties
+from tests.needs import missing
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Return a certificate for localhost, with its key beside it."""
     if shutil.which("openssl") is None:
-        pytest.skip("makes a certificate with openssl, which is not here")
+        missing("makes a certificate with openssl, which is not here (Debian: apt install openssl)")
     path = tmp_path / "broker.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", path.with_suffix(".key"), "-out", path]
