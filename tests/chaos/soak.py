@@ -1,7 +1,7 @@
 """A deployment in use for half an hour: memory, descriptors and threads must not grow.
 
     python -m tests.chaos.soak --minutes 30
-    python -m tests.chaos.soak --minutes 3 --rate 40 --warm 0.6 --most 15
+    python -m tests.chaos.soak --minutes 3 --rate 40 --warm 0.6 --most 15 --least 0.3
 
 About 14 micro-batches a second are tested and learned by workers in processes of their own. Meanwhile pages
 of the dashboard are opened, read and closed, lists asked for, settings changed, changes replayed, a model
@@ -106,6 +106,9 @@ def main() -> None:
     parser.add_argument("--warm", type=float, default=0.3, help="share of the time that does not count")
     parser.add_argument("--rate", type=float, default=BATCHES_PER_S, help="micro-batches a second")
     parser.add_argument("--most", type=float, default=MOST_MB_PER_MIN, help="MB a minute that are no growth")
+    parser.add_argument(
+        "--least", type=float, default=LEAST_SHARE, help="share of the micro-batches that has to be made"
+    )
     parser.add_argument("--samples", type=Path, help="a file for all that was seen, as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rtrec-soak-") as folder:
@@ -119,7 +122,7 @@ def main() -> None:
     )
     if options.samples is not None:
         options.samples.write_text(json.dumps({name: each.seen for name, each in watched.items()}))
-    enough = found["micro_batches"] >= LEAST_SHARE * options.rate * 60.0 * options.minutes
+    enough = found["micro_batches"] >= options.least * options.rate * 60.0 * options.minutes
     print(json.dumps(found | parts | {"flat": flat, "enough": enough}))
     sys.exit(not (flat and enough))
 
