@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -38,6 +39,7 @@ from tests.chaos.trying import Expected, Point, in_child, report_of, try_point
 ACTIONS = tuple(each for each in Action if each is not Action.NOTHING)
 #: So many calls meet errors of the disk.
 _SPAN = 6
+_SHIM = "rtrec-shim-"
 
 
 def main() -> None:
@@ -55,9 +57,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where homes are made (default: a temporary one)")
     options = parser.parse_args()
     if not options.failpoints and not shim.is_loaded():
-        folder = Path(tempfile.mkdtemp(prefix="rtrec-shim-"))
+        folder = Path(tempfile.mkdtemp(prefix=_SHIM))
         shim.start_again_with(shim.build(folder), "tests.chaos.crashes", sys.argv[1:])
-    os.environ.pop("LD_PRELOAD", None)  # compilers and the like need no such layer
+    layer = os.environ.pop("LD_PRELOAD", None)  # compilers and the like need none
+    if layer is not None and Path(layer).parent.name.startswith(_SHIM):
+        shutil.rmtree(Path(layer).parent)  # it is loaded, and needs no file any more
     with tempfile.TemporaryDirectory(prefix="rtrec-crashes-", dir=options.folder) as folder:
         found = campaign(Path(folder), options)
     bad = [each for each in found if each.is_bad]
