@@ -11,8 +11,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +25,7 @@ from rtrec.engine.status import Phase
 from rtrec.engine.waiting import Silence, answer_of
 from rtrec.errors import ClusterUnreachable, WorkerLost
 from tests.engine.live_runs import assert_same, finished, start, state, until
+from tests.engine.operated import OperatedCluster
 
 OPTIONS: dict[str, Any] = {"limit": 12_000, "snapshot_every": 2000, "batch_events": 100}
 
@@ -184,60 +183,31 @@ def test_while_shards_come_back_lists_are_those_of_the_last_snapshot(tmp_path: P
         assert not run.recommend(user).from_snapshot
 
 
-class Cluster:
-    """A scheduler and two workers, all processes of their own, as an operator would start them."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> None:
-        self.scheduler = self._run("dask_scheduler", "--port", str(self.port), "--no-dashboard")
-        for _ in range(2):
-            options = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(self._folder))
-            self._run("dask_worker", self.address, *options)
-
-    def _run(self, module: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{module}", "--host", "127.0.0.1", *options]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
-        self._running.append(process)
-        return process  # type: ignore[no-any-return]
-
-    def stop(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.wait()
-        self._running.clear()
-
-
 @pytest.fixture
-def operated(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path)
+def operated(tmp_path: Path) -> Iterator[OperatedCluster]:
+    cluster = OperatedCluster(tmp_path)
     cluster.start()
     yield cluster
     cluster.stop()
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
 def test_a_run_waits_for_a_scheduler_that_is_gone_and_goes_on(
-    operated: Cluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
+    alone: bool, operated: OperatedCluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
 ) -> None:
     expected, home = calm
     with start(tmp_path / "home", scheduler=operated.address, **OPTIONS) as run:
         until(lambda: run.status().events >= 4000, within_s=120)
         user = run.recent_users(1)[0]
-        operated.stop()
+        (operated.kill_scheduler if alone else operated.stop)()
         until(lambda: run.status().phase is Phase.RECOVERING, within_s=60)
         assert run.recommend(user).from_snapshot
-        operated.start()
+        (operated.start_scheduler if alone else operated.start)()
         assert figures(run) == expected
+        assert run.status().recoveries >= 1
     assert_same(state(home), state(tmp_path / "home"))
 
 
