@@ -212,6 +212,28 @@ def test_a_run_waits_for_a_scheduler_that_is_gone_and_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_while_workers_that_are_not_ours_stand_still_lists_go_on_and_then_the_run(
+    operated: OperatedCluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
+) -> None:
+    """They are not given up: whether to is a matter of the cluster's own rule."""
+    expected, home = calm
+    with start(tmp_path / "home", scheduler=operated.address, **OPTIONS) as run:
+        until(lambda: run.status().events >= 4000, within_s=120)
+        user = run.recent_users(1)[0]
+        operated.signal_workers(signal.SIGSTOP)
+        until(lambda: run.recommend(user).from_snapshot)
+        until(lambda: run.status().phase is Phase.RECOVERING)
+        assert "does not answer" in run.status().message
+        operated.signal_workers(signal.SIGCONT)
+        assert figures(run) == expected
+        assert run.status().recoveries == 0
+        assert not run.recommend(user).from_snapshot
+    assert_same(state(home), state(tmp_path / "home"))
+
+
+@pytest.mark.slow
 def test_a_scheduler_that_never_was_is_said_by_its_address(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
