@@ -3,7 +3,8 @@
     python -m tests.chaos.workers --rounds 3
 
 Each round kills it, lets it end in a fault, ends it by order and stands it still; lists are asked for all the
-while. The end is compared with that of a run nobody disturbed. The last line is JSON.
+while. The end is compared with that of a run nobody disturbed, and no way back may take over ``--within``
+seconds. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--within", type=float, default=5.0, help="seconds in which a worker has to be back")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rtrec-workers-") as folder:
-        found = campaign(Path(folder), options.rounds)
+        found = campaign(Path(folder), options.rounds, options.within)
     print(json.dumps(found))
-    sys.exit(not found["equal"])
+    sys.exit(not (found["equal"] and found["in_time"]))
 
 
 def start(home: Path, n_rounds: int, *, processes: bool) -> LiveRun:
@@ -55,7 +57,7 @@ def start(home: Path, n_rounds: int, *, processes: bool) -> LiveRun:
     return LiveRun.start(home, feed, warmup=1000, limit=limit, snapshot_every=10_000, processes=processes)
 
 
-def campaign(folder: Path, n_rounds: int) -> dict[str, Any]:
+def campaign(folder: Path, n_rounds: int, within_s: float) -> dict[str, Any]:
     """Disturb a run, and compare it with one that was not."""
     ends: dict[str, list[float]] = {way: [] for way in WAYS}
     waits: list[float] = []
@@ -87,6 +89,8 @@ def campaign(folder: Path, n_rounds: int) -> dict[str, Any]:
         "duplicated": max(disturbed["events"] - calm["events"], 0),
         "equal": all(calm[name] == disturbed[name] for name in names)
         and fingerprint(folder / "calm") == fingerprint(folder / "disturbed"),
+        "within_s": within_s,
+        "in_time": all(each <= within_s for each in all_s),
         "back_after_s_p50": p50,
         "back_after_s_p95": p95,
         "back_after_s": {way: [round(each, 2) for each in found] for way, found in ends.items()},
