@@ -42,6 +42,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
         return figures(run), home
 
 
+def waiting(run: LiveRun) -> list[Any]:
+    """Return the questions to shards that are not answered yet."""
+    assert run._loop is not None
+    questions = [task.get_coro() for task in asyncio.all_tasks(run._loop)]
+    return [each for each in questions if each.__qualname__ == "Answering._live"]  # type: ignore[union-attr]
+
+
 def process_of(run: LiveRun, mark: str) -> int:
     assert run._session is not None
     process_id: int = run._session._workers._cluster.workers[mark].pid
@@ -177,6 +184,7 @@ def test_while_shards_come_back_lists_are_those_of_the_last_snapshot(tmp_path: P
         assert standby.offset == live.offset  # the run is over, so the last snapshot has it all
         assert (standby.items, standby.history, standby.known) == (live.items, live.history, True)
         assert not run.recommend("nobody").known
+        until(lambda: not waiting(run), within_s=10)  # nobody hears them any more, so nobody waits for them
         session._driver.recovery.is_going_on = False
         run._loop.call_soon_threadsafe(session._lock.release)
         until(lambda: run.status().phase is Phase.FINISHED)
