@@ -16,7 +16,14 @@ import time
 #: Name, module, options of a whole campaign and of a quick one.
 CAMPAIGNS = [
     ("killed at random", "kills", "--kills 200 --events 130000", "--kills 15 --events 10000"),
+    (
+        "killed, its workers in processes",
+        "kills",
+        "--processes --kills 20 --events 40000",
+        "--processes --kills 2 --events 6000",
+    ),
     ("worker ended", "workers", "--rounds 5", "--rounds 1"),
+    ("scheduler killed, workers stopped", "operated", "--kills 5 --pauses 2", "--kills 1 --pauses 1"),
     ("crash at a failpoint", "crashes", "--failpoints", "--failpoints"),
     ("crash at any write", "crashes", "--points 300", "--points 30"),
     ("file damaged", "corruption", "--n 1000", "--n 100"),
@@ -24,7 +31,7 @@ CAMPAIGNS = [
     ("in use for long", "soak", "--minutes 30", "--minutes 3 --rate 40 --warm 0.6 --most 15"),
 ]
 #: They do the same each time.
-_WITHOUT_CHANCE = ("workers", "soak")
+_WITHOUT_CHANCE = ("workers", "operated", "soak")
 
 
 def main() -> None:
