@@ -266,9 +266,10 @@ class Workers:
 
         def look() -> None:
             heard = [each.last_seen for each in self._marked(mark)]
-            listen(heard)
-            stillness.hear((heard, self._processor_s(mark)))
-            stands_still = bool(heard) and stillness.lasted_s > _STILL_S  # none is heard while one starts
+            used_s = self._processor_s(mark)
+            listen(heard or used_s)  # nothing is heard of one that starts, but it is at work
+            stillness.hear((heard, used_s))
+            stands_still = bool(heard) and stillness.lasted_s > _STILL_S
             if stands_still or silence.lasted_s > silent_s:
                 self._kill(mark)
                 raise _Silent(f"a worker has given no sign of life for {silence.lasted_s:.1f} s")

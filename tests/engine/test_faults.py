@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
 from rtrec.engine.cluster import Workers
@@ -122,6 +123,32 @@ def test_a_worker_whose_nanny_gave_up_is_lost_and_a_restart_brings_another(
             await workers.close()
 
     assert asyncio.run(placed())
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_worker_that_starts_slowly_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give it up while it is at work, and its nanny gives up as well, so that all have to start anew."""
+    slow, preload = tmp_path / "slow", tmp_path / "preload.py"
+    preload.write_text(
+        f"from pathlib import Path\nfrom time import process_time\n"
+        f"while Path({str(slow)!r}).exists() and process_time() < 4: pass\n"
+    )
+
+    async def placed() -> str:
+        workers = Workers(1)
+        with dask.config.set({"distributed.worker.preload": [str(preload)]}):
+            await workers.start()
+        try:
+            slow.touch()
+            monkeypatch.setattr("rtrec.engine.cluster._GIVEN_UP_S", 2.0)
+            os.kill(workers._cluster.workers["shard0"].pid, signal.SIGKILL)
+            mark: str = (await workers.place(Shard, 0, 1, {})).mark
+            return mark
+        finally:
+            await workers.close()
+
+    assert asyncio.run(placed()) == "shard0"
 
 
 class Computer:
