@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from rtrec.engine.answers import named
 from rtrec.engine.cluster import Workers
@@ -50,6 +51,7 @@ class Answering:
         self._workers = workers
         self._lock = lock
         self._titles = titles
+        self._asking: asyncio.Task[Any] | None = None  # the last question that had the driver
         self._standby: asyncio.Task[Standby | None] | None = None
 
     @property
@@ -70,14 +72,18 @@ class Answering:
                 continue
             found = await self._from_snapshot(user_id, k)
             if found is not None and not live.done():
-                # It may be this very question that brings the shards back, so it goes on unheard.
-                live.add_done_callback(lambda task: task.cancelled() or task.exception())
+                if live is self._asking:
+                    # It may be this very question that brings the shards back, so it goes on unheard.
+                    live.add_done_callback(lambda task: task.cancelled() or task.exception())
+                else:
+                    live.cancel()  # else all that were asked meanwhile would come before the stream
                 return found
         return live.result()
 
     async def _live(self, user_id: str, k: int) -> Recommendation:
         await self.started.wait()
         async with self._lock:
+            self._asking = asyncio.current_task()
             answer, known = await self._driver.answer(user_id, k)
             ledger = self._driver.ledger
             return named(

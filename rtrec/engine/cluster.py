@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
@@ -35,9 +36,9 @@ _GIVEN_UP_S = 10.0
 #: replaced: that takes less time than to wait and see whether it comes back.
 _SILENT_S = 5.0
 #: One that does not use the processor either is stopped or swapped out, and does not come round by itself.
-_STILL_S = 1.5
+_STILL_S = 1.0
 #: From then on questions are answered from the last snapshot, in case it is.
-_DOUBTFUL_S = 1.0
+_DOUBTFUL_S = 0.8
 #: Of the last messages to each worker, unless the configuration says otherwise; by default Dask keeps 1,000.
 _KEPT_MESSAGES = 100
 
@@ -198,8 +199,8 @@ class Workers:
         """Call a method of a shard.
 
         A worker of ours that gives no sign of life meanwhile is taken for lost, and killed, so that it can
-        never come back with an old state; ``patiently`` does without that, for what keeps a worker from
-        giving any (a compiler holds the interpreter for seconds).
+        never come back with an old state; one that is not ours is only :attr:`is_silent`. ``patiently`` does
+        without both, for what keeps a worker from giving any (a compiler holds the interpreter for seconds).
         """
         with losses_named(), _current(self.client):
             asked = getattr(placed.actor, method)(*arguments, **options)
@@ -250,32 +251,42 @@ class Workers:
             await self._cluster.close()
 
     async def _watched(self, asked: Awaitable[Any], mark: str, silent_s: float, alive: Any = None) -> Any:
-        """Await something of the worker with a mark, and kill it if it gives no sign of life for so long."""
+        """Await something of the worker with a mark, and kill it if it gives no sign of life for so long.
+
+        Of a cluster that is not ours nothing is heard but its answers. When to give up a worker there is a
+        matter of its scheduler's own rule (worker-ttl); until then it is waited for.
+        """
+        if self._cluster is not None and not self.processes:
+            return await answer_of(asked, alive)  # a thread of this process
         silence, stillness = Silence(), Silence()
-        if self._cluster is None or not self.processes:
-            # The scheduler of a cluster that is not ours has a rule of its own: worker-ttl.
-            return await answer_of(asked, alive)
-        workers = self._cluster.scheduler.workers
+
+        def listen(sign: object) -> None:
+            silence.hear(sign)
+            (self._silent.add if silence.lasted_s >= _DOUBTFUL_S else self._silent.discard)(mark)
 
         def look() -> None:
-            heard = [each.last_seen for each in workers.values() if mark in each.resources]
-            silence.hear(heard)
-            stillness.hear((heard, self._processor_s(mark)))
-            (self._silent.add if silence.lasted_s >= _DOUBTFUL_S else self._silent.discard)(mark)
-            stands_still = bool(heard) and stillness.lasted_s > _STILL_S  # none is heard while one starts
+            heard = [each.last_seen for each in self._marked(mark)]
+            used_s = self._processor_s(mark)
+            listen(heard or used_s)  # nothing is heard of one that starts, but it is at work
+            stillness.hear((heard, used_s))
+            stands_still = bool(heard) and stillness.lasted_s > _STILL_S
             if stands_still or silence.lasted_s > silent_s:
                 self._kill(mark)
                 raise _Silent(f"a worker has given no sign of life for {silence.lasted_s:.1f} s")
 
         try:
-            return await answer_of(asked, alive, look)
+            return await answer_of(asked, alive, partial(listen, None) if self._cluster is None else look)
         except _Silent as error:
-            for address in [each.address for each in workers.values() if mark in each.resources]:
+            for worker in self._marked(mark):
                 # At once: it would be sent things for as long as the scheduler has not heard of its end.
-                await self._cluster.scheduler.remove_worker(address, stimulus_id=f"silent-{mark}")
+                await self._cluster.scheduler.remove_worker(worker.address, stimulus_id=f"silent-{mark}")
             raise WorkerLost(str(error)) from error
         finally:
             self._silent.discard(mark)
+
+    def _marked(self, mark: str) -> list[Any]:
+        """Return the workers of ours with a mark, as their scheduler knows them."""
+        return [each for each in self._cluster.scheduler.workers.values() if mark in each.resources]
 
     def _kill(self, mark: str) -> None:
         """Kill a worker of ours, whatever it is doing; its nanny starts another one."""
@@ -300,7 +311,7 @@ class Workers:
     def _has_bulk_worker(self) -> bool:
         if self._cluster is None:
             return True  # somebody else's cluster looks after itself
-        return any(BULK in worker.resources for worker in self._cluster.scheduler.workers.values())
+        return bool(self._marked(BULK))
 
     def _on(self, resource: str) -> dict[str, Any]:
         # A cluster that is not ours has workers without our marks: its scheduler decides.

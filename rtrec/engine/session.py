@@ -49,6 +49,7 @@ _STATUS_S, _COVERAGE_S = 0.2, 2.0
 _DRAIN_S = 5.0
 _FINISHED = "all events that were asked for are learned"
 _LOOKING = "no source was given: this only looks at what is there"
+_SILENT = "a worker does not answer; until it does, lists come from the last snapshot"
 
 
 class Session:
@@ -364,7 +365,8 @@ class Session:
     def _now(self) -> tuple[Phase, str]:
         """Return where the run is, and what there is to say of it."""
         if self.answering.is_away and self._phase in (Phase.RUNNING, Phase.FINISHED):
-            return Phase.RECOVERING, self._coming_back
+            coming_back = self._coming_back if self._driver.recovery.is_going_on else _SILENT
+            return Phase.RECOVERING, coming_back
         if self._phase is Phase.RUNNING and (why := self._driver.ledger.intake.paused):
             return Phase.PAUSED, why
         return self._phase, self._message

@@ -12,6 +12,9 @@ from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import NamedTuple
+
+import psutil
 
 from rtrec.engine.live import LiveRun
 from rtrec.engine.refits import RefitPlan
@@ -35,10 +38,13 @@ def live(
     summary: Path,
     log: str | None = None,
     topic: str | None = None,
+    *,
+    processes: bool = False,
 ) -> None:
     """Go on with a deployment to the end of its stream, and write down what it came to.
 
-    ``log`` is the topic that keeps its events, ``topic`` one to read events from.
+    ``log`` is the topic that keeps its events, ``topic`` one to read events from; with ``processes`` its
+    workers have one each.
     """
     feed: Feed = SyntheticFeed(SyntheticStream(SyntheticConfig(n_users=300, n_items=200)), chunk_rows=100)
     if topic is not None:
@@ -51,7 +57,7 @@ def live(
         limit=n_tested,
         snapshot_every=1500,
         batch_events=150,
-        processes=False,
+        processes=processes,
         refits=RefitPlan(recipes, every=900, wait=True),
         log=log,
     )
@@ -61,12 +67,18 @@ def live(
 
 
 def begin(
-    home: Path, n_tested: int, recipes: dict[str, Recipe], summary: Path, *topics: str | None
+    home: Path,
+    n_tested: int,
+    recipes: dict[str, Recipe],
+    summary: Path,
+    *topics: str | None,
+    processes: bool = False,
 ) -> ForkServerProcess:
     """Begin a life; its ``exitcode`` is that of the process. See :func:`live`."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.engine.lives_preload"])
-    process = context.Process(target=live, args=(home, n_tested, recipes, summary, *topics))
+    how = {"processes": processes}
+    process = context.Process(target=live, args=(home, n_tested, recipes, summary, *topics), kwargs=how)
     process.start()
     return process
 
@@ -79,8 +91,15 @@ def logged(home: Path) -> int:
         return sum(log.ends())
 
 
-def kill(process: ForkServerProcess, home: Path, logged_before: int, *, after_s: float) -> float:
-    """Kill a life so long behind its first new event; return how long that event took to come.
+class Killed(NamedTuple):
+    """How long the first new event of a life took to come, and the processes it had started."""
+
+    learning_after_s: float
+    children: list[psutil.Process]
+
+
+def kill(process: ForkServerProcess, home: Path, logged_before: int, *, after_s: float) -> Killed:
+    """Kill a life so long behind its first new event.
 
     From its first new event on, so that each life gets somewhere. One that came to its end is not killed: its
     ``exitcode`` says which it was.
@@ -90,6 +109,25 @@ def kill(process: ForkServerProcess, home: Path, logged_before: int, *, after_s:
         time.sleep(0.005)
     learning_after_s = time.monotonic() - began
     time.sleep(after_s)
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
     process.kill()
     process.join(60)
-    return learning_after_s
+    return Killed(learning_after_s, children)
+
+
+def left_of(children: list[psutil.Process], *, within_s: float = 30.0) -> list[psutil.Process]:
+    """Return which of them still live after so long: whose parent was killed has to end by itself."""
+    deadline = time.monotonic() + within_s
+    while (left := [each for each in children if _lives(each)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE  # who would bury it is dead
+    except psutil.NoSuchProcess:
+        return False

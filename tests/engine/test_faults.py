@@ -11,13 +11,12 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
 from rtrec.engine.cluster import Workers
@@ -27,6 +26,7 @@ from rtrec.engine.status import Phase
 from rtrec.engine.waiting import Silence, answer_of
 from rtrec.errors import ClusterUnreachable, WorkerLost
 from tests.engine.live_runs import assert_same, finished, start, state, until
+from tests.engine.operated import OperatedCluster
 
 OPTIONS: dict[str, Any] = {"limit": 12_000, "snapshot_every": 2000, "batch_events": 100}
 pytestmark = pytest.mark.faults
@@ -42,6 +42,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     home = tmp_path_factory.mktemp("calm")
     with start(home, **OPTIONS) as run:
         return figures(run), home
+
+
+def waiting(run: LiveRun) -> list[Any]:
+    """Return the questions to shards that are not answered yet."""
+    assert run._loop is not None
+    questions = [task.get_coro() for task in asyncio.all_tasks(run._loop)]
+    return [each for each in questions if each.__qualname__ == "Answering._live"]  # type: ignore[union-attr]
 
 
 def process_of(run: LiveRun, mark: str) -> int:
@@ -119,6 +126,32 @@ def test_a_worker_whose_nanny_gave_up_is_lost_and_a_restart_brings_another(
     assert asyncio.run(placed())
 
 
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_worker_that_starts_slowly_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give it up while it is at work, and its nanny gives up as well, so that all have to start anew."""
+    slow, preload = tmp_path / "slow", tmp_path / "preload.py"
+    preload.write_text(
+        f"from pathlib import Path\nfrom time import process_time\n"
+        f"while Path({str(slow)!r}).exists() and process_time() < 4: pass\n"
+    )
+
+    async def placed() -> str:
+        workers = Workers(1)
+        with dask.config.set({"distributed.worker.preload": [str(preload)]}):
+            await workers.start()
+        try:
+            slow.touch()
+            monkeypatch.setattr("rtrec.engine.cluster._GIVEN_UP_S", 2.0)
+            os.kill(workers._cluster.workers["shard0"].pid, signal.SIGKILL)
+            mark: str = (await workers.place(Shard, 0, 1, {})).mark
+            return mark
+        finally:
+            await workers.close()
+
+    assert asyncio.run(placed()) == "shard0"
+
+
 class Computer:
     """Holds the interpreter of its worker while it computes, so that no sign of life comes from it."""
 
@@ -179,66 +212,60 @@ def test_while_shards_come_back_lists_are_those_of_the_last_snapshot(tmp_path: P
         assert standby.offset == live.offset  # the run is over, so the last snapshot has it all
         assert (standby.items, standby.history, standby.known) == (live.items, live.history, True)
         assert not run.recommend("nobody").known
+        until(lambda: not waiting(run), within_s=10)  # nobody hears them any more, so nobody waits for them
         session._driver.recovery.is_going_on = False
         run._loop.call_soon_threadsafe(session._lock.release)
         until(lambda: run.status().phase is Phase.FINISHED)
         assert not run.recommend(user).from_snapshot
 
 
-class Cluster:
-    """A scheduler and two workers, all processes of their own, as an operator would start them."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> None:
-        self.scheduler = self._run("dask_scheduler", "--port", str(self.port), "--no-dashboard")
-        for _ in range(2):
-            options = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(self._folder))
-            self._run("dask_worker", self.address, *options)
-
-    def _run(self, module: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{module}", "--host", "127.0.0.1", *options]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
-        self._running.append(process)
-        return process  # type: ignore[no-any-return]
-
-    def stop(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.wait()
-        self._running.clear()
-
-
 @pytest.fixture
-def operated(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path)
+def operated(tmp_path: Path) -> Iterator[OperatedCluster]:
+    cluster = OperatedCluster(tmp_path)
     cluster.start()
     yield cluster
     cluster.stop()
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["with its workers", "alone"])
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
 def test_a_run_waits_for_a_scheduler_that_is_gone_and_goes_on(
-    operated: Cluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
+    alone: bool, operated: OperatedCluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
 ) -> None:
     expected, home = calm
     with start(tmp_path / "home", scheduler=operated.address, **OPTIONS) as run:
         until(lambda: run.status().events >= 4000, within_s=120)
         user = run.recent_users(1)[0]
-        operated.stop()
+        (operated.kill_scheduler if alone else operated.stop)()
         until(lambda: run.status().phase is Phase.RECOVERING, within_s=60)
         assert run.recommend(user).from_snapshot
-        operated.start()
+        (operated.start_scheduler if alone else operated.start)()
         assert figures(run) == expected
+        assert run.status().recoveries >= 1
+    assert_same(state(home), state(tmp_path / "home"))
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_while_workers_that_are_not_ours_stand_still_lists_go_on_and_then_the_run(
+    operated: OperatedCluster, tmp_path: Path, calm: tuple[dict[str, Any], Path]
+) -> None:
+    """They are not given up: whether to is a matter of the cluster's own rule."""
+    expected, home = calm
+    with start(tmp_path / "home", scheduler=operated.address, **OPTIONS) as run:
+        until(lambda: run.status().events >= 4000, within_s=120)
+        user = run.recent_users(1)[0]
+        operated.signal_workers(signal.SIGSTOP)
+        until(lambda: run.recommend(user).from_snapshot)
+        until(lambda: run.status().phase is Phase.RECOVERING)
+        assert "does not answer" in run.status().message
+        operated.signal_workers(signal.SIGCONT)
+        assert figures(run) == expected
+        assert run.status().recoveries == 0
+        assert not run.recommend(user).from_snapshot
     assert_same(state(home), state(tmp_path / "home"))
 
 
