@@ -175,7 +175,9 @@ def test_a_worker_that_computes_is_waited_for_and_one_that_stands_still_is_not()
         await workers.start()
         try:
             placed = await workers.place(Computer, 0)
-            took_s = await workers.ask(placed, "compute", 3.0)
+            took_s, aimed_s = 0.0, 3.0
+            while took_s < 2.0:  # how fast it counts at first says little on a busy machine
+                took_s, aimed_s = await workers.ask(placed, "compute", aimed_s), 2.0 * aimed_s
             os.kill(workers._cluster.workers["shard0"].pid, signal.SIGSTOP)
             with pytest.raises(WorkerLost) as lost:
                 await workers.ask(placed, "compute", 3.0)
@@ -184,7 +186,7 @@ def test_a_worker_that_computes_is_waited_for_and_one_that_stands_still_is_not()
             await workers.close()
 
     took_s, words = asyncio.run(tried())
-    assert took_s > 2.0, "longer than one that stands still is waited for"
+    assert took_s >= 2.0, "longer than one that stands still is waited for"
     assert float(re.findall(r"no sign of life for ([\d.]+) s", words)[0]) <= 2.0
 
 
