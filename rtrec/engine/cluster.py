@@ -39,8 +39,10 @@ _SILENT_S = 5.0
 _STILL_S = 1.0
 #: From then on questions are answered from the last snapshot, in case it is.
 _DOUBTFUL_S = 0.8
-#: Of the last messages to each worker, unless the configuration says otherwise; by default Dask keeps 1,000.
-_KEPT_MESSAGES = 100
+#: What Dask does unless its configuration says otherwise. What the scheduler last sent to a worker it keeps
+#: for debugging, 1,000 messages by default, and the tasks of a what-if are 0.3 MB. And 15 s after it lost a
+#: worker it would end the nanny, if the next one happens to be lost just then as well.
+_DEFAULTS = {"admin": {"low-level-log-length": 100}, "deploy": {"lost-worker-timeout": "1h"}}
 
 _log = structlog.get_logger(__name__)
 
@@ -126,8 +128,7 @@ class Workers:
         """
         if self.risk:
             _log.warning(self.risk)
-        # What the scheduler last sent to a worker it keeps for debugging: the tasks of a what-if are 0.3 MB.
-        dask.config.update_defaults({"distributed": {"admin": {"low-level-log-length": _KEPT_MESSAGES}}})
+        dask.config.update_defaults({"distributed": _DEFAULTS})
         if self.scheduler is None:
             self._cluster = await SpecCluster(
                 workers=self._worker_specs(),

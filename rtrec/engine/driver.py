@@ -40,6 +40,11 @@ from rtrec.models.snapshot import Snapshot, latest_snapshot
 from rtrec.models.table_store import TableStore
 from rtrec.settings import Settings
 
+#: A cut takes 5 ms to replay, however few events it has, so there is a snapshot behind so many of them,
+_MOST_CUTS = 300
+#: unless that takes more of the time than this: disks wear out.
+_MOST_SHARE = 0.02
+
 
 class Driver:
     """Owner of the order of things: every call below is made by one task at a time.
@@ -55,7 +60,8 @@ class Driver:
     batch_events
         How many events of a partition make a cut, at the most.
     snapshot_every
-        Events between two snapshots.
+        Events between two snapshots. Where they come in small cuts there are others in between, which do not
+        stay: there must never be many cuts to replay.
     keep
         How many snapshots are kept; a what-if starts from the newest one old enough.
     storage
@@ -101,10 +107,13 @@ class Driver:
         self._storage = storage or Storage(deployment.home)
         self._checkpoints = Checkpoints(deployment, log, keep=keep, storage=self._storage)
         self._say = say
+        self._monotonic = monotonic
         self._shards: list[Any] = []
         self._agreement: Agreement | None = None
         self._ranker: Ranker = new_ranker()
-        self._snapshot_at = 0
+        self._snapshot_at = 0  # events in the last snapshot that stays
+        self._snapshot_cut = 0  # the last cut in the last snapshot
+        self._taken_at, self._taking_s = monotonic(), 0.0
         self._in_doubt = False  # whether it is not known if the last cut was journaled
 
     @property
@@ -137,7 +146,7 @@ class Driver:
             self._checkpoints.newest = snapshot.path.name
             self._checkpoints.newest_events = self.ledger.n_events
         self._agreement = None
-        self._snapshot_at = self.ledger.n_events
+        self._snapshot_at, self._snapshot_cut = self.ledger.n_events, self.ledger.seq
         self._shards = list(
             await asyncio.gather(*(self._place(i, snapshot) for i in range(self.log.partitions)))
         )
@@ -186,12 +195,20 @@ class Driver:
             learned(self.ledger.n_events)
             if self.ledger.n_events - self._snapshot_at >= self._snapshot_every:
                 await self.snapshot()
+            elif self.ledger.seq - self._snapshot_cut >= _MOST_CUTS and self._may_snapshot():
+                await self.snapshot(passing=True)
 
-    async def snapshot(self) -> None:
+    def _may_snapshot(self) -> bool:
+        """Say whether the last snapshot took little enough of the time since."""
+        took_s = self._taking_s + self._checkpoints.last_s
+        return took_s <= _MOST_SHARE * (self._monotonic() - self._taken_at)
+
+    async def snapshot(self, *, passing: bool = False) -> None:
         """Take the state as it is now and begin to write it; the stream goes on meanwhile.
 
-        One snapshot is written at a time: this waits for the one before.
+        One snapshot is written at a time: this waits for the one before. A ``passing`` one does not stay.
         """
+        began = self._monotonic()
         await self.written()
         with failpoint("driver.snapshot"):
             states = await self.recovery.surely(
@@ -207,9 +224,16 @@ class Driver:
             for shard, state in enumerate(states)
             for name, array in state.items()
         }
-        self._snapshot_at = self.ledger.n_events
+        self._snapshot_at = self._snapshot_at if passing else self.ledger.n_events
+        self._snapshot_cut = self.ledger.seq
+        self._taken_at = self._monotonic()
+        self._taking_s = self._taken_at - began
         self._checkpoints.begin(
-            f"{self.ledger.seq:012d}", arrays, self.ledger.arrays_as_of_now(), self.ledger.to_manifest()
+            f"{self.ledger.seq:012d}",
+            arrays,
+            self.ledger.arrays_as_of_now(),
+            self.ledger.to_manifest(),
+            passing=passing,
         )
 
     async def written(self) -> None:

@@ -155,3 +155,18 @@ def test_a_run_uses_a_cluster_that_is_not_its_own(tmp_path: Path) -> None:
             assert finished(run)["tested"] == 2000
             assert run.preview({"ring_length": 5}, n_events=500).result(60).n_tested == 500
         assert len(cluster.workers) == 2  # somebody else's, so still there
+
+
+def test_a_nanny_is_not_ended_for_a_worker_that_was_lost_twice() -> None:
+    """Dask looks 15 s after a loss whether a worker is there, and one may just be on its way back again."""
+
+    async def started() -> tuple[Any, Any]:
+        workers = Workers(1, processes=False)
+        await workers.start()
+        try:
+            deploy = dask.config.get("distributed.deploy.lost-worker-timeout")
+            return deploy, dask.config.get("distributed.admin.low-level-log-length")
+        finally:
+            await workers.close()
+
+    assert asyncio.run(started()) == ("1h", 100)
