@@ -7,8 +7,11 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from rtrec.engine.allocator import give_memory_back
 
 #: Eight threads that hold memory at the same time; then glibc says how many pools it has.
 _PROGRAM = """
@@ -53,8 +56,18 @@ def test_eight_threads_have_two_pools_unless_the_environment_says_otherwise(whos
     assert fits(said.count("<heap nr=")), said[:2000]
 
 
-def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rtrec.engine.allocator import give_memory_back
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+def test_without_glibc_nothing_is_said_and_what_the_environment_says_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[tuple[int, int]] = []
+    library = SimpleNamespace()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "5")
     give_memory_back()
+    assert not said
+
+    library.mallopt = lambda option, value: said.append((option, value))
+    give_memory_back()
+    assert said == [(-1, 65536)]
